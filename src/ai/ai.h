@@ -12,6 +12,7 @@
 //   ai_metrics.h          requests, tokens, cost and times, by provider and model
 //   ai_api.h              /v1/models, /v1/usage
 //   ai_admin_api.h        /admin/usage, prices and providers
+//   provider_check.h      whether a provider can be reached with its key
 // The request path reads KV only (through caches) and never includes db/.
 #pragma once
 #include <cstdint>

@@ -94,6 +94,9 @@ void add_rate_headers(const std::optional<RateDecision>& rate, http::Response& r
 // Copies those of a provider's headers that may reach the client.
 void copy_answer_headers(const ChatProxy::Call& call, const http::UpstreamResponse& upstream,
                          http::Response& response);
+// In the header that the provider's server reads it from; an empty one is not sent.
+void add_credential(const Secret& credential, const Provider& provider, bool native_anthropic,
+                    http::UpstreamRequest& out);
 // The request as the provider gets it.
 http::UpstreamRequest build_upstream_request(const http::Request& request, const ChatRequest& chat,
                                              const ChatProxy::Call::Target& target,

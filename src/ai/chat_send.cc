@@ -29,6 +29,8 @@ void read_on_without_client(const ProxyConfig& config, http::UpstreamRequest& ou
   out.after_client_left_bytes = config.read_on_max_bytes;
 }
 
+}  // namespace
+
 void add_credential(const Secret& credential, const Provider& provider, bool native_anthropic,
                     http::UpstreamRequest& out) {
   if (credential.empty()) return;
@@ -40,8 +42,6 @@ void add_credential(const Secret& credential, const Provider& provider, bool nat
     out.headers.emplace_back("authorization", "Bearer " + credential.reveal());
   }
 }
-
-}  // namespace
 
 http::UpstreamRequest build_upstream_request(const http::Request& request, const ChatRequest& chat,
                                              const ChatProxy::Call::Target& target,

@@ -12,6 +12,7 @@
 #include "ai/objects.h"
 #include "ai/prices/price_overrides.h"
 #include "ai/prices/pricing.h"
+#include "ai/provider_check.h"
 #include "ai/providers.h"
 #include "app/build.h"
 #include "app/parts.h"
@@ -286,6 +287,8 @@ Status build_ai(Parts& parts) {
   ai.admin_api = std::make_unique<ai::AiAdminApi>(*parts.organizations, *parts.users, *ai.budgets,
                                                   *ai.pricing, *ai.overrides, *ai.providers,
                                                   *parts.audited, *parts.ledger, parts.clock());
+  ai.provider_check = std::make_unique<ai::ProviderCheck>(*ai.providers, *parts.upstream,
+                                                          *parts.rates, parts.clock());
   add_ai_metrics(*parts.metrics, ai);
   return ok();
 }

@@ -10,6 +10,7 @@
 #include "ai/objects.h"
 #include "ai/prices/price_overrides.h"
 #include "ai/prices/pricing.h"
+#include "ai/provider_check.h"
 #include "ai/providers.h"
 #include "app/config_api.h"
 #include "app/files.h"

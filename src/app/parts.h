@@ -80,6 +80,7 @@ class AiApi;
 class Budgets;
 class AiMetrics;
 class AiObjects;
+class ProviderCheck;
 class ChatProxy;
 class PriceOverrides;
 class Pricing;
@@ -176,6 +177,7 @@ struct AiParts {
   std::unique_ptr<ai::Budgets> budgets;
   std::unique_ptr<ai::AiMetrics> metrics;
   std::unique_ptr<ai::AiObjects> objects;
+  std::unique_ptr<ai::ProviderCheck> provider_check;
   std::unique_ptr<ai::ChatProxy> proxy;
   std::unique_ptr<ai::AiApi> api;
   std::unique_ptr<ai::AiAdminApi> admin_api;

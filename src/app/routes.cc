@@ -8,6 +8,7 @@
 #include "ai/ai_api.h"
 #include "ai/chat_proxy.h"
 #include "ai/objects.h"
+#include "ai/provider_check.h"
 #include "app/api/openapi.h"
 #include "app/caller_api.h"
 #include "app/config_api.h"
@@ -247,6 +248,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.ai.admin_api->add_usage_routes(table, admin);
   parts.ledger_api->add_body_routes(table, admin);
   parts.ai.admin_api->add_routes(table, admin);
+  parts.ai.provider_check->add_routes(table, admin);
   parts.ai.objects->add_routes(table, admin);
   parts.artifacts.api->add_routes(table, artifact);
   parts.artifacts.share_api->add_routes(table, artifact);
@@ -303,6 +305,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      JobsApi::types(),
                                                      MasterKeys::types(),
                                                      ai::AiObjects::types(),
+                                                     ai::ProviderCheck::types(),
                                                      http::problem_types(kOpenAi),
                                                      http::problem_types(kAnthropic),
                                                      ai::AiAdminApi::usage_types(),

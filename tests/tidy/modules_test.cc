@@ -109,7 +109,7 @@ const std::map<std::string, Shown>& shown() {
         {"ai_admin_api.h", "ai_api.h", "ai_metrics.h", "ai_config.h", "budget/budget.h",
          "budget/budget_ledger.h", "budget/charge_journal_copy.h", "budget/journal_check.h",
          "configured_providers.h", "objects.h", "prices/price_overrides.h", "prices/pricing.h",
-         "providers.h"}}},
+         "provider_check.h", "providers.h"}}},
       {"briefing", {{}, {"summary.h"}}},
       {"portal",
        {{},

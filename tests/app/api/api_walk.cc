@@ -132,6 +132,8 @@ std::vector<Step> walk_operations() {
       {kPut, "/admin/ai/providers/{name}", R"({"kind":"openai","api_key":"sk-new"})"},
       {kGet, "/admin/ai/providers"},
       {kGet, "/admin/ai/providers/{name}"},
+      // One that is on loopback.
+      {kPost, "/admin/ai/providers/{name}/test", "", {}, {{"name", "anthropic"}}},
   };
 }
 
