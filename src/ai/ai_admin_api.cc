@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "base/money.h"
 #include "http/json_api.h"
 #include "identity/admin_common.h"
 #include "identity/records.h"
@@ -37,6 +38,11 @@ Json history_json(const std::vector<BudgetView>& months) {
                     {"error_count", month.error_count}});
   }
   return list;
+}
+
+Json projected_json(int64_t spent_nano_usd, const Clock& clock) {
+  const std::optional<int64_t> projected = project_month(spent_nano_usd, clock.unix_ms());
+  return projected ? usd_json(*projected) : Json();
 }
 
 }  // namespace
@@ -232,6 +238,7 @@ Result<http::Response> AiAdminApi::user_usage(http::Request& request) {
                          {"request_count", view.request_count},
                          {"monthly_limit_usd", usd_json(user.monthly_limit_nano_usd)},
                          {"current_month", view.month},
+                         {"projected_usd", projected_json(view.used_nano_usd, clock_)},
                          {"reserved_usd", usd_json(view.reserved_nano_usd)},
                          {"error_count", view.error_count}});
 }
@@ -259,6 +266,7 @@ Result<http::Response> AiAdminApi::organization_usage(http::Request& request) {
                          {"current_usage_usd", usd_json(view.used_nano_usd)},
                          {"monthly_budget_usd", usd_json(organization.monthly_budget_nano_usd)},
                          {"current_month", view.month},
+                         {"projected_usd", projected_json(view.used_nano_usd, clock_)},
                          {"reserved_usd", usd_json(view.reserved_nano_usd)},
                          {"request_count", view.request_count},
                          {"error_count", view.error_count}});

@@ -26,7 +26,8 @@ class AiAdminApi final {
   static std::span<const http::ApiType> usage_types();
   static std::span<const http::ApiType> types();
 
-  Result<http::Response> user_usage(http::Request& request);    // GET /admin/users/{user_id}/usage
+  // GET /admin/users/{user_id}/usage. `projected_usd` is project_month() of base/money.h.
+  Result<http::Response> user_usage(http::Request& request);
   Result<http::Response> user_history(http::Request& request);  // GET …/usage/history
   Result<http::Response> reset_quota(http::Request& request);   // POST …/reset-quota
   // GET /admin/organizations/{org_id}/usage and …/usage/history

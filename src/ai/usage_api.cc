@@ -55,6 +55,7 @@ current_usage_usd!: number
 request_count!: integer # Admitted requests.
 monthly_limit_usd!: number
 current_month!: string
+projected_usd!: number? # Of the whole month, if it goes on like this; null in its first day.
 reserved_usd!: number # By requests under way.
 error_count!: integer)"},
     {"OrganizationUsage", R"(
@@ -62,6 +63,7 @@ org_id!: id
 current_usage_usd!: number
 monthly_budget_usd!: number
 current_month!: string
+projected_usd!: number? # Of the whole month, if it goes on like this; null in its first day.
 reserved_usd!: number
 request_count!: integer
 error_count!: integer)"},

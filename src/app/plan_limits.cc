@@ -8,6 +8,7 @@
 #include "app/shipped_files.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/money.h"
 #include "gateway/call/call_counts.h"
 #include "identity/directory.h"
 
@@ -77,6 +78,7 @@ Result<portal::PlanUse> plan_use(Parts& parts, std::string_view organization_id)
   use.artifacts = static_cast<int64_t>(artifacts.artifacts);
   use.storage_bytes = static_cast<int64_t>(artifacts.storage_bytes);
   use.ai_nano_usd = spent.used_nano_usd;
+  use.ai_projected_nano_usd = project_month(spent.used_nano_usd, parts.clock().unix_ms());
   use.gateway_calls = KVCS_TRY(parts.gateway.calls->used(organization_id));
   return use;
 }

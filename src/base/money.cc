@@ -4,6 +4,7 @@
 
 #include <array>
 #include <charconv>
+#include <chrono>
 
 #include "base/bytes.h"
 
@@ -114,6 +115,20 @@ std::string format_pico_usd(int64_t pico_usd) {
 }
 int64_t pico_to_nano_ceil(__int128 pico_usd) {
   return static_cast<int64_t>((pico_usd + 999) / 1000);
+}
+
+std::optional<int64_t> project_month(int64_t spent_nano_usd, int64_t unix_ms) {
+  namespace chrono = std::chrono;
+  using Ms = chrono::milliseconds;
+  const chrono::sys_time<Ms> now{Ms(unix_ms)};
+  const chrono::year_month_day today{chrono::floor<chrono::days>(now)};
+  const chrono::year_month month = today.year() / today.month();
+  const chrono::sys_days begin(month / 1), end((month + chrono::months(1)) / 1);
+  const int64_t passed_ms = Ms(now - begin).count(), whole_ms = Ms(end - begin).count();
+  if (passed_ms < Ms(chrono::days(1)).count()) return std::nullopt;
+  const __int128 projected = static_cast<__int128>(spent_nano_usd) * whole_ms / passed_ms;
+  if (projected > INT64_MAX || projected < 0) return std::nullopt;
+  return static_cast<int64_t>(projected);
 }
 
 }  // namespace kvcs

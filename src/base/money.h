@@ -2,6 +2,7 @@
 // Decimals exist only at the edge and are read from the decimal text, never from a double.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,5 +24,9 @@ std::string format_usd_fixed(int64_t nano_usd, int digits);
 std::string format_pico_usd(int64_t pico_usd);  // "0.00000015", exact
 // pico → nano, rounded up: a fraction of a nano-dollar is charged, never given away.
 int64_t pico_to_nano_ceil(__int128 pico_usd);
+// What a month in UTC will have cost if it goes on as it went until now: what was spent, times the
+// length of the month, over what of it has passed. Nothing in its first day, of which no month can
+// be told, and for what would not fit.
+std::optional<int64_t> project_month(int64_t spent_nano_usd, int64_t unix_ms);
 
 }  // namespace kvcs

@@ -2,6 +2,7 @@
 // one an operator gives an organization. Thread-safe.
 #pragma once
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,6 +20,7 @@ struct PlanUse {
   std::string month;
   int64_t projects = 0, members = 0, artifacts = 0, storage_bytes = 0;
   int64_t ai_nano_usd = 0, gateway_calls = 0;
+  std::optional<int64_t> ai_projected_nano_usd;  // project_month() of base/money.h.
 };
 
 class PlansApi final {

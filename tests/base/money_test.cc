@@ -36,3 +36,17 @@ TEST_CASE("money: printed with the decimals that it has", "[unit]") {
   CHECK(pico_to_nano_ceil(1) == 1);
   CHECK(pico_to_nano_ceil(2000) == 2);
 }
+
+TEST_CASE("money: a month is projected by what has passed of it", "[unit]") {
+  constexpr int64_t kDayMs = 86'400'000;
+  constexpr int64_t kFebruaryMs = 1'769'904'000'000;  // 2026-02-01T00:00:00Z; 28 days.
+  CHECK(project_month(7'000, kFebruaryMs + 7 * kDayMs) == 28'000);
+  CHECK(project_month(28'000, kFebruaryMs + 28 * kDayMs - 1) == 28'000);
+  CHECK(project_month(0, kFebruaryMs + 3 * kDayMs) == 0);
+  CHECK(project_month(1'000, kFebruaryMs + kDayMs) == 28'000);
+  CHECK(project_month(1'000, kFebruaryMs + kDayMs - 1) == std::nullopt);
+  CHECK(project_month(1'000, kFebruaryMs) == std::nullopt);
+  CHECK(project_month(INT64_MAX, kFebruaryMs + 7 * kDayMs) == std::nullopt);
+  constexpr int64_t kDecemberMs = 1'796'083'200'000;  // 2026-12-01T00:00:00Z
+  CHECK(project_month(10, kDecemberMs + 10 * kDayMs) == 31);
+}
