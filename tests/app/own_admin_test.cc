@@ -247,7 +247,8 @@ TEST_CASE("own admin: the own tenant, its tokens, accounts and links", "[contrac
   CHECK(owner.send("GET", own + "/accounts").status == 200);
   CHECK(owner.send("POST", foreign + "/providers/local/connect", "{}").status == 404);
   CHECK(owner.send("PUT", "/admin/providers/local", "{}").status == 403);
-  CHECK(owner.send("GET", "/admin/providers").status == 403);
+  CHECK(owner.send("GET", "/admin/providers").status == 200);
+  CHECK(owner.send("GET", "/admin/providers/local").status == 403);
 }
 
 TEST_CASE(
@@ -286,11 +287,20 @@ TEST_CASE(
     CHECK(has(refused.body, own));
   }
   CHECK(provider.heads().empty());
+  const auto is_told = [&] {
+    const Json told = json_of(owner.send("GET", "/admin/providers"))["providers"];
+    for (const Json& one : told) {
+      if (one["provider"] == "local") return one["default_headers"].empty();
+    }
+    return false;
+  };
+  CHECK_FALSE(is_told());
   // What an operator does not name stays.
   REQUIRE(place.admin("PUT", own, R"({"limits":{"requests_per_minute":50}})").status == 200);
   CHECK(call("").status == 403);
   CHECK(place.admin("PUT", own, R"({"private_apis":"yes"})").status == 400);
   REQUIRE(place.admin("PUT", own, allowed).status == 200);
+  CHECK(is_told());
   CHECK(owner.send("PUT", main, account).status == 201);
   CHECK(call("").status == 200);
   CHECK(owner.send("PUT", own, R"({"name":"New"})").status == 200);

@@ -185,8 +185,10 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
                      own_admin = with_owner(access.own_admin, http::OwnerFrom::kPathTenant);
   http::Rows rows(table, *this, "/admin");
   const std::string provider = "/providers/{provider}", tenant = "/tenants/{tenant}";
-  rows.add(kGet, "/providers", access.viewer, kNoBody, &GatewayAdminApi::list_providers,
-           "Providers: the catalogue and one's own.",
+  rows.add(kGet, "/providers", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody,
+           &GatewayAdminApi::list_providers,
+           "Providers: the catalogue and one's own; without an operator's role those that the own "
+           "tenant may call.",
            {.id = "listProviders", .answer = "GatewayProviderList"});
   rows.add(kGet, provider, access.viewer, kNoBody, &GatewayAdminApi::get_provider,
            "One provider, without its client secret.",
@@ -236,15 +238,29 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
            {.id = "purgeCache", .query = "tenant provider account_id", .answer = "Purged"});
 }
 
-Result<http::Response> GatewayAdminApi::list_providers(http::Request&) {
+// Members of an organization are not told of services behind private addresses that they may not
+// call, nor of what operators send along.
+Result<http::Response> GatewayAdminApi::list_providers(http::Request& request) {
+  const bool is_operator = access::is_operator(request.principal);
+  bool sees_private = is_operator;
+  if (!is_operator) {
+    const Result<Json> own = tenants_.find_shown(request.principal.organization);
+    if (!own.ok() && own.code() != Code::kNotFound) return own.status();
+    sees_private = own.ok() && Tenants::has_private_apis(*own);
+  }
   Json list = Json::array();
   for (const std::string& name : KVCS_TRY(providers_.list())) {
     const auto provider = providers_.find(name);
-    if (provider.ok()) {
-      list.push_back(describe(providers_, *provider.value()));
-    } else {
-      list.push_back(Json{{"provider", name}, {"error", provider.status().to_string()}});
+    if (!provider.ok()) {
+      if (is_operator) {
+        list.push_back(Json{{"provider", name}, {"error", provider.status().to_string()}});
+      }
+      continue;
     }
+    if ((*provider)->allow_private_addresses && !sees_private) continue;
+    Json shown = describe(providers_, **provider);
+    if (!is_operator) shown["default_headers"] = Json::object();
+    list.push_back(std::move(shown));
   }
   return reply(200, Json{{"providers", std::move(list)}});
 }

@@ -1,0 +1,155 @@
+// Goal: what the dashboard is opened for works in a browser: a key is made and works, a first user chats
+// and the spend is shown, an account is connected by consent and called, each role sees what it may; and
+// every page is for everybody, at any width, in both themes.
+// Method: Chromium before the real daemon with a scripted model provider and a real OAuth server on
+// loopback; skipped without Chromium or in a binary without its pages.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Provider } from './ai_provider.mjs';
+import { Browser, faultsOfAxe, setUp, settled, skip } from './browser.mjs';
+import { Daemon } from './daemon.mjs';
+import { OAuthServer } from './oauth_server.mjs';
+
+let daemon, browser, page, models, oauth, isBare = false;
+before(async () => {
+  if (skip) return;
+  daemon = await new Daemon().start();
+  isBare = /WEB=0/.test(await (await fetch(daemon.url)).text());
+  models = await new Provider().start();
+  oauth = await new OAuthServer().start({ lifetime_s: 3600, callback: `${daemon.url}/connect/callback` });
+  browser = await new Browser().start();
+  page = await browser.open();
+  if (!isBare) await setUp(page, daemon);
+});
+after(async () => {
+  await browser?.stop();
+  models?.stop();
+  oauth?.stop();
+  await daemon?.stop();
+  daemon?.remove();
+});
+
+const inBrowser = (name, run) => test(name, { skip }, async (t) => {
+  if (isBare) return t.skip('the binary was built with WEB=0');
+  await run(t);
+});
+const go = async (hash, on = page) => {
+  await on.goto(`${daemon.url}/${hash}`);
+  await settled(on);
+};
+const dialog = (on = page) => on.getByRole('dialog');
+
+inBrowser('an API key is shown once, and works', async () => {
+  await go('#/organization/keys');
+  await page.getByRole('button', { name: 'Create a key' }).first().click();
+  await dialog().getByLabel('Name').fill('laptop');
+  await dialog().getByRole('button', { name: 'Create key' }).click();
+  await dialog().getByRole('button', { name: 'Show' }).click();
+  const key = await dialog().locator('.secret code').first().textContent();
+  assert.match(key, /^kv_/);
+  await page.keyboard.press('Escape');
+  await page.getByRole('table').getByText('laptop', { exact: true }).waitFor();
+  assert.ok(!(await page.content()).includes(key));
+  const answer = await fetch(`${daemon.url}/api/v1/artifacts`, { headers: { authorization: `Bearer ${key}` } });
+  assert.equal(answer.status, 200);
+});
+
+inBrowser('a first provider, user and chat; what it cost is shown as it was charged', async () => {
+  models.begin([{ text: 'Hello from the model.' }]);
+  await go('#/ai/providers');
+  await page.getByRole('button', { name: 'Add a provider' }).first().click();
+  await dialog().getByLabel('Address').fill(`${models.url}/v1`);
+  await dialog().getByLabel('API key').fill('sk-the-key-at-openai');
+  await dialog().getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('table').getByText('openai', { exact: true }).waitFor();
+  await go('#/ai/playground');
+  await page.getByRole('link', { name: 'Create a user' }).click();
+  await dialog().getByLabel('E-mail address').fill('grace@example.com');
+  await dialog().getByLabel('Budget a month, USD').fill('10');
+  await dialog().getByRole('button', { name: 'Create user' }).click();
+  await page.getByRole('heading', { name: 'grace@example.com', level: 1 }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('link', { name: 'Chat as this user' }).click();
+  await page.getByLabel('Model', { exact: true }).selectOption({ label: 'openai/gpt-4o-mini' });
+  await page.getByLabel('Your message').fill('Hello');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await page.getByText('Hello from the model.').waitFor();
+  const cost = page.locator('.turn-figures a');
+  await cost.waitFor();
+  const said = await cost.textContent();
+  const { requests } = (await daemon.admin('GET', '/admin/usage/requests')).body;
+  assert.equal(requests.length, 1);
+  assert.equal(Number(said.replace('$', '')), Number(requests[0].cost_usd.toPrecision(4)));
+  await cost.click();
+  await page.getByRole('heading', { name: 'Requests', level: 1 }).waitFor();
+  await page.getByRole('table').getByText(said).waitFor();
+  await go('#/ai');
+  await page.getByRole('table').getByText(/gpt-4o-mini/).waitFor();
+});
+
+inBrowser('an account is connected by consent, and called from the console', async () => {
+  assert.equal((await daemon.admin('PUT', '/admin/providers/local', oauth.record())).status, 200);
+  await go('#/gateway');
+  await page.getByRole('button', { name: /Set .* up for the gateway/ }).click();
+  await page.getByRole('button', { name: 'Connect an account' }).first().waitFor();
+  assert.equal((await daemon.admin('PUT', '/admin/tenants/default', { private_apis: true })).status, 200);
+  await page.getByRole('button', { name: 'Connect an account' }).first().click();
+  await dialog().getByLabel('Service').selectOption('local');
+  const opened = page.context().waitForEvent('page');
+  await dialog().getByRole('button', { name: /^Consent at/ }).click();
+  const consent = await opened;
+  await consent.getByRole('textbox').first().fill('ada');
+  await consent.locator('[name=password]').fill('any');
+  await consent.getByRole('button').click();
+  await consent.getByRole('button', { name: /continue/i }).click();
+  await consent.getByText(/can be used now/).waitFor();
+  await consent.close();
+  await go('#/gateway/console?provider=local&path=/v1/me');
+  await page.getByRole('button', { name: 'Send' }).click();
+  await page.getByLabel('Body of the answer').getByText('"ada"').waitFor();
+});
+
+inBrowser('each role sees what it may', async () => {
+  await go('#/organization');
+  await page.getByRole('button', { name: 'Invite somebody' }).click();
+  await dialog().getByLabel('Role').selectOption('viewer');
+  await dialog().getByRole('button', { name: 'Make the link' }).click();
+  await dialog().getByRole('button', { name: 'Show' }).click();
+  const link = await dialog().locator('.secret code').first().textContent();
+  await page.keyboard.press('Escape');
+  const viewer = await browser.open();
+  await viewer.goto(link);
+  await viewer.getByLabel('Name').fill('Alan');
+  await viewer.getByLabel('E-mail address').fill('alan@example.com');
+  await viewer.getByLabel('Password').fill('correct horse battery staple');
+  await viewer.getByRole('button', { name: 'Join' }).click();
+  await viewer.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+  const areas = viewer.getByRole('navigation').first();
+  assert.equal(await areas.getByRole('link', { name: 'Operations' }).count(), 0);
+  await go('#/organization/keys', viewer);
+  assert.equal(await viewer.getByRole('button', { name: 'Create a key' }).count(), 0);
+  await go('#/ops', viewer);
+  await viewer.getByText(/not|403/i).first().waitFor();
+  assert.deepEqual(viewer.faults, []);
+  await viewer.context().close();
+});
+
+const everyPage = ['#/', '#/ai', '#/ai/requests', '#/ai/users', '#/ai/playground', '#/ai/prices', '#/ai/providers',
+  '#/gateway', '#/gateway/catalogue', '#/gateway/console?provider=local', '#/gateway/tenants', '#/gateway/schedules',
+  '#/gateway/briefings', '#/organization', '#/organization/projects', '#/organization/keys', '#/billing',
+  '#/organization/audit', '#/organization/settings', '#/ops', '#/ops/jobs', '#/ops/runs', '#/ops/errors', '#/ops/alerts',
+  '#/ops/audit', '#/ops/kv', '#/ops/backups', '#/ops/people', '#/ops/organizations'];
+
+for (const [width, theme] of [[360, 'dark'], [1280, 'light']]) {
+  inBrowser(`every page fits ${width} px and is for everybody (${theme})`, async () => {
+    await page.setViewportSize({ width, height: 800 });
+    await page.emulateMedia({ colorScheme: theme });
+    for (const hash of everyPage) {
+      await go(hash);
+      assert.deepEqual(await faultsOfAxe(page), [], hash);
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      assert.ok(wide <= 0, `${hash} is ${wide} px wider than the screen`);
+    }
+    assert.deepEqual(page.faults, []);
+  });
+}
