@@ -37,6 +37,10 @@ std::string_view kind_word(PrincipalKind kind) {
   }
 }
 
+std::string grant_key(std::string_view share_id, std::string_view address) {
+  return std::string(share_id) + " " + std::string(address);
+}
+
 PrincipalKind kind_of(std::string_view word) {
   if (word == "person") return PrincipalKind::kPerson;
   return word == "organization_key" ? PrincipalKind::kOrganizationKey : PrincipalKind::kProjectKey;
@@ -228,6 +232,13 @@ bool ShareService::take_granted(const std::string& key, uint64_t size_bytes) {
   return true;
 }
 
+void ShareService::give_back(std::string_view share_id, std::string_view address,
+                             uint64_t size_bytes) {
+  MutexLock lock(mutex_);
+  const auto it = grants_.find(grant_key(share_id, address));
+  if (it != grants_.end()) it->second.bytes_left += size_bytes;
+}
+
 // When there are too many, those whose time is over go first, and then all: their downloads count
 // once more when they go on.
 void ShareService::grant(const std::string& key, uint64_t size_bytes) {
@@ -259,7 +270,7 @@ Status ShareService::count(Database& db, const Share& share) const {
 // The writer's jobs run one after the other: of parts that come at the same time the first one
 // counts, and the others find what it was granted.
 Status ShareService::take_download(const OpenShare& open, const Taking& taking) {
-  const std::string key = open.share.id + " " + taking.address;
+  const std::string key = grant_key(open.share.id, taking.address);
   if (taking.is_part && take_granted(key, taking.size_bytes)) return ok();
   const uint64_t whole = open.artifact.size_bytes * kGrantTimes;
   bool is_counted = false;

@@ -105,6 +105,8 @@ class ShareService final {
   };
   // Counts a download that begins now. NotFound with reason share_used_up.
   Status take_download(const OpenShare& open, const Taking& taking);
+  // Of such an answer that many bytes were never sent: its address may still fetch them.
+  void give_back(std::string_view share_id, std::string_view address, uint64_t size_bytes);
 
   // A job: takes rows away whose time is over; how many.
   Result<int64_t> remove_expired();

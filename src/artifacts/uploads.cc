@@ -114,8 +114,9 @@ Result<UploadState> UploadService::create(const Principal& who, Artifact wanted,
     upload.artifact_id = made.id;
     KVCS_TRY(insert(db, upload, made.id));
     row = made;
-    const bool is_reached =
-        !made.sha256.empty() && ask.length && KVCS_TRY(upload_rows::reaches(db, who, made));
+    // Only for who asked for it: other clients of the protocol begin at byte 0 whatever is said.
+    const bool is_reached = ask.has_bytes && !made.sha256.empty() && ask.length &&
+                            KVCS_TRY(upload_rows::reaches(db, who, made));
     if (is_reached) return adopt(db, who, row, limits, request_id);
     const bool draws = ask.has_bytes && can_be_proved(upload, made);
     return draws ? proofs_.take_draw(made.organization_id, made.sha256) : ok();

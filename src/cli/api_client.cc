@@ -245,6 +245,11 @@ Status status_of_answer(int http_status, std::string_view body) {
     }
   }
   message = in_commands(std::move(message));
+  if (message.empty() && http_status == 413) {
+    message =
+        "A proxy on the way refused the body for its size (413). Raise its limit; nginx's is "
+        "client_max_body_size.";
+  }
   if (message.empty()) message = "The server answered " + std::to_string(http_status) + ".";
   return Status(code_of(http_status), std::move(message)).with_reason(code);
 }

@@ -195,6 +195,7 @@ Router::Match Router::match(Method method, std::string_view raw_path) const {
     return match;
   }
   match.path_known = true;
+  if (method == Method::kOptions) match.allow = node->allow();
   match.route = node->routes[static_cast<size_t>(method)];
   if (!match.route && method == Method::kHead) {
     match.route = node->routes[static_cast<size_t>(Method::kGet)];

@@ -19,7 +19,7 @@ class Router final {
   struct Match {
     const Route* route = nullptr;        // Null: see the next two.
     bool path_known = false;             // True: 405, else 404.
-    std::string allow;                   // For 405 and OPTIONS: "GET, HEAD, POST"
+    std::string allow;                   // For 405 and any OPTIONS: "GET, HEAD, POST"
     Dialect dialect = Dialect::kPortal;  // Of the door that the path leads to, when route is null.
     std::vector<std::pair<std::string_view, std::string>> params;
     // When route is null and the path, as far as it is known, leads to a secret: the pattern as far

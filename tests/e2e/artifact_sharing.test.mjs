@@ -3,6 +3,7 @@
 // Method: each test starts the real binary on a folder and a free port of its own and stops it.
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
+import { get } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { withDaemon } from './daemon.mjs';
@@ -53,4 +54,33 @@ test('a link of the command line is used as often as it may be, also over a kill
   assert.equal((await daemon.cli('share', 'delete', id, share)).status, 0);
   assert.equal((await follow('correct horse')).status, 404);
   assert.ok(daemon.log.includes('/share/{token}') && !daemon.log.includes(url.split('/').at(-1)));
+}));
+
+// Fetches from `offset` on and breaks the connection off at the first bytes.
+function breakOff(url, offset) {
+  return new Promise((resolve, reject) => {
+    const request = get(url, { headers: { range: `bytes=${offset}-` }, agent: false }, (answer) => {
+      answer.once('data', () => {
+        answer.destroy();
+        resolve(answer.statusCode);
+      });
+      answer.on('error', () => {});
+    });
+    request.on('error', reject);
+  });
+}
+
+test('a link for one download gets its file over a line that breaks', () => withDaemon(async (daemon) => {
+  const bytes = Buffer.alloc(64 * 2 ** 20, 7);
+  const word = (text) => Buffer.from(text).toString('base64');
+  const sent = await fetch(`${daemon.url}/api/v1/uploads`, { method: 'POST', body: bytes, headers: {
+    authorization: `Bearer ${daemon.credentials.api_key}`, 'tus-resumable': '1.0.0', 'upload-length': String(bytes.length),
+    'content-type': 'application/offset+octet-stream', 'upload-metadata': `name ${word('large')},dtype ${word('F16')}` } });
+  assert.equal(sent.status, 201);
+  const id = sent.headers.get('x-artifact-id');
+  const { url } = JSON.parse((await daemon.cli('share', 'create', id, '--downloads-max', '1', '--json')).stdout);
+  for (let attempt = 0; attempt < 6; attempt++) assert.equal(await breakOff(url, 1000 * attempt), 206);
+  const rest = await fetch(url, { headers: { range: 'bytes=6000-' } });
+  assert.equal(rest.status, 206);
+  assert.equal((await rest.arrayBuffer()).byteLength, bytes.length - 6000);
 }));

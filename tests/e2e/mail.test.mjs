@@ -21,7 +21,7 @@ class Mailbox {
         let text = '';
         stream.on('data', (chunk) => { text += chunk; });
         stream.on('end', () => {
-          if (this.refusals-- > 0) return done(Object.assign(new Error('later'), { responseCode: 451 }));
+          if (this.refusals-- > 0) return done(Object.assign(new Error(this.words ?? 'later'), { responseCode: this.code ?? 451 }));
           const from = session.envelope.mailFrom.address, to = session.envelope.rcptTo.map((one) => one.address);
           const [head, ...rest] = text.split('\r\n\r\n');
           const body = Buffer.from(rest.join(''), 'base64').toString();
@@ -130,6 +130,20 @@ test('an address that would be more than one is refused', async () => {
   const made = await ada('/api/v1/invitations', { email: 'a@b.c\n', role: 'member' });
   assert.equal(made.body.email, 'a@b.c');
   assert.deepEqual((await mailbox.take()).to, ['a@b.c']);
+});
+
+test('what the server refuses for good is not sent again, and its words are told', async () => {
+  Object.assign(mailbox, { refusals: 1, code: 550, words: '5.7.1 no such mailbox here' });
+  const line = await daemon.logs(/"event":"mail.not_sent"/, () => ada('/api/v1/invitations', { email: 'gone@example.com', role: 'member' }));
+  Object.assign(mailbox, { code: 451, words: 'later' });
+  assert.match(line, /550 5\.7\.1 no such mailbox here/);
+  assert.match(line, /"again":false/);
+});
+
+test('an address that mail cannot be sent to is told as such', async () => {
+  const made = await ada('/api/v1/invitations', { email: 'jürgen@example.com', role: 'member' });
+  assert.equal(made.status, 201);
+  assert.equal(made.body.mailed, false);
 });
 
 test('a server with a login gets it under TLS alone; one that fails keeps nobody waiting', async () => {

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "base/bytes.h"
+#include "base/crypto.h"
 
 namespace kvcs::http {
 namespace {
@@ -17,22 +18,13 @@ namespace {
 constexpr int kConnectTimeoutMs = 5'000;
 constexpr size_t kBase64LineBytes = 76;
 constexpr size_t kSubjectPartBytes = 40;
-
-// Stricter than RFC 5321: no quoting, no comment, nothing that could end an SMTP command or a
-// header.
-bool is_address(std::string_view text) {
-  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
-    return c > 0x20 && c < 0x7f && c != '<' && c != '>' && c != ',' && c != '"' && c != '\\';
-  });
-  const size_t at = text.find('@');
-  return plain && at != std::string_view::npos && at > 0 && at + 1 < text.size();
-}
+constexpr size_t kReplyMaxBytes = 512;  // RFC 5321 §4.5.3.1.5.
 
 Result<std::vector<std::string>> recipients(const MailRequest& mail) {
   std::vector<std::string> all;
   for (const std::string_view part : split(mail.to, ',')) {
     const std::string_view address = trim(part);
-    if (!is_address(address))
+    if (!is_mail_address(address))
       return invalid("'" + printable(address, kShownName) + "' is no address.");
     all.emplace_back(address);
   }
@@ -50,6 +42,13 @@ size_t read_upload(char* out, size_t size, size_t count, void* user) {
   return n;
 }
 
+// The reply to the last command, of which the server's own words are kept (RFC 5321 §4.2).
+size_t read_reply(char* line, size_t size, size_t count, void* user) {
+  const std::string_view text = trim(std::string_view(line, size * count));
+  if (!text.empty()) *static_cast<std::string*>(user) = text.substr(0, kReplyMaxBytes);
+  return size * count;
+}
+
 struct FreeCurl {
   void operator()(CURL* p) const { curl_easy_cleanup(p); }
   void operator()(curl_slist* p) const { curl_slist_free_all(p); }
@@ -57,8 +56,16 @@ struct FreeCurl {
 
 }  // namespace
 
+bool is_mail_address(std::string_view text) {
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
+    return c > 0x20 && c < 0x7f && c != '<' && c != '>' && c != ',' && c != '"' && c != '\\';
+  });
+  const size_t at = text.find('@');
+  return plain && at != std::string_view::npos && at > 0 && at + 1 < text.size();
+}
+
 Result<std::string> mail_text(const MailRequest& mail, int64_t unix_s) {
-  if (!is_address(mail.from)) {
+  if (!is_mail_address(mail.from)) {
     return invalid("'" + printable(mail.from, kShownName) + "' is no address.");
   }
   const auto to = recipients(mail);
@@ -68,7 +75,12 @@ Result<std::string> mail_text(const MailRequest& mail, int64_t unix_s) {
   ::gmtime_r(&time, &tm);
   char date[64];
   std::strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S +0000", &tm);
-  std::string text = "Date: " + std::string(date) + "\r\nFrom: <" + mail.from + ">\r\nTo: ";
+  // RFC 5322 §3.6.4; large receivers refuse a letter without one.
+  const std::string identity = sha256_hex(std::to_string(unix_s) + "\n" + mail.from + "\n" +
+                                          mail.to + "\n" + mail.subject + "\n" + mail.text);
+  std::string text = "Date: " + std::string(date) + "\r\nMessage-ID: <" + identity.substr(0, 32) +
+                     mail.from.substr(mail.from.find('@')) + ">\r\nFrom: <" + mail.from +
+                     ">\r\nTo: ";
   for (const std::string& address : to.value()) {
     text += (&address == &to.value().front() ? "<" : ", <") + address + ">";
   }
@@ -123,10 +135,18 @@ Status send_mail(const MailRequest& mail) {
   curl_easy_setopt(curl.get(), CURLOPT_READFUNCTION, read_upload);
   curl_easy_setopt(curl.get(), CURLOPT_READDATA, &upload);
   curl_easy_setopt(curl.get(), CURLOPT_UPLOAD, 1L);
+  std::string reply;
+  curl_easy_setopt(curl.get(), CURLOPT_HEADERFUNCTION, read_reply);
+  curl_easy_setopt(curl.get(), CURLOPT_HEADERDATA, &reply);
   const CURLcode outcome = curl_easy_perform(curl.get());
   if (outcome == CURLE_OK) return ok();
+  // 5yz is for good, and asking again does not change it; 4yz, and no reply, may pass.
+  if (outcome != CURLE_OPERATION_TIMEDOUT && reply.starts_with("5")) {
+    return invalid("The mail server refuses the mail: " + printable(reply, kShownText) + ".");
+  }
   return upstream_failed(
-      "The mail server did not take the mail: " + std::string(curl_easy_strerror(outcome)) + ".");
+      "The mail server did not take the mail: " + std::string(curl_easy_strerror(outcome)) +
+      (reply.empty() ? "." : "; it said last: " + printable(reply, kShownText) + "."));
 }
 
 }  // namespace kvcs::http

@@ -11,19 +11,25 @@
 namespace kvcs::http {
 namespace {
 
-// Headers of answers that a script may read beyond the few that Fetch always shows.
+// Headers of answers that a script may read beyond the few that Fetch always shows: of MCP, of
+// downloads in parts, of tus 1.0, and our own.
 constexpr std::string_view kExposed =
-    "Mcp-Session-Id, WWW-Authenticate, X-Request-Id, Retry-After, ETag";
+    "Mcp-Session-Id, WWW-Authenticate, X-Request-Id, Retry-After, ETag, Location, Accept-Ranges, "
+    "Content-Range, Content-Disposition, Tus-Resumable, Tus-Version, Tus-Extension, Tus-Max-Size, "
+    "Tus-Checksum-Algorithm, Upload-Offset, Upload-Length, Upload-Defer-Length, Upload-Metadata, "
+    "Upload-Expires, Upload-Concat, Upload-Challenge, X-Artifact-Id";
 constexpr std::string_view kMaxAgeS = "600";
 
-// The headers that MCP clients, the OpenAI and Anthropic SDKs and our own pages send.
+// The headers that MCP clients, tus clients, the OpenAI and Anthropic SDKs and our own pages send.
 bool is_allowed_header(std::string_view name) {
   static constexpr auto kNames = std::to_array<std::string_view>(
       {"authorization", "content-type", "accept", "mcp-session-id", "mcp-protocol-version",
        "last-event-id", "mcp-method", "mcp-name", "x-request-id", "x-api-key", "idempotency-key",
-       "if-match", "if-none-match", "range"});
+       "if-match", "if-none-match", "if-range", "range", "tus-resumable", "x-http-method-override",
+       "x-csrf-token", "x-kvcs-user"});
   static constexpr auto kPrefixes =
-      std::to_array<std::string_view>({"mcp-param-", "x-stainless-", "openai-", "anthropic-"});
+      std::to_array<std::string_view>(
+          {"mcp-param-", "x-stainless-", "openai-", "anthropic-", "upload-"});
   const std::string lower = lower_ascii(name);
   return std::find(kNames.begin(), kNames.end(), lower) != kNames.end() ||
          std::any_of(kPrefixes.begin(), kPrefixes.end(),
@@ -50,6 +56,7 @@ void add_origin(Response& response, std::string_view origin, bool any) {
   if (any) return;
   response.set("access-control-allow-credentials", "true");
   const std::string* vary = response.find("vary");
+  if (vary != nullptr && vary->ends_with("Origin")) return;
   response.set("vary", vary ? *vary + ", Origin" : "Origin");
 }
 

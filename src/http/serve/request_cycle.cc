@@ -129,15 +129,12 @@ Response RequestCycle::explain(const Status& status, const Request& request,
   return problem_response(status_code, status, dialect, request.request_id);
 }
 
-// 404 for an unknown path; 204 or a preflight's answer to OPTIONS; else 405 with Allow.
+// 404 for an unknown path; 204 to OPTIONS; else 405 with Allow.
 Response RequestCycle::no_route(Request& request, const Framing& framing,
                                 const Router::Match& match) {
   if (framing.asterisk) return empty_response(204);
   if (!match.path_known) {
     return problem_response(not_found("No such path."), match.dialect, request.request_id);
-  }
-  if (auto preflight = answer_preflight(config_.cors, request, match.allow)) {
-    return std::move(*preflight);
   }
   if (request.method == Method::kOptions) {
     return std::move(empty_response(204).set("allow", match.allow));
@@ -186,6 +183,12 @@ Response RequestCycle::respond(RequestMemory& memory, ConnectionBody& body,
     return problem_response(
         426, invalid("WebSockets are not spoken here; send the request by POST, over HTTP/1.1."),
         dialect, request.request_id);
+  }
+  // Also where OPTIONS has a route of its own, as in tus.
+  if (match.path_known && !framing.asterisk) {
+    if (auto preflight = answer_preflight(config_.cors, request, match.allow)) {
+      return std::move(*preflight);
+    }
   }
   if (!match.route || framing.asterisk) return no_route(request, framing, match);
   const Route& route = *match.route;

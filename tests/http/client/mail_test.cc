@@ -25,9 +25,17 @@ MailRequest good() {
 
 TEST_CASE("mail: the text has its headers and hides what could break them", "[unit][http]") {
   const std::string text = mail_text(good(), 1'767'225'600).value();
-  CHECK(
-      text.starts_with("Date: Thu, 01 Jan 2026 00:00:00 +0000\r\nFrom: <kvcs@example.com>\r\n"
-                       "To: <a@example.com>, <b@example.com>\r\nSubject: =?UTF-8?B?"));
+  CHECK(text.starts_with("Date: Thu, 01 Jan 2026 00:00:00 +0000\r\nMessage-ID: <"));
+  CHECK(text.find("@example.com>\r\nFrom: <kvcs@example.com>\r\nTo: <a@example.com>, "
+                  "<b@example.com>\r\nSubject: =?UTF-8?B?") != std::string::npos);
+  const auto id = [](const std::string& letter) {
+    const size_t at = letter.find("Message-ID: ");
+    return letter.substr(at, letter.find('\r', at) - at);
+  };
+  MailRequest other = good();
+  other.to = "c@example.com";
+  CHECK(id(text) != id(mail_text(other, 1'767'225'600).value()));
+  CHECK(id(text) != id(mail_text(good(), 1'767'225'601).value()));
   CHECK(text.find("Bcc") == std::string::npos);
   CHECK(text.find("\n.\n") == std::string::npos);
   const std::string body = text.substr(text.find("\r\n\r\n") + 4);

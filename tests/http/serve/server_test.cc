@@ -485,6 +485,33 @@ TEST_CASE("server: CORS answers preflights of allowed origins only", "[unit][htt
       fetch(server.port(), "POST", "/mcp", {{"Origin", "https://app.example"}}, "x");
   CHECK(actual.header("access-control-expose-headers").find("Mcp-Session-Id") != std::string::npos);
   CHECK(actual.header("vary") == "Origin");
+  CHECK(allowed.header("vary") == "Origin");
+}
+
+TEST_CASE("server: CORS lets pages upload and download in parts", "[unit][http]") {
+  http::ServerConfig config = TestServer::quiet_config();
+  config.cors.allowed_origins = {"https://app.example"};
+  // A route of its own for OPTIONS, as tus has it, shadows no preflight.
+  const auto options = [](Request&) -> Result<Response> { return http::empty_response(204); };
+  TestServer server({route(Method::kPost, "/uploads", echo, http::kib(1)),
+                     route(Method::kOptions, "/uploads", options, http::kNoBody)},
+                    config);
+  const std::string asked =
+      "authorization, tus-resumable, upload-length, x-http-method-override, x-csrf-token";
+  const RawResponse allowed = fetch(server.port(), "OPTIONS", "/uploads",
+                                    {{"Origin", "https://app.example"},
+                                     {"Access-Control-Request-Method", "POST"},
+                                     {"Access-Control-Request-Headers", asked}});
+  CHECK(allowed.header("access-control-allow-headers") == asked);
+  CHECK(allowed.header("access-control-allow-methods").find("POST") != std::string::npos);
+  CHECK(allowed.header("access-control-allow-origin") == "https://app.example");
+  const RawResponse actual =
+      fetch(server.port(), "POST", "/uploads", {{"Origin", "https://app.example"}}, "x");
+  const std::string exposed(actual.header("access-control-expose-headers"));
+  for (const char* name : {"Location", "Upload-Offset", "Content-Range", "Content-Disposition"}) {
+    INFO(name);
+    CHECK(exposed.find(name) != std::string::npos);
+  }
 }
 
 TEST_CASE("server: forwarded addresses are believed from trusted proxies only", "[unit][http]") {
