@@ -194,18 +194,13 @@ Result<Response> ShareApi::send(const Request& request, const OpenShare& open) {
   ShareService::Taking taking{request.remote_ip, response.status == 206 || is_slice,
                               response.stream_size_bytes.value_or(0)};
   if (response.file) taking.size_bytes = response.file->size_bytes;
-  const Status taken = s_.shares.take_download(open, taking);
-  if (!taken.ok()) return refuse(request, taken);
-  // What a broken connection did not carry is not used up.
-  const auto settle = [this, id = open.share.id, taking](uint64_t sent_bytes) {
-    if (sent_bytes < taking.size_bytes) {
-      s_.shares.give_back(id, taking.address, taking.size_bytes - sent_bytes);
-    }
-  };
-  response.finished = [settle, before = std::move(response.finished)](const Status& outcome,
-                                                                      uint64_t sent_bytes) {
-    settle(sent_bytes);
+  const auto taken = s_.shares.take_download(open, taking);
+  if (!taken.ok()) return refuse(request, taken.status());
+  response.finished = [shares = &s_.shares, taking, grant = *taken,
+                       before = std::move(response.finished)](const Status& outcome,
+                                                              uint64_t sent_bytes) {
     if (before) before(outcome, sent_bytes);
+    shares->end_download(*grant, taking, sent_bytes);
   };
   return response;
 }

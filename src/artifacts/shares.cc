@@ -19,8 +19,7 @@ namespace {
 constexpr size_t kTokenBytes = 32, kTokenMaxBytes = 64;
 constexpr int64_t kGrantUs = int64_t{3600} * 1'000'000;
 constexpr size_t kGrantsMax = 20'000;
-// How often a download's address may fetch the file's bytes in all.
-constexpr uint64_t kGrantTimes = 2;
+constexpr uint64_t kResumeLeastBytes = 4 << 20;
 
 constexpr std::string_view kSelect =
     "SELECT id, artifact_id, password_hash, maker_kind, maker_id, downloads, downloads_max, "
@@ -221,15 +220,24 @@ Result<OpenShare> ShareService::find(std::string_view token) const {
       .with_reason("share_ended");
 }
 
-bool ShareService::take_granted(const std::string& key, uint64_t size_bytes) {
+std::shared_ptr<ShareService::Grant> ShareService::take_granted(const std::string& key,
+                                                                uint64_t file_bytes,
+                                                                uint64_t size_bytes) {
   MutexLock lock(mutex_);
   const auto it = grants_.find(key);
-  if (it == grants_.end() || it->second.until_us <= clock_.mono_us() ||
-      it->second.bytes_left < size_bytes) {
-    return false;
-  }
-  it->second.bytes_left -= size_bytes;
-  return true;
+  if (it == grants_.end() || it->second->until_us <= clock_.mono_us()) return nullptr;
+  Grant& grant = *it->second;
+  const uint64_t again = std::max(file_bytes / 8, std::min(file_bytes, kResumeLeastBytes));
+  if (grant.sent_bytes + size_bytes > file_bytes + again) return nullptr;
+  if (grant.sent_bytes + grant.held_bytes + size_bytes > 2 * file_bytes) return nullptr;
+  grant.held_bytes += size_bytes;
+  return it->second;
+}
+
+void ShareService::end_download(Grant& grant, const Taking& taking, uint64_t sent_bytes) {
+  MutexLock lock(mutex_);
+  grant.held_bytes -= taking.size_bytes;
+  grant.sent_bytes += std::min(sent_bytes, taking.size_bytes);
 }
 
 void ShareService::give_back(std::string_view share_id, std::string_view address,
@@ -241,14 +249,17 @@ void ShareService::give_back(std::string_view share_id, std::string_view address
 
 // When there are too many, those whose time is over go first, and then all: their downloads count
 // once more when they go on.
-void ShareService::grant(const std::string& key, uint64_t size_bytes) {
+std::shared_ptr<ShareService::Grant> ShareService::grant(const std::string& key,
+                                                         uint64_t size_bytes) {
   MutexLock lock(mutex_);
   const int64_t now_us = clock_.mono_us();
   if (grants_.size() >= kGrantsMax) {
-    std::erase_if(grants_, [&](const auto& entry) { return entry.second.until_us <= now_us; });
+    std::erase_if(grants_, [&](const auto& entry) { return entry.second->until_us <= now_us; });
     if (grants_.size() >= kGrantsMax) grants_.clear();
   }
-  grants_[key] = {now_us + kGrantUs, size_bytes};
+  auto made = std::make_shared<Grant>(Grant{now_us + kGrantUs, 0, size_bytes});
+  grants_[key] = made;
+  return made;
 }
 
 Status ShareService::count(Database& db, const Share& share) const {
@@ -269,20 +280,28 @@ Status ShareService::count(Database& db, const Share& share) const {
 
 // The writer's jobs run one after the other: of parts that come at the same time the first one
 // counts, and the others find what it was granted.
-Status ShareService::take_download(const OpenShare& open, const Taking& taking) {
-  const std::string key = grant_key(open.share.id, taking.address);
-  if (taking.is_part && take_granted(key, taking.size_bytes)) return ok();
-  const uint64_t whole = open.artifact.size_bytes * kGrantTimes;
+Result<std::shared_ptr<ShareService::Grant>> ShareService::take_download(const OpenShare& open,
+                                                                         const Taking& taking) {
+  const std::string key = open.share.id + " " + taking.address;
+  const uint64_t file_bytes = open.artifact.size_bytes;
+  std::shared_ptr<Grant> granted;
+  if (taking.is_part) granted = take_granted(key, file_bytes, taking.size_bytes);
+  if (granted) return granted;
   bool is_counted = false;
-  const Status ran = writer_.run([&](Database& db) -> Status {
+  Status ran = writer_.run([&](Database& db) -> Status {
     is_counted = false;
-    if (taking.is_part && take_granted(key, taking.size_bytes)) return ok();
+    if (taking.is_part) granted = take_granted(key, file_bytes, taking.size_bytes);
+    if (granted) return ok();
     KVCS_TRY(count(db, open.share));
     is_counted = true;
-    grant(key, whole > taking.size_bytes ? whole - taking.size_bytes : 0);
+    granted = grant(key, taking.size_bytes);
     return ok();
   });
-  if (ran.ok() || !is_counted) return ran;
+  if (ran.ok()) return granted;
+  if (!is_counted) {
+    if (granted) end_download(*granted, taking, 0);
+    return ran;
+  }
   MutexLock lock(mutex_);
   grants_.erase(key);
   return ran;

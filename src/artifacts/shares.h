@@ -5,15 +5,18 @@
 //
 // Downloads are counted before the first byte is sent, in one transaction with the limit, so that
 // parallel ones cannot pass it together. A counted download lets its address fetch parts for an
-// hour without counting again, up to twice the file's size in all: a download in parts or one that
-// is resumed counts once. A whole download counts each time. After a restart a resumed one counts
-// again.
+// hour without counting again: a download in parts or one that is resumed counts once. In all they
+// are sent the file and an eighth of it, for what is lost where a connection breaks, at least 4 MiB
+// and at most twice the file. What is on its way counts as sent only against that last limit, since
+// a connection that broke may still be at it when its client resumes. A whole download counts each
+// time. After a restart a resumed one counts again.
 //
 // Thread-safe; references outlive it.
 #pragma once
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -103,22 +106,23 @@ class ShareService final {
     bool is_part = false;     // Of the file.
     uint64_t size_bytes = 0;  // Of this answer.
   };
-  // Counts a download that begins now. NotFound with reason share_used_up.
-  Status take_download(const OpenShare& open, const Taking& taking);
-  // Of such an answer that many bytes were never sent: its address may still fetch them.
-  void give_back(std::string_view share_id, std::string_view address, uint64_t size_bytes);
+  // What a counted download has had. Owners: the service, and each answer that is under way.
+  struct Grant {
+    int64_t until_us = 0;
+    uint64_t sent_bytes = 0, held_bytes = 0;  // Sent, and at most to be sent by answers under way.
+  };
+  // Counts a download that begins now, or adds to one. NotFound with reason share_used_up.
+  Result<std::shared_ptr<Grant>> take_download(const OpenShare& open, const Taking& taking);
+  // The answer that was taken has ended after so many bytes.
+  void end_download(Grant& grant, const Taking& taking, uint64_t sent_bytes);
 
   // A job: takes rows away whose time is over; how many.
   Result<int64_t> remove_expired();
 
  private:
-  // What a counted download has left for further parts.
-  struct Grant {
-    int64_t until_us = 0;
-    uint64_t bytes_left = 0;
-  };
-  bool take_granted(const std::string& key, uint64_t size_bytes);
-  void grant(const std::string& key, uint64_t size_bytes);
+  std::shared_ptr<Grant> take_granted(const std::string& key, uint64_t file_bytes,
+                                      uint64_t size_bytes);
+  std::shared_ptr<Grant> grant(const std::string& key, uint64_t size_bytes);
   Status count(Database& db, const Share& share) const;
   Result<bool> maker_may(const Share& share, const Artifact& artifact) const;
   Result<Artifact> find_own(Database& db, const Principal& who, std::string_view id) const;
@@ -131,8 +135,8 @@ class ShareService final {
   Entropy& entropy_;
   const MakerMay maker_may_;
   Mutex mutex_;
-  // By share and address.
-  std::map<std::string, Grant, std::less<>> grants_ KVCS_GUARDED_BY(mutex_);
+  // By share and address. The mutex guards what they hold, too.
+  std::map<std::string, std::shared_ptr<Grant>, std::less<>> grants_ KVCS_GUARDED_BY(mutex_);
 };
 
 }  // namespace kvcs

@@ -137,7 +137,7 @@ TEST_CASE("shares: a download in parts, or one that is resumed, counts once",
   CHECK(part(parts, "7-") == 206);
   CHECK(part(parts, "50-") == 416);
   CHECK(s.get(parts).status == 410);  // All of it is another download.
-  // Twice the file and no more.
+  // Of so small a file twice and no more.
   CHECK(part(parts, "0-8") == 206);
   CHECK(part(parts, "0-8") == 410);
   // What a broken connection did not carry may still be fetched, and by no other address.

@@ -77,7 +77,7 @@ TEST_CASE("share service: a part rides on the download that counted, for an hour
   const auto take = [&](const std::string& address, uint64_t bytes) {
     const auto open = d.shares.find(made.token.reveal());
     REQUIRE(open.ok());
-    return d.shares.take_download(*open, {address, true, bytes}).reason();
+    return d.shares.take_download(*open, {address, true, bytes}).status().reason();
   };
   CHECK(take("192.0.2.1", 4).empty());
   CHECK(take("192.0.2.1", 6).empty());
@@ -87,6 +87,47 @@ TEST_CASE("share service: a part rides on the download that counted, for an hour
   d.w.clock.advance_ms(3'600'000);
   CHECK(take("192.0.2.1", 1) == "share_used_up");
   CHECK(d.w.service->find(d.artifact.id)->downloads == 2);
+}
+
+TEST_CASE("share service: one download is sent about once, however it is cut",
+          "[unit][artifacts]") {
+  Desk d;
+  constexpr uint64_t kMiB = 1 << 20, kFile = 800 * kMiB;
+  const auto follow = [&] {
+    OpenShare open = *d.shares.find(d.make({.downloads_max = 1}).token.reveal());
+    open.artifact.size_bytes = kFile;
+    return open;
+  };
+  const auto part = [](uint64_t bytes) { return ShareService::Taking{"192.0.2.1", true, bytes}; };
+  // Read to its end, and then an eighth of it once more.
+  const OpenShare read = follow();
+  const auto whole = d.shares.take_download(read, part(kFile));
+  REQUIRE(whole.ok());
+  d.shares.end_download(**whole, part(kFile), kFile);
+  CHECK(d.shares.take_download(read, part(kFile)).status().reason() == "share_used_up");
+  const auto eighth = d.shares.take_download(read, part(100 * kMiB));
+  REQUIRE(eighth.ok());
+  d.shares.end_download(**eighth, part(100 * kMiB), 100 * kMiB);
+  CHECK_FALSE(d.shares.take_download(read, part(1)).ok());
+  // Broken off again and again, and each time before the server has seen that: what was not sent is
+  // the download's again.
+  const OpenShare broken = follow();
+  uint64_t at = 0;
+  auto before = d.shares.take_download(broken, part(kFile));
+  for (int i = 0; i < 7; i++) {
+    at += 100 * kMiB;
+    const auto next = d.shares.take_download(broken, part(kFile - at));
+    INFO(i);
+    REQUIRE(next.ok());
+    // A little more had left than came.
+    d.shares.end_download(**before, part(kFile - at + 100 * kMiB), 101 * kMiB);
+    before = next;
+  }
+  // Of those at once no more than twice the file is under way.
+  const OpenShare at_once = follow();
+  CHECK(d.shares.take_download(at_once, part(kFile)).ok());
+  CHECK(d.shares.take_download(at_once, part(kFile)).ok());
+  CHECK_FALSE(d.shares.take_download(at_once, part(1)).ok());
 }
 
 TEST_CASE("share service: a count that fails gives nothing away", "[fault][artifacts]") {
@@ -102,7 +143,7 @@ TEST_CASE("share service: a count that fails gives nothing away", "[fault][artif
   CHECK(d.shares.take_download(*open, part).code() == Code::kUnavailable);
   d.w.sql_fault = nullptr;
   CHECK(d.shares.take_download(*open, part).ok());
-  CHECK(d.shares.take_download(*open, {"192.0.2.2", true, 5}).reason() == "share_used_up");
+  CHECK(d.shares.take_download(*open, {"192.0.2.2", true, 5}).status().reason() == "share_used_up");
 }
 
 }  // namespace kvcs
