@@ -11,7 +11,7 @@ export { wayBack } from '../src/pages/portal/SignIn';
 export { nextOf } from '../src/pages/portal/LoginPage';
 export { href, matchPath, parseHash } from '../src/router';
 export { chartCsv, writeValue } from '../src/ui/Chart';
-export { fieldErrors } from '../src/ui/controls';
+export { fieldErrors } from '../src/ui/Form';
 export { daysOf, rangeOf } from '../src/ui/DateRange';
 export * from '../src/ui/format';
 export { seenRows } from '../src/ui/window';

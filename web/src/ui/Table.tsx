@@ -82,6 +82,90 @@ function useCursor(count: number, body: { current: HTMLElement | null }, scrollT
   return cursor;
 }
 
+interface RowProps<T> {
+  row: T;
+  at: number;
+  columns: Column<T>[];
+  link: string | undefined;
+  // Undefined where rows cannot be chosen.
+  chosen: boolean | undefined;
+  onChoose: (on: boolean, range: boolean) => void;
+  onFocus: () => void;
+}
+function Row<T>({ row, at, columns, link, chosen, onChoose, onFocus }: RowProps<T>) {
+  return (
+    <tr
+      role="row"
+      data-at={at}
+      aria-rowindex={at + 2}
+      tabIndex={link ? undefined : -1}
+      class={`row${link ? ' linked' : ''}`}
+      aria-selected={chosen}
+      onFocusIn={onFocus}
+      onClick={(event) => {
+        if (link) followRow(event, link);
+      }}
+    >
+      {chosen !== undefined && (
+        <td role="cell" class="box">
+          <input
+            type="checkbox"
+            aria-label={`Choose row ${at + 1}`}
+            checked={chosen}
+            onClick={(event) => onChoose(event.currentTarget.checked, event.shiftKey)}
+          />
+        </td>
+      )}
+      {columns.map((column, nth) => (
+        <td
+          key={column.key}
+          role="cell"
+          class={`${column.align ?? ''} at-${placeOf(column, nth)}`}
+          data-label={column.label}
+        >
+          {nth === 0 && link ? (
+            <a class="row-link" href={link} dir="auto">
+              {cellOf(column, row)}
+            </a>
+          ) : (
+            cellOf(column, row)
+          )}
+        </td>
+      ))}
+    </tr>
+  );
+}
+
+interface HeadRowProps<T> {
+  props: TableProps<T>;
+  all: boolean;
+  onAll: () => void;
+}
+function HeadRow<T>({ props, all, onAll }: HeadRowProps<T>) {
+  return (
+    <tr role="row">
+      {props.onSelect && (
+        <th role="columnheader" class="box">
+          <input type="checkbox" aria-label="Choose all rows" checked={all} onChange={onAll} />
+        </th>
+      )}
+      {props.columns.map((column) => (
+        <Head key={column.key} column={column} sort={props.sort ?? ''} onSort={props.onSort} />
+      ))}
+    </tr>
+  );
+}
+
+// The rows that are not drawn, as room.
+function Gap({ height }: { height: number }) {
+  if (height <= 0) return null;
+  return (
+    <tr class="gap" aria-hidden="true" style={{ height: `${height}px` }}>
+      <td />
+    </tr>
+  );
+}
+
 export function Table<T>(props: TableProps<T>) {
   const { rows, columns, idOf, linkOf, selected = [], onSelect } = props;
   const count = rows?.length ?? 0;
@@ -91,9 +175,15 @@ export function Table<T>(props: TableProps<T>) {
   const chosen = new Set(selected);
   const last = useRef(-1);
 
-  if (props.error && rows === undefined) return <ErrorBox error={props.error} onRetry={props.onRetry} />;
-  if (rows === undefined) return <Skeleton lines={6} />;
-  if (rows.length === 0) return <>{props.error ? <ErrorBox error={props.error} onRetry={props.onRetry} /> : null}{props.empty ?? <p class="muted">None.</p>}</>;
+  const failed = props.error ? <ErrorBox error={props.error} onRetry={props.onRetry} /> : null;
+  if (rows === undefined) return failed ?? <Skeleton lines={6} />;
+  if (rows.length === 0)
+    return (
+      <>
+        {failed}
+        {props.empty ?? <p class="muted">None.</p>}
+      </>
+    );
 
   const choose = (at: number, on: boolean, range: boolean) => {
     const from = range && last.current >= 0 ? Math.min(last.current, at) : at;
@@ -109,7 +199,7 @@ export function Table<T>(props: TableProps<T>) {
   const all = rows.length > 0 && rows.every((row) => chosen.has(idOf(row)));
   return (
     <div class="table-box">
-      {props.error ? <ErrorBox error={props.error} onRetry={props.onRetry} /> : null}
+      {failed}
       {onSelect && selected.length > 0 && (
         <div class="bulk" role="region" aria-label="Chosen rows">
           <b>{selected.length} chosen</b>
@@ -119,38 +209,28 @@ export function Table<T>(props: TableProps<T>) {
       )}
       <table class="table" role="table" aria-label={props.label} aria-rowcount={rows.length + 1}>
         <thead role="rowgroup">
-          <tr role="row">
-            {onSelect && (
-              <th role="columnheader" class="box"><input type="checkbox" aria-label="Choose all rows" checked={all}
-                onChange={() => onSelect(all ? [] : rows.map(idOf))} /></th>
-            )}
-            {columns.map((column) => <Head key={column.key} column={column} sort={props.sort ?? ''} onSort={props.onSort} />)}
-          </tr>
+          <HeadRow props={props} all={all} onAll={() => onSelect?.(all ? [] : rows.map(idOf))} />
         </thead>
         <tbody role="rowgroup" ref={body}>
-          {seen.above > 0 && <tr class="gap" aria-hidden="true" style={{ height: `${seen.above}px` }}><td /></tr>}
+          <Gap height={seen.above} />
           {rows.slice(seen.from, seen.to).map((row, offset) => {
             const at = seen.from + offset;
-            const id = idOf(row);
-            const link = linkOf?.(row);
             return (
-              <tr key={id} role="row" data-at={at} aria-rowindex={at + 2} tabIndex={link ? undefined : -1}
-                class={`row${link ? ' linked' : ''}`} aria-selected={onSelect ? chosen.has(id) : undefined}
-                onFocusIn={() => { cursor.current = at; }}
-                onClick={(event) => { if (link) followRow(event, link); }}>
-                {onSelect && (
-                  <td role="cell" class="box"><input type="checkbox" aria-label={`Choose row ${at + 1}`} checked={chosen.has(id)}
-                    onClick={(event) => choose(at, event.currentTarget.checked, event.shiftKey)} /></td>
-                )}
-                {columns.map((column, nth) => (
-                  <td key={column.key} role="cell" class={`${column.align ?? ''} at-${placeOf(column, nth)}`} data-label={column.label}>
-                    {nth === 0 && link ? <a class="row-link" href={link} dir="auto">{cellOf(column, row)}</a> : cellOf(column, row)}
-                  </td>
-                ))}
-              </tr>
+              <Row
+                key={idOf(row)}
+                row={row}
+                at={at}
+                columns={columns}
+                link={linkOf?.(row)}
+                chosen={onSelect ? chosen.has(idOf(row)) : undefined}
+                onChoose={(on, range) => choose(at, on, range)}
+                onFocus={() => {
+                  cursor.current = at;
+                }}
+              />
             );
           })}
-          {seen.below > 0 && <tr class="gap" aria-hidden="true" style={{ height: `${seen.below}px` }}><td /></tr>}
+          <Gap height={seen.below} />
         </tbody>
       </table>
     </div>

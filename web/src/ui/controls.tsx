@@ -1,9 +1,12 @@
 // Buttons, fields and forms. A field shows what the daemon said about it, right beside it.
-import { type ComponentChildren, createContext, type JSX, type TargetedEvent, type TargetedInputEvent } from 'preact';
-import { useContext, useEffect, useId, useRef, useState } from 'preact/hooks';
-import { type ApiError } from '../api/error';
-import { useAction } from '../api/query';
-import { ErrorBox } from './feedback';
+import {
+  type ComponentChildren,
+  createContext,
+  type JSX,
+  type TargetedEvent,
+  type TargetedInputEvent,
+} from 'preact';
+import { useContext, useId } from 'preact/hooks';
 
 export type ButtonKind = 'primary' | 'plain' | 'quiet' | 'danger';
 
@@ -33,8 +36,11 @@ export function LinkButton({ href, kind = 'plain', children }: { href: string; k
   return <a class={`button ${kind}`} href={href}>{children}</a>;
 }
 
-interface FormState { errors: Record<string, string> }
-const FormContext = createContext<FormState>({ errors: {} });
+interface FormState {
+  errors: Record<string, string>;
+}
+// What a form knows of its fields.
+export const FormContext = createContext<FormState>({ errors: {} });
 
 interface Labelled { name: string; label: string; hint?: ComponentChildren; error?: string | undefined }
 
@@ -136,56 +142,5 @@ export function Checkbox({ name, label, hint, ...input }: Omit<Labelled, 'error'
       <label for={id}>{label}</label>
       {hint && <p class="hint" id={`${id}-hint`}>{hint}</p>}
     </div>
-  );
-}
-
-export type Values = Record<string, string>;
-
-// What the daemon said of single fields: by its `field`, or else by a name that its words quote.
-export function fieldErrors(error: ApiError | undefined, names: string[]): Record<string, string> {
-  if (!error) return {};
-  const said: Record<string, string> = {};
-  for (const name of names) {
-    if (error.fields[name] !== undefined) said[name] = error.fields[name];
-  }
-  if (Object.keys(said).length > 0) return said;
-  const quoted = /["'`“]([\w.-]+)["'`”]/.exec(error.message)?.[1];
-  return quoted !== undefined && names.includes(quoted) ? { [quoted]: error.message } : {};
-}
-
-interface FormProps {
-  children: ComponentChildren;
-  submit: string;
-  kind?: ButtonKind;
-  // The names and texts of all fields; an empty field is ''. Throw (or let api throw) to refuse.
-  onSubmit: (values: Values) => Promise<unknown>;
-  onCancel?: () => void;
-}
-// Fields and a button. What was typed stays when the daemon refuses; its words stand beside their
-// field, or above the button.
-export function Form({ children, submit, kind = 'primary', onSubmit, onCancel }: FormProps) {
-  const form = useRef<HTMLFormElement>(null);
-  const [names, setNames] = useState<string[]>([]);
-  const { run, busy, error } = useAction(onSubmit);
-  const errors = fieldErrors(error, names);
-  useEffect(() => {
-    form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
-  }, [error]);
-  return (
-    <form class="form" ref={form} onSubmit={(event) => {
-      event.preventDefault();
-      const values: Values = {};
-      new FormData(event.currentTarget).forEach((value, name) => { values[name] = String(value); });
-      const elements = [...event.currentTarget.elements] as HTMLInputElement[];
-      setNames(elements.map((one) => one.name).filter(Boolean));
-      void run(values);
-    }}>
-      <FormContext.Provider value={{ errors }}>{children}</FormContext.Provider>
-      {error && Object.keys(errors).length === 0 && <ErrorBox error={error} />}
-      <div class="form-actions">
-        <Button type="submit" kind={kind} busy={busy}>{submit}</Button>
-        {onCancel && <Button kind="quiet" onClick={onCancel}>Cancel</Button>}
-      </div>
-    </form>
   );
 }

@@ -1,9 +1,7 @@
 // The pieces that pages are made of. web/README.md shows a page that uses them.
 export { Chart, type ChartProps, downloadText, type Series } from './Chart';
 export { Code, Command, Commands, Copy, Secret } from './Command';
-export {
-  Button, Checkbox, type Choice, Field, Form, LinkButton, Select, TextField, type Values,
-} from './controls';
+export { Button, Checkbox, type Choice, Field, LinkButton, Select, TextField } from './controls';
 export { DateRange, daysOf, type Range, useRange } from './DateRange';
 export { Confirm, Dialog } from './Dialog';
 export { Empty, ErrorBox, NewRows, Notice, Pager, Skeleton } from './feedback';
@@ -13,6 +11,7 @@ export {
   exactTime, formatBytes, formatCount, formatDuration, formatMoney, formatMs, formatPercent, formatTime,
   shortId, type Tone, toneOf,
 } from './format';
+export { Form, type Values } from './Form';
 export { Menu, type MenuItem } from './Menu';
 export { type Fact, Facts, Figures, Page, Section, type Tab, Tabs, useTab } from './Page';
 export { Badge, Meter, State } from './State';
