@@ -87,7 +87,10 @@ class Reader final {
   }
   void read_list(const Json& schema, const std::string& place, bool is_told) {
     if (!schema.contains("items")) return report_(place + " does not say its items");
-    if (!schema["items"].empty() || !is_told) read(schema["items"], place + "[]");
+    Json items = schema["items"];
+    // The words about a list are about its items.
+    if (is_told && !items.contains("$ref")) items["description"] = schema["description"];
+    read(items, place + "[]");
   }
   void read_object(const Json& schema, const std::string& place, bool is_told) {
     const Json& others = schema["additionalProperties"];
@@ -135,8 +138,9 @@ TEST_CASE("openapi: every operation has a name of its own, and every answer its 
 
 TEST_CASE("openapi: what says too little is found", "[unit][app]") {
   const auto fault_of = [](const char* schema) {
+    const Json api;
     std::string found;
-    Reader reader(Json(), [&](const std::string& fault) { found = fault; });
+    Reader reader(api, [&](const std::string& fault) { found = fault; });
     reader.read(*parse_json(schema), "it");
     return found;
   };
@@ -145,6 +149,7 @@ TEST_CASE("openapi: what says too little is found", "[unit][app]") {
   CHECK(fault_of("{}") == "it has neither type nor words");
   CHECK(fault_of(R"({"type":"array"})") == "it does not say its items");
   CHECK(fault_of(R"({"type":"array","items":{}})") == "it[] has neither type nor words");
+  CHECK(fault_of(R"({"type":"array","items":{},"description":"Any JSON."})") == "");
   CHECK(fault_of(R"({"type":["object","null"],"additionalProperties":true})") ==
         "it is open and says nothing of that");
   CHECK(fault_of(R"({"type":"object","additionalProperties":false,"properties":{"a":{}}})") ==
