@@ -7,6 +7,8 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "base/secret_names.h"
+#include "base/yaml.h"
 
 namespace kvcs {
 namespace {
@@ -48,12 +50,45 @@ std::string shown_url(std::string_view url, bool is_webhook) {
   return secret == rest.npos ? shown : shown + "?***";
 }
 
+// Hides what is secret by its name, where a setting of any shape holds such a thing: a header of a
+// provider. Names that end so say where a secret is. True when something was hidden.
+bool hide_secrets(Json& value, std::string_view name) {
+  if (value.is_string()) {
+    const std::string& text = value.get_ref<const std::string&>();
+    const bool is_secret =
+        is_secret_name(name) && !name.ends_with("_env") && !name.ends_with("_file");
+    const std::string shown = is_secret && !text.empty() ? "***" : shown_url(text, false);
+    if (shown == text) return false;
+    value = shown;
+    return true;
+  }
+  bool hidden = false;
+  if (value.is_object()) {
+    for (auto it = value.begin(); it != value.end(); ++it) {
+      hidden = hide_secrets(it.value(), it.key()) || hidden;
+    }
+  } else if (value.is_array()) {
+    for (Json& item : value) hidden = hide_secrets(item, name) || hidden;
+  }
+  return hidden;
+}
+
+// A map or list of any shape as its text; where something in it is hidden, as JSON, which is YAML.
+std::string shown_structure(const std::string& yaml) {
+  if (yaml.empty()) return yaml;
+  const auto document = YamlDocument::parse(yaml, "");
+  if (!document.ok()) return "***";
+  Json value = document->root();
+  return hide_secrets(value, "") ? dump_json(value) : yaml;
+}
+
 struct ValueReader {
   const ConfigField& field;
 
   Json operator()(const Secret* target) const { return target->empty() ? "not set" : "set"; }
   Json operator()(const std::string* target) const {
-    return field.structured ? *target : shown_url(*target, field.path == "alerts.webhook_url");
+    if (field.structured) return shown_structure(*target);
+    return shown_url(*target, field.path == "alerts.webhook_url");
   }
   template <typename Value>
   Json operator()(const Value* target) const {

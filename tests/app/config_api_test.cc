@@ -55,12 +55,20 @@ TEST_CASE("config api: secrets are told of and never shown", "[unit][app]") {
   TestApp app([](Config& config) {
     config.alerts.webhook_secret = Secret("hush-1");
     config.alerts.webhook_url = "https://hooks.example.com/hush-2?token=hush-3";
+    config.ai.providers =
+        "{x: {kind: openai_compatible, base_url: \"https://127.0.0.1/v1\", "
+        "headers: {x-api-key: hush-6, x-team: blue}}}";
+    config.ai.aliases = "{both: [x/a, x/b]}";
     config.artifacts.engine_url = "http://me:hush-4@127.0.0.1:1/run?key=hush-5";
   });
   CHECK(setting(app, "alerts_webhook_secret")["value"] == "set");
   CHECK(setting(app, "stripe_secret_key")["value"] == "not set");
   CHECK(setting(app, "alerts.webhook_url")["value"] == "https://hooks.example.com/***");
   CHECK(setting(app, "artifacts.engine_url")["value"] == "http://me:***@127.0.0.1:1/run?***");
+  CHECK(setting(app, "ai.providers")["value"] ==
+        R"({"x":{"kind":"openai_compatible","base_url":"https://127.0.0.1/v1",)"
+        R"("headers":{"x-api-key":"***","x-team":"blue"}}})");
+  CHECK(setting(app, "ai.aliases")["value"] == "{both: [x/a, x/b]}");
   CHECK(setting(app, "http.listen")["value"] == "127.0.0.1:0");
   CHECK(app.as_owner("GET", "/admin/config").body.find("hush") == std::string::npos);
 }
