@@ -305,8 +305,8 @@ void add_rest(Fields& fields, Config& c) {
       "NAME: {issuer, client_id, client_secret_env|client_secret_file, scopes, "
       "audience, cli_client_id, admins, allowed_domains, role_claim, role_map: {VALUE: "
       "ORG_SLUG/ROLE}}; OpenID Connect. Of admins: addresses that the issuer has verified, or "
-      "subjects, also as sub:SUBJECT. Register the address /auth/callback there, with several "
-      "providers /auth/callback/NAME."};
+      "subjects, also as sub:SUBJECT. Register two addresses there, /auth/callback, which is used "
+      "while there is one provider, and /auth/callback/NAME, which is used from the second on."};
   sign_ins.structured = true;
   fields.push_back(std::move(sign_ins));
   fields.push_back({"plans.file", &c.auth.plans.file,

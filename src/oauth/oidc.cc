@@ -146,8 +146,12 @@ Result<VerifiedJws> Issuer::verify_signature(std::string_view token) {
   const std::string issuer = unverified_issuer(token);
   if (issuer.empty()) {
     return token_refused(kTokenClaims,
-                         "The token cannot be read: it is no JWT, too long, names a member twice, "
-                         "or names no issuer.");
+                         token.size() > kJwsMaxBytes
+                             ? "The token has " + std::to_string(token.size()) +
+                                   " bytes, more than the " + std::to_string(kJwsMaxBytes) +
+                                   " that are read; let the issuer put fewer groups in."
+                             : "The token cannot be read: it is no JWT, names a member twice, or "
+                               "names no issuer.");
   }
   if (issuer != config_.issuer) {
     return token_refused(kTokenClaims, "The token is of the issuer \"" +

@@ -175,7 +175,14 @@ Result<http::Response> DevIssuerApi::authorize(http::Request& request) {
   }
   const bool has_challenge =
       grant.challenge.size() == 43 && asked("code_challenge_method") == "S256";
-  if (!has_challenge || !is_dev_subject(grant.subject)) return refused("invalid_request");
+  if (!has_challenge || !is_dev_subject(grant.subject)) {
+    http::Response response = refused("invalid_request");
+    const std::string why = has_challenge
+                                ? "login_hint is no subject."
+                                : "PKCE is required: code_challenge with method S256.";
+    response.set("location", *response.find("location") + "&error_description=" + percent_encode(why));
+    return response;
+  }
   const std::string code = KVCS_TRY(issuer_.give_code(grant));
   return redirect(grant.redirect_uri, state, "code", code, issuer_.url());
 }
