@@ -1,6 +1,6 @@
 // Who answers the calls: OpenAI, Anthropic, and whatever speaks as they do.
 import { useState } from 'preact/hooks';
-import { api, type Schema } from '../../api/client';
+import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { href } from '../../router';
@@ -12,6 +12,17 @@ const path = '/admin/ai/providers';
 const kinds: { value: Kind; label: string }[] = [
   { value: 'openai', label: 'OpenAI' }, { value: 'anthropic', label: 'Anthropic' }, { value: 'openai_compatible', label: 'another that speaks as OpenAI' },
 ];
+
+// Asks the provider for its models with the stored key; nothing is charged.
+async function check(provider: Provider): Promise<void> {
+  try {
+    const { data } = await api.ask<Schema<'ProviderChecked'>>('post', '/admin/ai/providers/{name}/test', { path: { name: provider.name }, body: {} as never });
+    toast(data.ok ? `${provider.name} takes the key: ${data.models ?? 'its'} models, ${data.duration_ms} ms.`
+      : `${provider.name}: ${data.error ?? 'the check failed'}`, data.ok ? {} : { tone: 'bad' });
+  } catch (error) {
+    toast(wordsOf(error), { tone: 'bad' });
+  }
+}
 
 function ProviderDialog({ provider, onClose }: { provider: Provider | null; onClose: () => void }) {
   const [kind, setKind] = useState<Kind>(provider?.kind ?? 'openai');
@@ -61,6 +72,7 @@ export default function ProvidersPage() {
       key: 'change', label: '', align: 'right', narrow: 'end',
       cell: (one) => (
         <Menu label={`Change ${one.name}`} button="Change" kind="quiet" align="right" items={[
+          { label: 'Try its key', run: () => void check(one) },
           { label: 'Its requests', href: href('/ai/requests', { provider: one.name }) },
           { label: 'Change', run: () => setEdited(one) },
           { label: 'Remove', danger: true, run: () => setRemoved(one) },

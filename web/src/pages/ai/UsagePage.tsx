@@ -27,7 +27,8 @@ function Own() {
       {!data && !error && <Skeleton />}
       {use && (
         <Figures figures={[{ label: 'Spent on models', value: <Money usd={use.used} />, href: href('/ai/users'),
-          note: <Meter used={use.used} allowed={use.allowed} label="Budget" text={<>of <Money usd={use.allowed} /></>} /> }]} />
+          note: <Meter used={use.used} allowed={use.allowed} label="Budget" text={<>of <Money usd={use.allowed} /></>} /> },
+        { label: 'At the month’s end', value: <Money usd={use.projected} />, note: 'if it goes on like this' }]} />
       )}
     </Page>
   );

@@ -1,36 +1,42 @@
-// Backups: made now, and how the last ones went.
-import type { Schema } from '../../api/client';
-import { api } from '../../api/client';
+// The backups that are there, how the last runs went, and a new one.
+import { api, type Schema } from '../../api/client';
 import { invalidate, useAction, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
-import { Button, type Column, Duration, Empty, ErrorBox, Page, State, Table, Time, toast } from '../../ui';
+import { href } from '../../router';
+import { Button, Bytes, type Column, Count, Empty, ErrorBox, LinkButton, Notice, Page, Table, Time, toast } from '../../ui';
 
-type Run = Schema<'JobRun'>;
-const path = '/admin/job-runs';
-const columns: Column<Run>[] = [
-  { key: 'ts', label: 'When', cell: (one) => <Time at={one.ts} /> },
-  { key: 'result', label: 'Result', cell: (one) => <State state={one.result} tone={one.result === 'ok' ? 'good' : 'bad'} />, narrow: 'side' },
-  { key: 'detail', label: 'Detail', cell: (one) => <span dir="auto">{one.detail}</span>, narrow: 'sub' },
-  { key: 'took', label: 'Took', align: 'right', cell: (one) => <Duration ms={one.duration_ms} />, narrow: 'end' },
+type Backup = Schema<'Backup'>;
+const path = '/admin/backups';
+const columns: Column<Backup>[] = [
+  { key: 'made', label: 'Made', cell: (one) => <Time at={one.made_at} /> },
+  { key: 'name', label: 'Name', cell: (one) => <code class="clip">{one.name}</code>, narrow: 'sub' },
+  { key: 'files', label: 'Records', align: 'right', cell: (one) => <Bytes bytes={one.files_bytes} />, narrow: 'hide' },
+  { key: 'blobs', label: 'Artifacts', align: 'right', cell: (one) => <><Count n={one.blobs} />, <Bytes bytes={one.blobs_bytes} /></>, narrow: 'side' },
+  { key: 'linked', label: 'Bytes in it', cell: (one) => (one.blobs_linked ? 'yes' : 'no, named in blobs.list'), narrow: 'hide' },
+  { key: 'version', label: 'By version', align: 'right', cell: (one) => one.version, narrow: 'hide' },
 ];
 
 export default function BackupsPage() {
   const me = useMe();
-  const { data, error, refresh } = useQuery(`${path}?job=backup`, async (signal) =>
-    (await api.ask<Schema<'JobRunPage'>>('get', path, { query: { job: 'backup', limit: 100 }, signal })).data, { pollMs: 5000 });
+  const { data, error, refresh } = useQuery(path, async (signal) =>
+    (await api.ask<Schema<'BackupList'>>('get', path, { signal })).data, { pollMs: 5000 });
   const begin = useAction(async () => {
     const { started } = await api.post('/admin/backup');
     toast(started ? 'A backup has begun.' : 'A backup runs already.');
     invalidate(path);
   });
-  const rows = data?.job_runs;
-  const last = rows?.find((one) => one.result === 'ok');
-  const make = me && mayOperate(me) && <Button kind="primary" busy={begin.busy} onClick={() => void begin.run()}>Make a backup now</Button>;
+  const off = data !== undefined && data.directory === null;
+  const last = data?.backups.reduce<string>((latest, one) => (one.made_at > latest ? one.made_at : latest), '');
+  const make = me && mayOperate(me) && !off && <Button kind="primary" busy={begin.busy} onClick={() => void begin.run()}>Make a backup now</Button>;
   return (
-    <Page title="Backups" action={make} state={rows && (last ? <>The last one that was made whole is of <Time at={last.ts} /></> : 'None was made yet')}>
+    <Page title="Backups" action={make} more={<LinkButton href={href('/ops/runs', { job: 'backup' })}>Past runs</LinkButton>}
+      state={data && !off && (last ? <>The last one is of <Time at={last} />; the newest {data.keep} stay, in {data.directory}</> : 'None was made yet')}>
+      {off && <Notice tone="warn">No backups are made: <code>backup.directory</code> is not set.</Notice>}
       {begin.error && <ErrorBox error={begin.error} />}
-      <Table label="Backups" rows={rows} columns={columns} idOf={(one) => one.ts} error={error} onRetry={refresh}
-        empty={<Empty action={make} command="kvcs admin backup">A backup is a folder that `kvcs restore` makes a whole appliance of.</Empty>} />
+      {!off && (
+        <Table label="Backups" rows={data?.backups} columns={columns} idOf={(one) => one.name} error={error} onRetry={refresh}
+          empty={<Empty action={make} command="kvcs admin backup">A backup is a folder that `kvcs restore` makes a whole appliance of.</Empty>} />
+      )}
     </Page>
   );
 }

@@ -89,6 +89,7 @@ export default function OrganizationPage({ params }: PageProps) {
         <Figures figures={[
           { label: `Spent in ${use.data.current_month}`, value: <Money usd={use.data.current_usage_usd} />, href: href('/ai/usage', { organization: id }),
             note: <Meter used={use.data.current_usage_usd} allowed={use.data.monthly_budget_usd} label="Budget" text={<>of <Money usd={use.data.monthly_budget_usd} /></>} /> },
+          { label: 'At the month’s end', value: <Money usd={use.data.projected_usd} />, note: 'if it goes on like this' },
           { label: 'Under way', value: <Money usd={use.data.reserved_usd} /> },
           { label: 'Requests', value: <Count n={use.data.request_count} />, href: href('/ai/requests', { organization: id }) },
           { label: 'Errors', value: <Count n={use.data.error_count} />, href: href('/ai/requests', { organization: id, status: 'error' }) },

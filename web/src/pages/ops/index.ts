@@ -3,6 +3,8 @@ import type { PageRoute } from '../../areas';
 
 export const routes: PageRoute[] = [
   { path: '/ops', load: () => import('./HealthPage') },
+  { path: '/ops/metrics', load: () => import('./MetricsPage') },
+  { path: '/ops/config', load: () => import('./ConfigPage') },
   { path: '/ops/jobs', load: () => import('./JobsPage') },
   { path: '/ops/runs', load: () => import('./RunsPage') },
   { path: '/ops/errors', load: () => import('./ErrorsPage') },
