@@ -13,18 +13,32 @@ type Loaded =
   | { kind: 'none'; path: string }
   | { kind: 'failed'; path: string; error: unknown };
 
-// The page of a path; undefined while it is on its way, and then the one before is still shown.
+const stayMs = 250;
+
+// The page of a path. While it is on its way the one before stays, so that nothing flickers; but not
+// for longer than `stayMs`, and then there is none.
 export function useRoute(path: string): Loaded | undefined {
   const [loaded, setLoaded] = useState<Loaded | undefined>(undefined);
   useEffect(() => {
     let alive = true;
-    const say = (next: Loaded) => { if (alive) setLoaded(next); };
-    findRoute(path).then(async (found) => {
-      if (!found) return say({ kind: 'none', path });
-      const page = (await found.route.load()).default;
-      say({ kind: 'page', path, ...found, page });
-    }).catch((error: unknown) => say({ kind: 'failed', path, error }));
-    return () => { alive = false; };
+    const say = (next: Loaded) => {
+      clearTimeout(timer);
+      if (alive) setLoaded(next);
+    };
+    const timer = setTimeout(() => {
+      if (alive) setLoaded(undefined);
+    }, stayMs);
+    findRoute(path)
+      .then(async (found) => {
+        if (!found) return say({ kind: 'none', path });
+        const page = (await found.route.load()).default;
+        say({ kind: 'page', path, ...found, page });
+      })
+      .catch((error: unknown) => say({ kind: 'failed', path, error }));
+    return () => {
+      alive = false;
+      clearTimeout(timer);
+    };
   }, [path]);
   return loaded;
 }
