@@ -67,6 +67,7 @@ struct ShippedFiles {
 };
 
 Status build_all(Parts& parts) {
+  parts.system_clock = make_system_clock();
   ShippedFiles files(parts);
   KVCS_TRY(build_plans(parts));
   KVCS_TRY(build_stores(parts));

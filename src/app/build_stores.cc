@@ -59,7 +59,6 @@ Status check_master_key(Parts& parts) {
 Status build_ground(Parts& parts) {
   const std::string& dir = parts.config.data_dir;
   parts.log_gatherer = std::make_unique<log::Gatherer>();
-  parts.system_clock = make_system_clock();
   parts.entropy = make_system_entropy();
   KVCS_TRY(make_private_directory(dir));
   parts.lock = std::make_unique<DataDirLock>(KVCS_TRY(DataDirLock::acquire(dir)));

@@ -5,8 +5,10 @@ import { useQuery } from '../../api/query';
 export type Provider = Schema<'GatewayProvider'>;
 export const providersPath = '/admin/providers';
 
+// Those whose records can be read; of others the daemon's log says why.
 export function useProviders() {
-  return useQuery(providersPath, async (signal) => (await api.get(providersPath, { signal })).providers);
+  return useQuery(providersPath, async (signal) =>
+    (await api.get(providersPath, { signal })).providers.filter((one): one is Provider => 'base_url' in one));
 }
 
 // Accounts that a person consents to on the service's own page.
