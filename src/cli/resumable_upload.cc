@@ -229,9 +229,8 @@ Result<std::optional<std::string>> ResumableUpload::offer() {
   request.body = dump_json(announcement_);
   const Answer made = KVCS_TRY(ask(api_, std::move(request), kUploads));
   if (made.status == kGone || made.status == 405) return std::optional<std::string>();
-  // Too many have asked for a challenge: the bytes go over the wire.
-  const bool no_draw = made.status == 429 && made.body.find("proof_draws") != std::string::npos;
-  if (no_draw) return std::optional<std::string>();
+  // Too many have asked for a challenge, or something else is: the parts' creation tells then.
+  if (made.status == 429) return std::optional<std::string>();
   if (!made.ok()) return refusal(made);
   const std::string id = made.location.substr(made.location.rfind('/') + 1);
   bool is_there = made.offset == file_.size_bytes;

@@ -323,7 +323,7 @@ TEST_CASE("billing: a customer who was deleted at Stripe is made anew at the nex
   REQUIRE(house.plan() == "pro");
   house.stripe.delete_customer(gone, leaves_mark);
   house.stripe.set_status(sub, "canceled");
-  CHECK(has(house.send("POST", "/portal").body, "nothing_paid"));
+  CHECK(has(house.send("POST", "/portal").body, "has paid nothing yet"));
   CHECK(json_of(house.send("GET", "/invoices"))["invoices"].empty());
   CHECK(house.send("POST", "/cancel").status == 409);
   CHECK(house.plan() == "default");

@@ -191,16 +191,16 @@ TEST_CASE("team: by one link addresses are asked about a few times an hour",
       json_text(owner.send("POST", "/api/v1/invitations", R"({"role":"viewer"})").body, "token");
   // Without a link nothing is told.
   for (const char* email : {"ada@example.com", "eve@example.com"}) {
-    CHECK(json_text(ask("nobodys", email).body, "code") == "invitation_invalid");
+    CHECK(ask("nobodys", email).body.find("The invitation is used") != std::string::npos);
   }
   for (int i = 0; i < portal::kRegistrationsByLinkPerHour; i++) {
-    CHECK(json_text(ask(token, "ada@example.com").body, "code") == "sign_in_exists");
+    CHECK(ask(token, "ada@example.com").body.find("is there already") != std::string::npos);
   }
   // From now on who has an account and who has none answer alike.
   for (const char* email : {"ada@example.com", "eve@example.com"}) {
     const RawResponse refused = ask(token, email);
     CHECK(refused.status == 429);
-    CHECK(json_text(refused.body, "code") == "too_many_tries");
+    CHECK(refused.body.find("Too many registrations") != std::string::npos);  // too_many_tries
     CHECK(refused.header("retry-after") == "360");
   }
 }

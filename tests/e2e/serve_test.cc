@@ -121,7 +121,7 @@ TEST_CASE("serve: SIGHUP reads plans again, and a faulty file leaves those of be
   CHECK(shown().find("4711") != std::string::npos);
   std::ofstream(plans) << "plans:\n  default: {artefacts: 4712}\n";
   daemon.signal(SIGHUP);
-  CHECK(daemon.wait_for_log("plans.yaml:2"));
+  CHECK(daemon.wait_for_log("plans.yaml, line 2"));
   CHECK(shown().find("4711") != std::string::npos);
   std::ofstream(plans) << "plans:\n  default: {artifacts: 4712}\n";
   daemon.signal(SIGHUP);
