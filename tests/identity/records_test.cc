@@ -32,12 +32,13 @@ Members members_of(const Organization& organization) {
 
 Members members_of(const User& user) {
   const auto& [id, organization_id, email, active, monthly_limit_nano_usd, requests_per_minute,
-               tokens_per_minute, allowed_models, version, created_ms, updated_ms] = user;
+               tokens_per_minute, allowed_models, operator_set, version, created_ms, updated_ms] =
+      user;
   return name_members(
       "id organization_id email active monthly_limit_nano_usd requests_per_minute "
-      "tokens_per_minute allowed_models version created_ms updated_ms",
+      "tokens_per_minute allowed_models operator_set version created_ms updated_ms",
       id, organization_id, email, active, monthly_limit_nano_usd, requests_per_minute,
-      tokens_per_minute, allowed_models, version, created_ms, updated_ms);
+      tokens_per_minute, allowed_models, operator_set, version, created_ms, updated_ms);
 }
 
 Members members_of(const KeyRecord& key) {
@@ -113,6 +114,7 @@ TEST_CASE("records: a user is read as it was written, member by member",
                        .requests_per_minute = 303,
                        .tokens_per_minute = 404,
                        .allowed_models = {"gpt-4o*", "claude"},
+                       .operator_set = {"status", "monthly_limit_usd"},
                        .version = 505,
                        .created_ms = kTimeMs,
                        .updated_ms = kTimeMs + 1};
