@@ -53,7 +53,7 @@ std::function<int64_t(std::string_view, int64_t)> take_try(const Parts& parts) {
 
 // What the configuration gave before and gives no longer.
 void take_back(Parts& parts) {
-  auto providers = parts.portal.providers->all();
+  auto providers = parts.portal.providers->configured();
   portal::Provider own;  // Its address, and so its issuer, is known once the server listens.
   own.name = portal::kDevIssuerName;
   if (parts.config.auth.dev_issuer) providers.push_back(&own);
@@ -307,8 +307,9 @@ Status build_portal(Parts& parts) {
         return rates->take_hourly(whose, per_hour).allowed;
       },
       *parts.directory, [&parts] { return parts.public_url(); });
-  portal.places_api = std::make_unique<portal::PlacesApi>(*parts.organizations, *parts.projects,
-                                                          *parts.members, *parts.directory);
+  portal.places_api = std::make_unique<portal::PlacesApi>(
+      *parts.organizations, *parts.projects, *parts.members, *parts.directory,
+      portal::mapped_slugs(portal.providers->configured()));
   portal.plans_api = std::make_unique<portal::PlansApi>(
       *parts.plans, *parts.organizations,
       [&parts](std::string_view organization_id) { return plan_use(parts, organization_id); });

@@ -153,9 +153,14 @@ const Provider* Providers::own() const {
   return &own_->provider;
 }
 
-std::vector<const Provider*> Providers::all() const {
+std::vector<const Provider*> Providers::configured() const {
   std::vector<const Provider*> list;
   for (const Provider& provider : providers_) list.push_back(&provider);
+  return list;
+}
+
+std::vector<const Provider*> Providers::all() const {
+  std::vector<const Provider*> list = configured();
   if (own_) list.push_back(own());
   return list;
 }
