@@ -146,7 +146,8 @@ std::vector<Command> totp_commands() {
       {.name = "totp on",
        .summary = "Add a second factor: sign-ins by password ask for a code of an app.",
        .options = {code},
-       .examples = {{"kvcs totp on", "Shows the secret for the app, and asks for its first code."},
+       .examples = {{"kvcs totp on",
+                     "Asks for the password, shows the secret, asks for the first code."},
                     {"kvcs totp on --code " + std::string(kCode), "Confirms what was begun."}},
        .run = run_totp_on,
        .details = "With --json the secret is printed and nothing is asked; --code confirms it "

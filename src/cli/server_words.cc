@@ -24,6 +24,8 @@ constexpr Phrase kPhrases[] = {
     {"project_id: required with an organization key",
      "--project-id: required with a key of an "
      "organization"},
+    {"current_password: required.",
+     "The account's password is required: it is asked for, or read from stdin."},
     {"DELETE /auth/totp", "`kvcs totp off`"},
     {"POST /auth/totp", "`kvcs totp on`"},
     {"GET /auth/providers has those", "`kvcs login` finds those"},

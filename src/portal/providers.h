@@ -48,8 +48,9 @@ class Providers final {
   // Conflict with reason provider_name_taken.
   Status add_own(std::string_view name, MakeOwn make, http::HttpUpstream& upstream,
                  const Clock& clock, Entropy& entropy);
-  std::vector<const Provider*> all() const;  // Once the server listens, which add_own()'s asks for.
-  std::vector<const Provider*> configured() const;  // Without that one.
+  // Of the development issuer not before the daemon listens: its address is asked for here.
+  std::vector<const Provider*> all() const;
+  std::vector<const Provider*> configured() const;  // Without the development issuer.
   bool empty() const { return providers_.empty() && !own_; }
   const Provider* find(std::string_view name) const;              // Null: none of this name.
   const Provider* find_by_issuer(std::string_view issuer) const;  // Null: a stranger's.

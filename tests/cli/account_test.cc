@@ -30,6 +30,15 @@ TEST_CASE("account: a second factor is begun, confirmed and taken off", "[unit][
   CHECK(desk.out.find("ABCD EFGH IJ\n") != std::string::npos);
   CHECK(desk.out.find("otpauth://totp/kvcs:a?secret=A\n") != std::string::npos);
   CHECK(desk.out.find("aaaa-1111\nbbbb-2222\n") != std::string::npos);
+  // A login alone is not enough where the account has a password.
+  desk.answer({{R"({"error":"current_password: required."})", "400 Bad Request"}, kBegun, kCodes});
+  {
+    const Stdin typed("present words\n123456\n");
+    REQUIRE(desk.run({"totp", "on"}) == 0);
+  }
+  CHECK(desk.requests() == Words{"POST /auth/totp {}",
+                                 R"(POST /auth/totp {"current_password":"present words"})",
+                                 R"(POST /auth/totp/confirm {"code":"123456"})"});
   // In two steps, where nobody types.
   desk.answer({kBegun});
   {

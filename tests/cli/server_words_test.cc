@@ -18,6 +18,8 @@ TEST_CASE("server words: requests become commands", "[unit][cli]") {
        "makes a key of the organization."},
       {"project_id: required with an organization key, which is of no project.",
        "--project-id: required with a key of an organization, which is of no project."},
+      {"current_password: required.",
+       "The account's password is required: it is asked for, or read from stdin."},
       {"take it off first (DELETE /auth/totp).", "take it off first (`kvcs totp off`)."},
       {"Begin with POST /auth/totp; its secret", "Begin with `kvcs totp on`; its secret"},
       {"can set one with PUT /admin/ai/prices/openai/gpt-9.",

@@ -18,7 +18,10 @@ async function begin(path, body) {
 }
 
 async function cli(...args) {
-  const done = await daemon.cliWith({ env: { KVCS_TOKEN: token } }, ...args, '--json');
+  return cliAnswered('', ...args);
+}
+async function cliAnswered(stdin, ...args) {
+  const done = await daemon.cliWith({ stdin, env: { KVCS_TOKEN: token } }, ...args, '--json');
   return { ...done, json: done.stdout ? JSON.parse(done.stdout) : null };
 }
 async function ok(...args) {
@@ -145,11 +148,13 @@ test('a key where a person is needed, and nothing active: told in commands', asy
 });
 
 test('a second factor, sessions and a new password', async () => {
-  const { secret } = await ok('totp', 'on');
+  assert.equal((await cli('totp', 'on')).status, 1);
+  const password = 'correct horse battery staple\n';
+  const { secret } = (await cliAnswered(password, 'totp', 'on')).json;
   const { recovery_codes: codes } = await ok('totp', 'on', '--code', totpCode(secret));
   assert.ok(codes.length > 1);
   assert.match((await daemon.cliWith({ env: { KVCS_TOKEN: token } }, 'whoami')).stdout, /Second factor +on\n/);
-  assert.match((await cli('totp', 'on')).stderr, /kvcs totp off/);
+  assert.match((await cliAnswered(password, 'totp', 'on')).stderr, /kvcs totp off/);
   await ok('totp', 'off', '--code', codes[0]);
   const other = await begin('/auth/login', { email: 'ada@example.com', password: 'correct horse battery staple' });
   const sessions = await ok('session', 'list');
