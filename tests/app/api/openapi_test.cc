@@ -96,7 +96,8 @@ class Reader final {
     const Json& others = schema["additionalProperties"];
     if (others == Json(true) && !is_told) report_(place + " is open and says nothing of that");
     if (others.is_object()) read(others, place + "{}");
-    for (const auto& [name, member] : schema.value("properties", Json::object()).items()) {
+    const Json members = schema.value("properties", Json::object());
+    for (const auto& [name, member] : members.items()) {
       read(member, place + "." + name);
     }
   }
@@ -124,7 +125,8 @@ TEST_CASE("openapi: every operation has a name of its own, and every answer its 
       CHECK(is_operation_id(id));
       CHECK(ids.insert(id).second);
       for (const auto& [status, answer] : operation["responses"].items()) {
-        for (const auto& [media, content] : answer.value("content", Json::object()).items()) {
+        const Json contents = answer.value("content", Json::object());
+        for (const auto& [media, content] : contents.items()) {
           CHECK(content.contains("schema"));
           reader.read(content["schema"], id);
           described++;
