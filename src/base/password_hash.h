@@ -10,7 +10,8 @@ namespace kvcs {
 
 // Text that holds salt and parameters; "" when there is no memory for it.
 std::string hash_password(const Secret& password);
-// Whether the hash is of this password; its own parameters count.
-bool password_fits(const Secret& password, const std::string& hash);
+// Whether the hash, which hash_password() gave, is of this password; its own parameters count.
+// Nothing when there is no memory to tell.
+std::optional<bool> password_fits(const Secret& password, const std::string& hash);
 
 }  // namespace kvcs
