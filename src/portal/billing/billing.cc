@@ -104,7 +104,8 @@ Result<Billing::Stored> Billing::ensure_customer(const BillingAsk& ask) {
                              "a customer without id");
     }
     const Status written = write(id, stored, after, ask.who);
-    if (!written.ok() && written.reason() != kBillingChanged) return written;
+    if (written.ok()) return read(id);  // Made just now, so that it need not be looked for.
+    if (written.reason() != kBillingChanged) return written;
   }
   return billing_busy();
 }
