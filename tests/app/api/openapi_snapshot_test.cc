@@ -1,5 +1,5 @@
-// Goal: the types that the dashboard's pages are checked by are those of the daemon. They are made of
-// a copy of /openapi.json, web/api/openapi.json, so that building the pages needs no daemon.
+// Goal: the types that the dashboard's pages are checked by are those of the daemon. They are made
+// of a copy of /openapi.json, web/api/openapi.json, so that building the pages needs no daemon.
 // Method: the copy is compared with what the daemon says, but for the version.
 //
 // After a change of the API the copy is written anew by one command:
@@ -22,8 +22,8 @@ std::string copy_path() {
   return source_dir() + "/web/api/openapi.json";
 }
 
-// One member a line, so that a change of the API is a short diff; without what changes from build to
-// build.
+// One member a line, so that a change of the API is a short diff; without what changes from build
+// to build.
 std::string as_copy(Json api) {
   api["info"]["version"] = "0";
   return api.dump(1) + "\n";
