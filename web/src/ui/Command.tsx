@@ -39,11 +39,19 @@ export function Copy({ text, label, children = 'Copy' }: { text: string; label: 
 export function Code({ text, chars = 14, label = 'id' }: { text: string; chars?: number; label?: string }) {
   const [said, copy] = useCopy(text);
   return (
-    <button type="button" class="code-copy" title={text} aria-label={`Copy ${label} ${text}`} onClick={(event) => {
-      event.stopPropagation();
-      copy();
-    }}>
-      <code>{shortId(text, chars)}</code><span class="code-said" aria-live="polite">{said}</span>
+    <button
+      type="button"
+      class="code-copy"
+      title={`Copy ${label} ${text}`}
+      onClick={(event) => {
+        event.stopPropagation();
+        copy();
+      }}
+    >
+      <code>{shortId(text, chars)}</code>
+      <span class="code-said" aria-live="polite">
+        {said}
+      </span>
     </button>
   );
 }
