@@ -17,9 +17,24 @@ await rm(dist, { recursive: true, force: true });
 await mkdir(dist, { recursive: true });
 await cp(join(web, 'public'), dist, { recursive: true });
 
+// A worker is a file of its own, whose name the page needs.
+const worker = await build({
+  absWorkingDir: web,
+  entryPoints: { digest: 'src/pages/artifacts/digest-worker.ts' },
+  outdir: join(dist, 'assets'),
+  entryNames: '[name]-[hash]',
+  bundle: true,
+  minify: true,
+  format: 'esm',
+  target: 'es2022',
+  metafile: true,
+  logLevel: 'warning',
+});
+
 const result = await build({
   absWorkingDir: web,
   entryPoints: { app: 'src/main.tsx' },
+  define: { digestWorker: JSON.stringify(basename(Object.keys(worker.metafile.outputs)[0])) },
   outdir: join(dist, 'assets'),
   entryNames: '[name]-[hash]',
   chunkNames: '[name]-[hash]',
