@@ -1,0 +1,288 @@
+// Goal: somebody who has a .kv file stores it, shares it and finds it again in a browser, whatever happens
+// to the connection, the page and the session on the way.
+// Method: Chromium before the real daemon, the upload through a relay that cuts its connections; skipped
+// without Chromium or in a binary without its pages.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer, request } from 'node:http';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Browser, faultsOfAxe, setUp, settled, signIn, skip } from './browser.mjs';
+import { Daemon } from './daemon.mjs';
+
+let daemon, browser, page, isBare = false;
+before(async () => {
+  if (skip) return;
+  daemon = await new Daemon().start();
+  isBare = /WEB=0/.test(await (await fetch(daemon.url)).text());
+  browser = await new Browser().start();
+  page = await browser.open();
+  if (!isBare) await setUp(page, daemon);
+});
+after(async () => {
+  await browser?.stop();
+  await daemon?.stop();
+  daemon?.remove();
+});
+
+const inBrowser = (name, run) => test(name, { skip }, async (t) => {
+  if (isBare) return t.skip('the binary was built with WEB=0');
+  await run(t);
+});
+
+const digestOf = (bytes) => createHash('sha256').update(bytes).digest('hex');
+
+// A .kv file of one layer with so many tokens, 512 bytes each.
+function kvFile(name, tokens, seed) {
+  const part = tokens * 2 * 64 * 2;
+  const shape = [1, 2, tokens, 64];
+  let header = JSON.stringify({
+    __metadata__: { 'kvcs.model': 'test/one-layer', 'kvcs.n_tokens': String(tokens) },
+    k_0: { dtype: 'F16', shape, data_offsets: [0, part] }, v_0: { dtype: 'F16', shape, data_offsets: [part, 2 * part] },
+  });
+  header += ' '.repeat((8 - (header.length % 8)) % 8);
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(header.length));
+  const data = Buffer.alloc(2 * part);
+  // Small finite halves that differ from file to file.
+  for (let at = 0; at < data.length; at += 2) data.writeUInt16LE((at * 2654435761 + seed) % 0x3c00, at);
+  const path = join(daemon.folder, name);
+  writeFileSync(path, Buffer.concat([length, Buffer.from(header), data]));
+  return path;
+}
+
+// Drops files on the page, as a file manager does.
+async function drop(target, files) {
+  const data = await target.evaluateHandle((all) => {
+    const carried = new DataTransfer();
+    for (const { name, base64 } of all) {
+      const bytes = Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
+      carried.items.add(new File([bytes], name, { lastModified: 1 }));
+    }
+    return carried;
+  }, files.map((path) => ({ name: path.split('/').pop(), base64: readFileSync(path).toString('base64') })));
+  for (const type of ['dragenter', 'dragover', 'drop']) await target.dispatchEvent('body', type, { dataTransfer: data });
+}
+
+const lineOf = (target, name) => target.getByRole('region', { name: 'Uploads' }).getByRole('listitem').filter({ hasText: name });
+
+inBrowser('a file that is dropped is stored, and its link brings it to a stranger', async () => {
+  await daemon.cli('sample', 'demo.kv');
+  const path = join(daemon.folder, 'demo.kv');
+  await page.goto(`${daemon.url}/#/artifacts`);
+  await page.getByText('Drop a .kv file anywhere on this page').waitFor();
+  await drop(page, [path, `${path}.json`]);
+  const line = lineOf(page, 'demo');
+  await line.getByText('stored').waitFor();
+  await page.getByRole('table', { name: 'Artifacts' }).getByRole('link', { name: 'demo' }).waitFor();
+  await line.getByRole('button', { name: 'Share demo' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Share demo' });
+  await dialog.getByLabel('Downloads at most').fill('1');
+  await dialog.getByLabel('Password').fill('open sesame');
+  await dialog.getByRole('button', { name: 'Make the link' }).click();
+  const link = await dialog.locator('code.share-link').textContent();
+  assert.deepEqual(await faultsOfAxe(page), []);
+  await dialog.getByRole('button', { name: 'Close' }).first().click();
+  const stranger = await browser.open();
+  await stranger.goto(link);
+  await stranger.locator('input[type=password]').fill('open sesame');
+  const [download] = await Promise.all([stranger.waitForEvent('download'), stranger.locator('button').click()]);
+  assert.equal(digestOf(readFileSync(await download.path())), digestOf(readFileSync(path)));
+  await stranger.context().close();
+});
+
+inBrowser('one artifact says what is inside, is edited with a way back, and its links are listed', async () => {
+  await page.goto(`${daemon.url}/#/artifacts`);
+  await page.getByRole('table', { name: 'Artifacts' }).getByRole('link', { name: 'demo' }).click();
+  await page.getByRole('heading', { name: 'demo', level: 1 }).waitFor();
+  await page.getByText('As the head of the stored file says.').waitFor();
+  await page.getByText('2 × 64').waitFor();
+  await page.getByText('384 token ids').waitFor();
+  await page.getByRole('table', { name: 'Share links' }).getByText('1 of 1').waitFor();
+  await page.keyboard.press('e');
+  const dialog = page.getByRole('dialog', { name: 'Edit demo' });
+  await dialog.getByLabel('Name').fill('contract <b>law</b>');
+  await dialog.getByLabel('Tags').fill('law, de, law');
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await page.getByRole('heading', { name: 'contract <b>law</b>', level: 1 }).waitFor();
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await page.getByRole('heading', { name: 'demo', level: 1 }).waitFor();
+  await page.getByRole('button', { name: 'Make public' }).click();
+  await page.getByText('demo is public.').waitFor();
+  assert.deepEqual(page.faults, []);
+});
+
+inBrowser('a refusal stands beside its field, in the words of the daemon', async () => {
+  await page.keyboard.press('e');
+  const dialog = page.getByRole('dialog', { name: 'Edit demo' });
+  await dialog.getByLabel('Tags').fill('x'.repeat(60));
+  await dialog.getByRole('button', { name: 'Save' }).click();
+  await dialog.getByText('tags: has 60 characters; at most 50 are allowed.').waitFor();
+  assert.equal(await dialog.getByLabel('Tags').inputValue(), 'x'.repeat(60));
+  await page.keyboard.press('Escape');
+});
+
+inBrowser('the catalogue is open to those who have not signed in', async () => {
+  const stranger = await browser.open({ width: 360, theme: 'dark' });
+  await stranger.goto(`${daemon.url}/#/catalogue`);
+  await stranger.getByRole('table', { name: 'Public artifacts' }).getByRole('link', { name: 'demo' }).click();
+  const dialog = stranger.getByRole('dialog', { name: 'demo' });
+  await dialog.getByText('kvcs/sample-4l').waitFor();
+  assert.deepEqual(await faultsOfAxe(stranger), []);
+  assert.ok(await stranger.evaluate(() => document.documentElement.scrollWidth - innerWidth) <= 0);
+  const [download] = await Promise.all([stranger.waitForEvent('download'), dialog.getByRole('link', { name: 'Download' }).click()]);
+  assert.equal(digestOf(readFileSync(await download.path())), digestOf(readFileSync(join(daemon.folder, 'demo.kv'))));
+  await stranger.context().close();
+});
+
+// Passes requests on, and cuts the connection of one that brings an upload's bytes once it has brought
+// `afterBytes`, as often as `cuts` says. `hold`: such a request stands still there instead. It stands in for a
+// proxy whose address http.public_url would say: the daemon hears its own origin.
+async function relayTo(target) {
+  const relay = { cuts: 0, afterBytes: 1_000_000, hold: false, made: 0 };
+  relay.server = createServer((from, to) => {
+    const headers = { ...from.headers, ...(from.headers.origin && { origin: target.url }) };
+    const onward = request(target.url + from.url, { method: from.method, headers }, (answer) => {
+      to.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(to);
+    });
+    const end = () => {
+      onward.destroy();
+      from.socket.destroy();
+    };
+    onward.on('error', end);
+    from.on('close', () => { if (!from.complete) end(); });
+    let brought = 0;
+    from.on('data', (chunk) => {
+      brought += chunk.length;
+      const isOver = from.method === 'PATCH' && brought > relay.afterBytes;
+      if (isOver && relay.hold) return from.pause();
+      if (isOver && relay.made < relay.cuts) {
+        relay.made++;
+        return onward.write(chunk, end);
+      }
+      if (!onward.write(chunk)) {
+        from.pause();
+        onward.once('drain', () => from.resume());
+      }
+    });
+    from.on('end', () => onward.end());
+  });
+  await new Promise((resolve) => relay.server.listen(0, '127.0.0.1', resolve));
+  relay.url = `http://127.0.0.1:${relay.server.address().port}`;
+  relay.stop = () => {
+    relay.server.closeAllConnections();
+    relay.server.close();
+  };
+  return relay;
+}
+
+const storedOf = async (name) => (await daemon.api('GET', `/api/v1/artifacts?name=${name}`)).body.artifacts[0];
+
+inBrowser('an upload that is interrupted five times arrives', async () => {
+  const path = kvFile('cut.kv', 24_000, 1);
+  const relay = await relayTo(daemon);
+  const other = await browser.open();
+  try {
+    await other.goto(`${relay.url}/#/artifacts`);
+    await signIn(other);
+    await other.getByRole('heading', { name: 'Artifacts', level: 1 }).waitFor();
+    relay.cuts = 5;
+    await other.getByLabel('Files to upload').setInputFiles(path);
+    await lineOf(other, 'cut').getByText('stored').waitFor({ timeout: 60_000 });
+    assert.equal(relay.made, 5);
+    // A try that finds the upload locked by the one before is none that broke.
+    await lineOf(other, 'cut').getByText(/after \d breaks?/).waitFor();
+    const { sha256, num_tokens, model_name } = await storedOf('cut');
+    assert.deepEqual([sha256, num_tokens, model_name], [digestOf(readFileSync(path)), 24_000, 'test/one-layer']);
+  } finally {
+    await other.context().close();
+    relay.stop();
+  }
+});
+
+inBrowser('an upload is paused, outlives a reload, and goes on with the same file', async () => {
+  const path = kvFile('rest.kv', 24_000, 2);
+  const relay = await relayTo(daemon);
+  const other = await browser.open();
+  try {
+    await other.goto(`${relay.url}/#/artifacts`);
+    await signIn(other);
+    await other.getByRole('heading', { name: 'Artifacts', level: 1 }).waitFor();
+    Object.assign(relay, { hold: true, afterBytes: 4_000_000 });
+    await other.getByLabel('Files to upload').setInputFiles(path);
+    const line = lineOf(other, 'rest');
+    await line.getByRole('button', { name: 'Pause rest' }).click();
+    await line.getByText('paused').waitFor();
+    await other.reload();
+    await line.getByText('unfinished').waitFor();
+    assert.deepEqual(await faultsOfAxe(other), []);
+    relay.hold = false;
+    await other.getByLabel('Files to upload').setInputFiles(path);
+    await line.getByText('stored').waitFor({ timeout: 60_000 });
+    assert.equal((await storedOf('rest')).sha256, digestOf(readFileSync(path)));
+    assert.equal(await other.evaluate(() => localStorage.getItem('kvcs.uploads')), null);
+  } finally {
+    await other.context().close();
+    relay.stop();
+  }
+});
+
+inBrowser('what is known is not sent again, and what is no .kv file is not sent at all', async () => {
+  await page.goto(`${daemon.url}/#/artifacts`);
+  const patches = [];
+  page.on('request', (one) => { if (one.method() === 'PATCH') patches.push(one.url()); });
+  const other = join(daemon.folder, 'again.kv');
+  writeFileSync(other, readFileSync(join(daemon.folder, 'demo.kv')));
+  const text = join(daemon.folder, 'letter.kv');
+  writeFileSync(text, 'Dear reader, this is a letter.');
+  await page.getByLabel('Files to upload').setInputFiles([other, text]);
+  await lineOf(page, 'again').getByText('nothing was sent').waitFor();
+  await lineOf(page, 'letter').getByText('It is no .kv file').waitFor();
+  assert.deepEqual(patches, []);
+});
+
+inBrowser('a session that ends in an upload is begun anew on top of it', async () => {
+  await page.context().clearCookies();
+  await page.getByLabel('Files to upload').setInputFiles(kvFile('late.kv', 64, 3));
+  await page.getByRole('dialog', { name: 'Sign in again' }).waitFor();
+  await signIn(page);
+  await lineOf(page, 'late').getByText('stored').waitFor();
+});
+
+inBrowser('chosen rows are compared and deleted, and the words of the deletion are typed', async () => {
+  await page.goto(`${daemon.url}/#/artifacts?sort=name`);
+  await settled(page);
+  const boxes = page.getByRole('checkbox', { name: /^Choose row/ });
+  await boxes.nth(0).check();
+  await boxes.nth(1).check();
+  await page.getByRole('region', { name: 'Chosen rows' }).getByRole('link', { name: 'Compare' }).click();
+  await page.getByRole('table', { name: 'The two artifacts' }).waitFor();
+  await page.goBack();
+  await settled(page);
+  await boxes.nth(0).check();
+  await page.getByRole('button', { name: 'Delete' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Delete again' });
+  assert.ok(await dialog.getByRole('button', { name: 'Delete for good' }).isDisabled());
+  await dialog.getByRole('textbox').fill('again');
+  await dialog.getByRole('button', { name: 'Delete for good' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal(await storedOf('again'), undefined);
+});
+
+inBrowser('the pages have no serious fault, in both themes and on a small screen', async () => {
+  const { artifact_id: a } = await storedOf('demo'), { artifact_id: b } = await storedOf('cut');
+  for (const [theme, width] of [['light', 1280], ['dark', 360]]) {
+    await page.emulateMedia({ colorScheme: theme });
+    await page.setViewportSize({ width, height: 800 });
+    for (const hash of ['#/artifacts', '#/artifacts?q=none', `#/artifacts/${a}`, `#/artifacts/compare?a=${a}&b=${b}`,
+      '#/artifacts/compare', '#/catalogue', '#/artifacts/5b810539-08d5-4a11-bdc5-f96a0fbaaf15']) {
+      await page.goto(`${daemon.url}/${hash}`);
+      await settled(page);
+      assert.deepEqual(await faultsOfAxe(page), [], `${theme} ${hash}`);
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth - innerWidth) <= 0, hash);
+    }
+  }
+  assert.deepEqual(page.faults, []);
+});
