@@ -175,7 +175,7 @@ Status build_providers(Parts& parts) {
       .sessions = *parts.sessions,
       .people = *parts.people,
       .auth = *parts.auth,
-      .tickets = oauth::TicketStore(*parts.kv, *parts.sealer, parts.clock()),
+      .tickets = oauth::TicketStore("sign-in", *parts.kv, *parts.sealer, parts.clock()),
       .entropy = *parts.entropy,
       .browser = parts.browser_rules(),
       .public_url = [&parts] { return parts.public_url(); },
@@ -278,7 +278,7 @@ Status build_portal(Parts& parts) {
       .sessions = *parts.sessions,
       .hasher = *portal.hasher,
       .totp = *portal.totp,
-      .tickets = oauth::TicketStore(*parts.kv, *parts.sealer, parts.clock()),
+      .tickets = oauth::TicketStore("second-step", *parts.kv, *parts.sealer, parts.clock()),
       .entropy = *parts.entropy,
       .clock = parts.clock(),
       .find_organization = [&parts](std::string_view slug) -> Result<std::string> {

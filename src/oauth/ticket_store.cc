@@ -10,15 +10,15 @@ namespace {
 
 constexpr size_t kSecretBytes = 32;
 
-// The store never sees the secret itself: whoever reads a backup cannot use a link from it.
-std::string key_of(std::string_view secret) {
-  return keyspace::oauth_state(sha256_hex(secret));
-}
-
 }  // namespace
 
 std::string make_one_time_secret(Entropy& entropy) {
   return to_base64url(entropy.bytes(kSecretBytes));
+}
+
+// The store never sees the secret itself: whoever reads a backup cannot use a link from it.
+std::string TicketStore::key_of(std::string_view secret) const {
+  return keyspace::oauth_state(sha256_hex(kind_ + ":" + std::string(secret)));
 }
 
 KvBatch TicketStore::make(std::string_view secret, std::string_view record, int64_t lifetime_s,

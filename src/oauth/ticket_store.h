@@ -1,8 +1,8 @@
 // Secrets that work once: the tickets of links and the states of consents in the browser. A ticket
-// is a record `oauth_state:{sha256 hex of the secret}` of the system family, sealed with its key as
-// the context, so that the store alone gives neither the secret nor what it stands for. Taking a
-// ticket is a compare-and-swap: of two requests with the same secret one gets the record, and the
-// other is told that the ticket is gone. No state in memory; thread-safe.
+// is a record `oauth_state:{sha256 hex of "{kind}:{secret}"}` of the system family, sealed with its
+// key as the context, so that the store alone gives neither the secret nor what it stands for.
+// Taking a ticket is a compare-and-swap: of two requests with the same secret one gets the record,
+// and the other is told that the ticket is gone. No state in memory; thread-safe.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -22,9 +22,9 @@ std::string make_one_time_secret(Entropy& entropy);
 
 class TicketStore final {
  public:
-  // All outlive it.
-  TicketStore(KvStore& kv, const Sealer& sealer, const Clock& clock)
-      : kv_(kv), sealer_(sealer), clock_(clock) {}
+  // All outlive it. `kind` names the door: a ticket is good at the one that it was made for alone.
+  TicketStore(std::string_view kind, KvStore& kv, const Sealer& sealer, const Clock& clock)
+      : kind_(kind), kv_(kv), sealer_(sealer), clock_(clock) {}
 
   // The ticket that keeps `record` under `secret` for `lifetime_s`, to be written with kSynced.
   // `owner` is the tenant with which the ticket goes ("" = none); it stands in the metadata, in
@@ -39,6 +39,9 @@ class TicketStore final {
   Result<Secret> take(std::string_view secret);
 
  private:
+  std::string key_of(std::string_view secret) const;
+
+  const std::string kind_;
   KvStore& kv_;
   const Sealer& sealer_;
   const Clock& clock_;

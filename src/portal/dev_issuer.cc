@@ -73,7 +73,8 @@ DevIssuer::DevIssuer(Services services, Secret key, std::string jwk_set)
     : s_(std::move(services)),
       key_(std::move(key)),
       jwk_set_(std::move(jwk_set)),
-      tickets_(s_.kv, s_.sealer, s_.clock),
+      codes_("dev-code", s_.kv, s_.sealer, s_.clock),
+      renewals_("dev-refresh", s_.kv, s_.sealer, s_.clock),
       devices_(s_.clock, s_.entropy, kDevDeviceLifetimeS, kDevDeviceIntervalS) {}
 
 Result<std::unique_ptr<DevIssuer>> DevIssuer::create(Services services) {
@@ -85,13 +86,13 @@ Result<std::unique_ptr<DevIssuer>> DevIssuer::create(Services services) {
 
 Result<std::string> DevIssuer::give_code(const DevGrant& grant) {
   std::string code = oauth::make_one_time_secret(s_.entropy);
-  KVCS_TRY(tickets_.put(code, record_of(grant), kDevCodeLifetimeS));
+  KVCS_TRY(codes_.put(code, record_of(grant), kDevCodeLifetimeS));
   return code;
 }
 
 Result<Json> DevIssuer::redeem_code(const std::string& code, const DevGrant& presented,
                                     const std::string& verifier) {
-  const Result<Secret> kept = tickets_.take(code);
+  const Result<Secret> kept = codes_.take(code);
   if (kept.code() == Code::kNotFound) {
     const std::string subject = code.starts_with(kOpenCode) ? code.substr(kOpenCode.size()) : "";
     if (!is_dev_subject(subject)) return bad_grant("The code is unknown, old or used.");
@@ -111,13 +112,12 @@ Result<Json> DevIssuer::redeem_code(const std::string& code, const DevGrant& pre
 }
 
 Result<Json> DevIssuer::refresh(const std::string& refresh_token, const std::string& client_id) {
-  const Result<Secret> kept = tickets_.take(refresh_token);
+  const Result<Secret> kept = renewals_.take(refresh_token);
   if (kept.code() == Code::kNotFound) {
     return bad_grant("The refresh token is unknown, old or used; each is good once.");
   }
   KVCS_TRY(kept.status());
   const DevGrant grant = KVCS_TRY(parse_grant(*kept));
-  if (!grant.challenge.empty()) return bad_grant("This is a code; redeem it as one.");
   if (grant.client_id != client_id) {
     return bad_grant("The refresh token was given to another client_id.");
   }
@@ -145,7 +145,7 @@ Result<Json> DevIssuer::give_tokens(const DevGrant& grant) {
   DevGrant renewal = grant;
   renewal.nonce = renewal.challenge = renewal.redirect_uri = "";
   const std::string refresh_token = oauth::make_one_time_secret(s_.entropy);
-  KVCS_TRY(tickets_.put(refresh_token, record_of(renewal), kDevRefreshLifetimeS));
+  KVCS_TRY(renewals_.put(refresh_token, record_of(renewal), kDevRefreshLifetimeS));
   Json answer{{"access_token", access.reveal()},
               {"token_type", "Bearer"},
               {"expires_in", kDevTokenLifetimeS},

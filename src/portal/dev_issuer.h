@@ -64,7 +64,7 @@ class DevIssuer final {
   const Services s_;
   const Secret key_;
   const std::string jwk_set_;
-  oauth::TicketStore tickets_;
+  oauth::TicketStore codes_, renewals_;
   DeviceFlow devices_;
 };
 

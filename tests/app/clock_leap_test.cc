@@ -94,7 +94,7 @@ TEST_CASE("clock: a wrong time of years ends keys for as long as it lasts", "[fa
 TEST_CASE("clock: links and signed URLs that have ended stay ended", "[fault][app]") {
   Leaping f;
   Parts& parts = f.house.app.parts();
-  oauth::TicketStore tickets(*parts.kv, *parts.sealer, parts.kept_clock->latest());
+  oauth::TicketStore tickets("test", *parts.kv, *parts.sealer, parts.kept_clock->latest());
   REQUIRE(tickets.put("secret", "record", 600).ok());
   const PresignedClaim claim{.method = "GET",
                              .id = "an-id",

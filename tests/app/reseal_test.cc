@@ -59,7 +59,7 @@ struct Vault {
     const auto sealed =
         app.parts().gateway.tenants->seal_secrets({"test", "test", ""}, [] { return false; });
     REQUIRE(sealed.value() == 1);
-    oauth::TicketStore(*app.parts().kv, *app.parts().sealer, app.parts().clock())
+    oauth::TicketStore("test", *app.parts().kv, *app.parts().sealer, app.parts().clock())
         .put("ticket", "TICKET", 600)
         .ok();
     const AuditContext who{"test", "test", ""};

@@ -28,7 +28,7 @@ struct Tickets {
   std::unique_ptr<KvStore> kv = make_faulty_kv(
       *memory, [this](std::string_view op, std::string_view key) { return plan(op, key); });
   Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
-  TicketStore store{*kv, sealer, clock};
+  TicketStore store{"test", *kv, sealer, clock};
 };
 
 }  // namespace
@@ -48,10 +48,18 @@ TEST_CASE("tickets: the store holds neither the secret nor the record in clear",
   Tickets t;
   REQUIRE(t.store.put("the-secret", "the record", 600).ok());
   const Result<KvEntry> entry =
-      t.memory->get(KvFamily::kSystem, "oauth_state:" + sha256_hex("the-secret"));
+      t.memory->get(KvFamily::kSystem, "oauth_state:" + sha256_hex("test:the-secret"));
   REQUIRE(entry.ok());
   CHECK(entry.value().value.find("the record") == std::string::npos);
   CHECK(entry.value().value.find("the-secret") == std::string::npos);
+}
+
+TEST_CASE("tickets: a ticket is good at the door that it was made for alone", "[unit][oauth]") {
+  Tickets t;
+  TicketStore other{"other", *t.kv, t.sealer, t.clock};
+  REQUIRE(t.store.put("secret", "the record", 600).ok());
+  CHECK(other.take("secret").code() == Code::kNotFound);
+  CHECK(t.store.take("secret").value().reveal() == "the record");
 }
 
 TEST_CASE("tickets: a ticket ends with its time", "[unit][oauth]") {
@@ -73,7 +81,7 @@ TEST_CASE("tickets: of two that take a ticket one gets it; a store that fails gi
   t.plan = [&](std::string_view op, std::string_view) {
     if (op == "cas" && !other_came) {
       other_came = true;
-      TicketStore same{*t.memory, t.sealer, t.clock};
+      TicketStore same{"test", *t.memory, t.sealer, t.clock};
       CHECK(same.take("a").ok());
     }
     return ok();
@@ -94,7 +102,7 @@ TEST_CASE("tickets: a ticket and its use are synced, so that a power cut brings 
   const std::unique_ptr<KvStore> timed = make_timed_kv(*t.memory, t.clock, [&](KvOp op, int64_t) {
     if (op != KvOp::kGet) writes.push_back(op);
   });
-  TicketStore store{*timed, t.sealer, t.clock};
+  TicketStore store{"test", *timed, t.sealer, t.clock};
   REQUIRE(store.put("a", "x", 600).ok());
   CHECK(writes == std::vector<KvOp>{KvOp::kSyncedWrite});
   REQUIRE(store.take("a").ok());

@@ -33,7 +33,7 @@ struct PortalRig : PeopleRig {
        .sessions = sessions,
        .hasher = hasher,
        .totp = totp,
-       .tickets = oauth::TicketStore(*kv, sealer, clock),
+       .tickets = oauth::TicketStore("second-step", *kv, sealer, clock),
        .entropy = *entropy,
        .clock = clock,
        .find_organization = [](std::string_view) -> Result<std::string> { return not_found("x"); },

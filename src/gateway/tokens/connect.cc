@@ -62,7 +62,8 @@ ConnectApi::ConnectApi(KvStore& kv, AuditedKv& audited, TokenStore& tokens,
                        const Clock& link_clock, const Clock& clock, Entropy& entropy,
                        std::function<std::string()> public_url)
     : audited_(audited),
-      tickets_(kv, sealer, link_clock),
+      links_("connect-link", kv, sealer, link_clock),
+      states_("connect-state", kv, sealer, link_clock),
       tokens_(tokens),
       upstream_(upstream),
       clients_(std::move(clients)),
@@ -84,8 +85,8 @@ std::string ConnectApi::record_of(const Flow& flow) {
   return dump_json(record);
 }
 
-Result<ConnectApi::Flow> ConnectApi::take(std::string_view secret) {
-  const Secret kept = KVCS_TRY(tickets_.take(secret));
+Result<ConnectApi::Flow> ConnectApi::take(oauth::TicketStore& from, std::string_view secret) {
+  const Secret kept = KVCS_TRY(from.take(secret));
   const Json record = KVCS_TRY(parse_json(kept.reveal()));
   Flow flow;
   flow.id = {text_member(record, "tenant"), text_member(record, "provider"),
@@ -178,7 +179,7 @@ Result<http::Response> ConnectApi::create_link(http::Request& request) {
   KVCS_TRY(
       audited_.note("connect:" + flow.id.tenant + ":" + flow.id.provider + ":" + flow.id.account,
                     "link", admin_api::who(request),
-                    tickets_.make(ticket, record_of(flow), kConnectLifetimeS, flow.id.tenant)));
+                    links_.make(ticket, record_of(flow), kConnectLifetimeS, flow.id.tenant)));
   const std::string url =
       public_url_() + "/connect/" + flow.id.provider + "?" +
       oauth::form_encode(
@@ -188,7 +189,7 @@ Result<http::Response> ConnectApi::create_link(http::Request& request) {
 }
 
 Result<http::Response> ConnectApi::begin(http::Request& request) {
-  Result<Flow> flow = take(request.query_value("ticket").value_or(""));
+  Result<Flow> flow = take(links_, request.query_value("ticket").value_or(""));
   if (flow.code() == Code::kNotFound) return failed_page(404, flow.status().message());
   if (!flow.ok()) return failed_page(503, "The store does not answer; ask for a new link.");
   const AccountId& id = flow.value().id;
@@ -212,7 +213,7 @@ Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow f
   flow.verifier = oauth::make_one_time_secret(entropy_);
   // The browser's proof is kept as its hash, like every secret of which the store knows.
   flow.browser = sha256_hex(cookie);
-  KVCS_TRY(tickets_.put(state, record_of(flow), kConnectLifetimeS, flow.id.tenant));
+  KVCS_TRY(states_.put(state, record_of(flow), kConnectLifetimeS, flow.id.tenant));
   http::Response response = http::empty_response(302);
   response.set("Location", oauth::authorization_url(client, redirect_uri(), state, flow.verifier));
   oauth::set_cookie(response, {.name = cookie_name(state),
@@ -226,7 +227,7 @@ Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow f
 
 Result<http::Response> ConnectApi::callback(http::Request& request) {
   const std::string state = request.query_value("state").value_or("");
-  const Result<Flow> flow = take(state);
+  const Result<Flow> flow = take(states_, state);
   if (flow.code() == Code::kNotFound) return failed_page(400, flow.status().message());
   if (!flow.ok()) return failed_page(503, "The store does not answer; ask for a new link.");
   const std::string cookie = oauth::cookie_value(request, cookie_name(state));

@@ -48,7 +48,7 @@ class ConnectApi final {
   struct Flow;
   static std::string record_of(const Flow& flow);
   // NotFound when it never was, has expired or was used.
-  Result<Flow> take(std::string_view secret);
+  static Result<Flow> take(oauth::TicketStore& from, std::string_view secret);
   Result<oauth::Client> client_of(const Flow& flow) const;
   Result<http::Response> redirect(const http::Request& request, Flow flow);
   Result<std::string> finish(const http::Request& request, const Flow& flow);
@@ -59,7 +59,7 @@ class ConnectApi final {
   std::string redirect_uri() const { return public_url_() + "/connect/callback"; }
 
   AuditedKv& audited_;
-  oauth::TicketStore tickets_;
+  oauth::TicketStore links_, states_;
   TokenStore& tokens_;
   http::HttpUpstream& upstream_;
   const ProviderClientSource clients_;
