@@ -245,11 +245,22 @@ Response RequestCycle::run_decoded(Request& request, ConnectionBody& body, Share
   return response;
 }
 
+// What was answered to somebody is nobody else's to keep, whoever made the answer, and no browser's
+// to show after a sign-out. Handlers whose answers may be kept say so themselves; what a model's
+// provider says of its answers stands.
+void RequestCycle::keep_private(const Request& request, Response& response) {
+  if (request.route == nullptr || is_model_door(request.route->dialect)) return;
+  const bool is_for_all = request.route->who == "public" && response.find("set-cookie") == nullptr;
+  if (is_for_all || response.find("cache-control") != nullptr) return;
+  response.set("cache-control", "private, no-store");
+}
+
 void RequestCycle::deliver(Connection& connection, RequestMemory& memory, Response& response,
                            Outcome& outcome) {
   if (!config_.cors.allowed_origins.empty()) {
     add_cors_headers(config_.cors, memory.request, response);
   }
+  keep_private(memory.request, response);
   for (const AnswerHeader& header : config_.answer_headers) {
     const std::string_view path = memory.request.path;
     const bool is_below = path.starts_with(header.path) &&

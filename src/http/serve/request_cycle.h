@@ -83,6 +83,7 @@ class RequestCycle final {
   Response explain(const Status& status, const Request& request, int status_code) const;
   void prepare(Connection& connection, RequestMemory& memory);
   void warn_of_ignored_proxy(std::string_view peer_ip, const Request& request);
+  static void keep_private(const Request& request, Response& response);
   void deliver(Connection& connection, RequestMemory& memory, Response& response, Outcome& outcome);
   void report(RequestMemory& memory, std::string_view path, const Outcome& outcome);
 
