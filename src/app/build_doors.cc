@@ -153,6 +153,8 @@ void build_accounts(Parts& parts) {
       },
       *parts.sealer, parts.kept_clock->latest(), parts.clock(), *parts.entropy,
       [&parts] { return parts.public_url(); });
+  gateway.connect_api->set_maker_look(
+      [auth = parts.auth.get()](std::string_view maker) { return auth->may_still(maker); });
   gateway.watch = std::make_unique<gateway::TokenWatch>(*gateway.tokens, parts.clock());
   gateway.canaries = std::make_unique<gateway::Canaries>(
       *parts.kv, *gateway.tokens, *gateway.providers, *parts.upstream, parts.clock(),

@@ -86,6 +86,10 @@ std::string end_session_url(Parts& parts, std::string_view name) {
   return {};
 }
 
+MakerLook look_at_maker(const Parts& parts) {
+  return [auth = parts.auth.get()](std::string_view maker) { return auth->may_still(maker); };
+}
+
 Result<std::string> first_project(const Parts& parts, std::string_view organization_id) {
   const auto projects = KVCS_TRY(parts.projects->list(organization_id));
   return projects.empty() ? std::string() : projects.front().id;
@@ -232,6 +236,7 @@ Status build_reset(Parts& parts) {
           [rates = parts.rates.get()](std::string_view whose) {
             rates->adjust(whose, portal::kAccountTriesPerMinute, -portal::kAccountTriesPerMinute);
           },
+      .may_still = look_at_maker(parts),
       .mailer = portal.mailer.get()});
   portal.reset_api = std::make_unique<portal::ResetApi>(*portal.reset, parts.browser_rules());
   return ok();

@@ -88,6 +88,9 @@ class Authenticator final {
   // The same of a caller whose request goes on only now. Forbidden with reason rights_changed where
   // the caller may do less than before.
   Status look_up_again(const Principal& caller) const;
+  // Whether who made a link (maker.h) might still make it; yes for "". Fails as authenticate() when
+  // the store cannot tell.
+  Result<bool> may_still(std::string_view maker) const;
   // Writes last_used:{key_id} for keys used since the last call; a cron job calls it each minute.
   Status flush_last_used();
 

@@ -80,7 +80,19 @@ Result<http::Response> DeviceApi::start(http::Request& request) {
   return http::private_reply(200, device_answer(started, devices_, s_.public_url() + "/#/device"));
 }
 
-// What the person has agreed to counts while the person may sign in.
+// The session in which a person has let the device in, while it goes on.
+Result<std::optional<Session>> DeviceApi::find_session(std::string_view person_id,
+                                                       std::string_view session_id) const {
+  for (Session& session : KVCS_TRY(s_.sessions.list(person_id))) {
+    if (session.id == session_id) return std::optional(std::move(session));
+  }
+  return std::optional<Session>();
+}
+
+// What the person has agreed to counts while the person may sign in, and while the session goes on
+// in which it was: a new password and a sign-out everywhere end what a thief let in before. The
+// device's session ends with what let its person in, such as a provider that is taken out of the
+// configuration.
 Result<http::Response> DeviceApi::give_token(http::Request& request) {
   const std::string body = KVCS_TRY(request.body->read_all());
   if (body_member(body, "grant_type") != kDeviceGrant) {
@@ -94,9 +106,18 @@ Result<http::Response> DeviceApi::give_token(http::Request& request) {
     return device_refusal(DeviceState::kDenied);
   }
   KVCS_TRY(person.status());
+  const std::optional<Session> by = KVCS_TRY(find_session(person->id, answer.session_id));
+  if (!by) return device_refusal(DeviceState::kDenied);
   Caller caller = caller_of(request);
   caller.device = answer.ask.name;
-  const StartedSession started = KVCS_TRY(s_.sign_in.start(*person, answer.provider, caller));
+  const StartedSession started = KVCS_TRY(s_.sign_in.start(*person, by->provider, caller));
+  // All sessions may have been ended between the look and the start.
+  if (!KVCS_TRY(find_session(person->id, answer.session_id))) {
+    const Status ended = s_.sessions.end(person->id, started.session.id,
+                                         {person_actor(person->id), "sign-in", request.request_id});
+    if (ended.code() != Code::kNotFound) KVCS_TRY(Status(ended));
+    return device_refusal(DeviceState::kDenied);
+  }
   const int64_t left_ms = started.session.expires_ms - started.session.created_ms;
   return http::private_reply(200, Json{{"access_token", started.token.reveal()},
                                        {"token_type", "Bearer"},
@@ -122,16 +143,6 @@ Result<http::Response> DeviceApi::show(http::Request& request) {
                                        {"user_agent", ask.user_agent}});
 }
 
-// A device's session ends with what let its person in, such as a provider that is taken out of the
-// configuration, and so does the word of the session that has let it in.
-Result<std::string> DeviceApi::provider_of(const Principal& caller) const {
-  for (Session& session : KVCS_TRY(s_.sessions.list(caller.person_id))) {
-    if (session.id == caller.session_id) return std::move(session.provider);
-  }
-  return conflict("A device is let in from a session, and the bearer is of an issuer; sign in.")
-      .with_reason("no_session");
-}
-
 Result<http::Response> DeviceApi::decide(http::Request& request) {
   const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
@@ -139,9 +150,13 @@ Result<http::Response> DeviceApi::decide(http::Request& request) {
   if (!allow && !reader.has("allow")) reader.fail("allow", "required.");
   KVCS_TRY(reader.finish());
   KVCS_TRY(take_try(request));
-  const std::string provider = KVCS_TRY(provider_of(request.principal));
-  KVCS_TRY(devices_.decide(request.param("user_code"),
-                           *allow ? request.principal.person_id : std::string(), provider));
+  const Principal& caller = request.principal;
+  if (caller.session_id.empty()) {
+    return conflict("A device is let in from a session, and the bearer is of an issuer; sign in.")
+        .with_reason("no_session");
+  }
+  KVCS_TRY(devices_.decide(request.param("user_code"), *allow ? caller.person_id : std::string(),
+                           caller.session_id));
   return http::empty_response(204);
 }
 

@@ -25,7 +25,7 @@ class DeviceApi final {
   struct Services {
     SignInService& sign_in;
     const PersonService& people;
-    const SessionService& sessions;
+    SessionService& sessions;
     const Clock& clock;
     Entropy& entropy;
     std::function<std::string()> public_url;
@@ -46,7 +46,8 @@ class DeviceApi final {
 
  private:
   Status take_try(const http::Request& request) const;
-  Result<std::string> provider_of(const Principal& caller) const;
+  Result<std::optional<Session>> find_session(std::string_view person_id,
+                                              std::string_view session_id) const;
 
   const Services s_;
   DeviceFlow devices_;

@@ -99,7 +99,7 @@ Result<DeviceAsk> DeviceFlow::find(std::string_view user_code) {
 }
 
 Status DeviceFlow::decide(std::string_view user_code, std::string_view subject,
-                          std::string_view provider) {
+                          std::string_view session_id) {
   KVCS_TRY(find(user_code).status());
   const MutexLock lock(mutex_);
   Flow* const flow = find_pending(user_code);
@@ -108,7 +108,7 @@ Status DeviceFlow::decide(std::string_view user_code, std::string_view subject,
   }
   flow->state = subject.empty() ? DeviceState::kDenied : DeviceState::kApproved;
   flow->subject = subject;
-  flow->provider = provider;
+  flow->session_id = session_id;
   return ok();
 }
 
@@ -135,7 +135,7 @@ DeviceAnswer DeviceFlow::poll(std::string_view device_code, std::string_view cli
   }
   answer.ask = std::move(flow.ask);
   answer.subject = std::move(flow.subject);
-  answer.provider = std::move(flow.provider);
+  answer.session_id = std::move(flow.session_id);
   flows_.erase(found);
   return answer;
 }

@@ -35,8 +35,8 @@ enum class DeviceState : uint8_t { kPending, kSlowDown, kUnknown, kExpired, kDen
 struct DeviceAnswer {
   DeviceState state = DeviceState::kUnknown;
   DeviceAsk ask;
-  // kApproved: who has agreed, and by whom that person's own session was vouched for.
-  std::string subject, provider;
+  // kApproved: who has agreed, and in which session; "" where there are no sessions.
+  std::string subject, session_id;
 };
 
 // As a person may have typed it: in small letters, with or without the hyphen; "" for what is no
@@ -57,7 +57,7 @@ class DeviceFlow final {
   Result<DeviceAsk> find(std::string_view user_code);
   // Once. An empty subject denies. Fails as find().
   Status decide(std::string_view user_code, std::string_view subject,
-                std::string_view provider = {});
+                std::string_view session_id = {});
   // What the program is told. kDenied and kApproved are told once.
   DeviceAnswer poll(std::string_view device_code, std::string_view client_id);
 
@@ -67,7 +67,7 @@ class DeviceFlow final {
     std::string user_code, block;
     int64_t end_us = 0, polled_us = 0, interval_us = 0;
     DeviceState state = DeviceState::kPending;
-    std::string subject, provider;
+    std::string subject, session_id;
   };
   using Flows = std::unordered_map<std::string, Flow>;  // By the SHA-256 of the device code.
   Flow* find_pending(std::string_view user_code) KVCS_REQUIRES(mutex_);

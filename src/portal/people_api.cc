@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "http/json_api.h"
 #include "identity/admin_common.h"
+#include "identity/maker.h"
 #include "identity/records.h"
 #include "portal/sign_in.h"
 
@@ -123,7 +124,9 @@ Result<http::Response> PeopleApi::change(http::Request& request) {
 Result<http::Response> PeopleApi::make_setup_link(http::Request& request) {
   const std::string token = to_base64url(entropy_.bytes(kTokenRandomBytes));
   const int64_t now_s = clock_.unix_ms() / 1000;
-  KVCS_TRY(audited_.write(setup_token_record(token, now_s), admin_api::who(request)));
+  KVCS_TRY(audited_.write(
+      setup_token_record(token, now_s, maker_text(request.principal, AdminRole::kOwner)),
+      admin_api::who(request)));
   http::Response response = http::reply(
       201, Json{{"setup_url", setup_url(public_url_(), token)},
                 {"expires_at", format_iso8601_ms((now_s + kSetupLinkLifetimeS) * 1000)}});

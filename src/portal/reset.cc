@@ -29,7 +29,8 @@ Token parse_token(std::string_view text) {
 
 }  // namespace
 
-Result<ResetLink> ResetService::make(std::string_view person_id, const AuditContext& who) {
+Result<ResetLink> ResetService::make(std::string_view person_id, const AuditContext& who,
+                                     std::string maker) {
   const Person person = KVCS_TRY(s_.people.find(person_id));
   const std::string password = KVCS_TRY(s_.people.password_hash(person.id));
   if (password.empty()) {
@@ -40,7 +41,7 @@ Result<ResetLink> ResetService::make(std::string_view person_id, const AuditCont
   const int64_t expires_s = s_.clock.unix_s() + kResetLinkLifetimeS;
   KvBatch batch;
   batch.put(KvFamily::kConfig, keyspace::person_reset(person.id),
-            KvEntry{sha256_hex(secret), {}, expires_s});
+            KvEntry{sha256_hex(secret), std::move(maker), expires_s});
   KVCS_TRY(s_.audited.write(batch, who));
   return ResetLink{s_.public_url() + "/#/reset?token=" + person.id + "." + secret,
                    expires_s * 1000};
@@ -101,9 +102,12 @@ Status ResetService::use(const Secret& token, const Secret& password, const Call
   if (!known.ok() || !constant_time_equal(known->value, sha256_hex(parts.secret))) {
     return reset_token_invalid();
   }
+  if (!KVCS_TRY(s_.may_still(known->metadata))) return reset_token_invalid();
   const Person person = KVCS_TRY(s_.people.find(parts.person_id));
   KVCS_TRY(check_new_password(password, {person.email, person.name}));
   const std::string hash = KVCS_TRY(s_.hasher.hash(password, address_block(caller.address)));
+  // Hashing takes its time, in which the link's maker may have lost the role.
+  if (!KVCS_TRY(s_.may_still(known->metadata))) return reset_token_invalid();
   const bool is_operator = person.operator_role() != AdminRole::kNone;
   const AuditContext who{"reset-link:" + person.id, is_operator ? "operator sign-in" : "sign-in",
                          caller.request_id};

@@ -10,6 +10,7 @@
 #include "base/entropy.h"
 #include "base/secret.h"
 #include "base/status.h"
+#include "identity/maker.h"
 #include "identity/people.h"
 #include "identity/sessions.h"
 #include "portal/mailer.h"
@@ -39,13 +40,15 @@ class ResetService final {
     std::function<std::string()> public_url;
     std::function<int64_t(std::string_view whose)> take_try;  // As SignInService's.
     std::function<void(std::string_view whose)> forgive;      // Its tries are all there again.
-    Mailer* mailer = nullptr;                                 // Null: no mail is sent.
+    MakerLook may_still;
+    Mailer* mailer = nullptr;  // Null: no mail is sent.
   };
   explicit ResetService(Services services) : s_(std::move(services)) {}
 
   // NotFound with reason person_not_found. Conflict with reason no_password: the person signs in
-  // through a provider alone.
-  Result<ResetLink> make(std::string_view person_id, const AuditContext& who);
+  // through a provider alone. `maker` as maker.h: the link ends with the maker's role.
+  Result<ResetLink> make(std::string_view person_id, const AuditContext& who,
+                         std::string maker = {});
   // Ok whether there is an account or not, and at once; a link goes to one that is there. Conflict
   // with reason mail_not_configured. RateLimited with reason too_many_tries.
   Status send(std::string_view email, const Caller& caller);

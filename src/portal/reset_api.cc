@@ -72,7 +72,8 @@ Result<http::Response> ResetApi::confirm(http::Request& request) {
 }
 
 Result<http::Response> ResetApi::make_link(http::Request& request) {
-  const ResetLink link = KVCS_TRY(reset_.make(request.param("person_id"), admin_api::who(request)));
+  const ResetLink link = KVCS_TRY(reset_.make(request.param("person_id"), admin_api::who(request),
+                                              maker_text(request.principal, AdminRole::kOwner)));
   return http::private_reply(
       201, Json{{"reset_url", link.url}, {"expires_at", time_json(link.expires_ms)}});
 }

@@ -64,10 +64,10 @@ Caller caller_of(const http::Request& request, const BrowserRules& browser) {
   return caller;
 }
 
-KvBatch setup_token_record(std::string_view token, int64_t now_s) {
+KvBatch setup_token_record(std::string_view token, int64_t now_s, std::string maker) {
   KvBatch batch;
   batch.put(KvFamily::kSystem, std::string(keyspace::kSetupToken),
-            KvEntry{sha256_hex(token), {}, now_s + kSetupLinkLifetimeS});
+            KvEntry{sha256_hex(token), std::move(maker), now_s + kSetupLinkLifetimeS});
   return batch;
 }
 
@@ -75,9 +75,17 @@ std::string setup_url(std::string_view public_url, std::string_view token) {
   return std::string(public_url) + "/#/setup?token=" + std::string(token);
 }
 
+// An owner who is one no longer makes no owners.
+Status SignInService::check_setup_token(std::string_view hash) const {
+  const Result<KvEntry> known = s_.kv.get(KvFamily::kSystem, keyspace::kSetupToken);
+  if (!known.ok() && known.code() != Code::kNotFound) return known.status();
+  if (!known.ok() || !constant_time_equal(known->value, hash)) return setup_token_invalid();
+  return KVCS_TRY(s_.may_still(known->metadata)) ? ok() : setup_token_invalid();
+}
+
 // A compare-and-swap: of two requests with the same link one gets in.
-Status SignInService::take_setup_token(const Secret& token) {
-  const std::string hash = sha256_hex(token.reveal());
+Status SignInService::take_setup_token(std::string_view hash) {
+  KVCS_TRY(check_setup_token(hash));
   KvBatch batch;
   batch.remove(KvFamily::kSystem, std::string(keyspace::kSetupToken));
   const Status taken = s_.kv.compare_and_swap(KvFamily::kSystem, keyspace::kSetupToken, hash, batch,
@@ -141,14 +149,11 @@ Result<SignInService::Place> SignInService::last_place(std::string_view person_i
 Result<StartedSession> SignInService::set_up(const Secret& token, const NewAccount& account,
                                              const Caller& caller) {
   KVCS_TRY(take_try("setup", caller));
-  const Result<KvEntry> known = s_.kv.get(KvFamily::kSystem, keyspace::kSetupToken);
-  if (!known.ok() && known.code() != Code::kNotFound) return known.status();
-  if (!known.ok() || !constant_time_equal(known->value, sha256_hex(token.reveal()))) {
-    return setup_token_invalid();
-  }
+  const std::string hash = sha256_hex(token.reveal());
+  KVCS_TRY(check_setup_token(hash));
   Prepared wanted = KVCS_TRY(prepare(account, caller));
   wanted.person.role = AdminRole::kOwner;
-  KVCS_TRY(take_setup_token(token));
+  KVCS_TRY(take_setup_token(hash));
   const AuditContext who{"setup-link", "sign-in", caller.request_id};
   const Person person = KVCS_TRY(
       s_.people.create(std::move(wanted.person), wanted.sign_in, wanted.password_hash, who));

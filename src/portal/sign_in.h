@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "http/http.h"
 #include "identity/browser_session.h"
+#include "identity/maker.h"
 #include "identity/members.h"
 #include "identity/people.h"
 #include "identity/sessions.h"
@@ -29,7 +30,8 @@ inline constexpr int kSecondStepTries = 5;
 
 // The record by which a setup token is known: with it in the store, POST /auth/setup takes the
 // token once, until `now_s` + kSetupLinkLifetimeS.
-KvBatch setup_token_record(std::string_view token, int64_t now_s);
+// `maker` as maker.h; "" is the machine.
+KvBatch setup_token_record(std::string_view token, int64_t now_s, std::string maker = {});
 // The link. The token stands behind '#', so that it reaches neither logs nor other servers.
 std::string setup_url(std::string_view public_url, std::string_view token);
 
@@ -84,11 +86,13 @@ class SignInService final {
     // Takes one try of `whose`; the seconds until the next when there are none left.
     std::function<int64_t(std::string_view whose, int64_t per_minute)> take_try;
     SignUp sign_up = SignUp::kInvited;
+    MakerLook may_still;
   };
   explicit SignInService(Services services) : s_(std::move(services)) {}
 
   // The first person: owner of the daemon, and of organization `default` where that is there.
-  // Unauthenticated with reason setup_token_invalid. Invalid for the account's members.
+  // Unauthenticated with reason setup_token_invalid, also when who made the link is an owner no
+  // longer. Invalid for the account's members.
   Result<StartedSession> set_up(const Secret& token, const NewAccount& account,
                                 const Caller& caller);
   // A local account that `join` makes a member of an organization, in one write with its records.
@@ -127,7 +131,8 @@ class SignInService final {
     std::string organization_id, project_id;
   };
   Result<Place> last_place(std::string_view person_id) const;
-  Status take_setup_token(const Secret& token);
+  Status check_setup_token(std::string_view hash) const;
+  Status take_setup_token(std::string_view hash);
   Status take_try(std::string_view account, const Caller& caller) const;
   Result<StartedSession> start_by_password(const Person& person, std::string_view password_hash,
                                            const Caller& caller);

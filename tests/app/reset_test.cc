@@ -36,17 +36,19 @@ struct ResetRig : PeopleRig {
                         clock, portal::Mailer::Runs::kWhenAsked};
   int64_t wait_s = 0;
   std::vector<std::string> forgiven;
-  portal::ResetService reset{{.kv = *kv,
-                              .audited = audited,
-                              .people = people,
-                              .sessions = sessions,
-                              .hasher = hasher,
-                              .clock = clock,
-                              .entropy = *entropy,
-                              .public_url = [] { return std::string("https://kvcs.example"); },
-                              .take_try = [this](std::string_view) { return wait_s; },
-                              .forgive = [this](std::string_view w) { forgiven.emplace_back(w); },
-                              .mailer = &mailer}};
+  portal::ResetService reset{
+      {.kv = *kv,
+       .audited = audited,
+       .people = people,
+       .sessions = sessions,
+       .hasher = hasher,
+       .clock = clock,
+       .entropy = *entropy,
+       .public_url = [] { return std::string("https://kvcs.example"); },
+       .take_try = [this](std::string_view) { return wait_s; },
+       .forgive = [this](std::string_view w) { forgiven.emplace_back(w); },
+       .may_still = [this](std::string_view maker) { return doors.may_still(maker); },
+       .mailer = &mailer}};
   const portal::Caller caller{"127.0.0.1", "test", "r1"};
   const Secret fresh{kFresh};
 

@@ -66,7 +66,7 @@ TEST_CASE("device flow: the device waits, is let in once, and nobody else is", "
   const DeviceAnswer answer = rig.flow.poll(device.device_code.reveal(), "cli");
   CHECK(answer.state == DeviceState::kApproved);
   CHECK(answer.subject == "ada");
-  CHECK(answer.provider == "idp");
+  CHECK(answer.session_id == "idp");
   CHECK(answer.ask.name == "laptop");
   CHECK(rig.poll(device) == DeviceState::kUnknown);
   CHECK(rig.poll(other) == DeviceState::kPending);

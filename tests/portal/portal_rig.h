@@ -43,7 +43,8 @@ struct PortalRig : PeopleRig {
        },
        .take_try = [this](std::string_view whose,
                           int64_t) { return whose.starts_with(waiting) ? wait_s : 0; },
-       .sign_up = sign_up}};
+       .sign_up = sign_up,
+       .may_still = [this](std::string_view maker) { return doors.may_still(maker); }}};
   const Caller caller{"127.0.0.1", "test", "r1", Secret()};
 
   void put_setup_token(const std::string& token) {

@@ -48,7 +48,8 @@ int page_status(const Status& failure) {
 // The consent that a ticket or a state stands for. A ticket has neither verifier nor browser.
 struct ConnectApi::Flow {
   AccountId id;
-  std::string actor;        // Who made the link.
+  std::string actor;        // Who made the link; in the audit,
+  std::string maker;        // and as maker.h.
   std::string verifier;     // PKCE; with the state only.
   std::string browser;      // SHA-256 of the cookie; with the state only.
   std::string incarnation;  // Of the tenant for which the link was made.
@@ -78,10 +79,10 @@ ConnectApi::ConnectApi(KvStore& kv, AuditedKv& audited, TokenStore& tokens,
 std::string ConnectApi::record_of(const Flow& flow) {
   Json meta = Json::object();
   for (const auto& [name, value] : flow.meta) meta[name] = value;
-  const Json record = {{"tenant", flow.id.tenant},   {"provider", flow.id.provider},
-                       {"account", flow.id.account}, {"actor", flow.actor},
-                       {"verifier", flow.verifier},  {"browser", flow.browser},
-                       {"meta", std::move(meta)},    {"incarnation", flow.incarnation}};
+  const Json record = {
+      {"tenant", flow.id.tenant}, {"provider", flow.id.provider},    {"account", flow.id.account},
+      {"actor", flow.actor},      {"verifier", flow.verifier},       {"browser", flow.browser},
+      {"meta", std::move(meta)},  {"incarnation", flow.incarnation}, {"maker", flow.maker}};
   return dump_json(record);
 }
 
@@ -92,6 +93,7 @@ Result<ConnectApi::Flow> ConnectApi::take(oauth::TicketStore& from, std::string_
   flow.id = {text_member(record, "tenant"), text_member(record, "provider"),
              text_member(record, "account")};
   flow.actor = text_member(record, "actor");
+  flow.maker = text_member(record, "maker");
   flow.verifier = text_member(record, "verifier");
   flow.browser = text_member(record, "browser");
   flow.incarnation = text_member(record, "incarnation");
@@ -175,6 +177,7 @@ Result<http::Response> ConnectApi::create_link(http::Request& request) {
   flow.incarnation = KVCS_TRY(tenant_records_(flow.id.tenant)).incarnation;
   KVCS_TRY(client_of(flow));
   flow.actor = admin_api::who(request).actor;
+  flow.maker = maker_text(request.principal, AdminRole::kAdmin, OrgRole::kAdmin);
   const std::string ticket = oauth::make_one_time_secret(entropy_);
   KVCS_TRY(
       audited_.note("connect:" + flow.id.tenant + ":" + flow.id.provider + ":" + flow.id.account,
@@ -206,7 +209,7 @@ Result<http::Response> ConnectApi::begin(http::Request& request) {
 }
 
 Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow flow) {
-  KVCS_TRY(check_tenant(flow));
+  KVCS_TRY(check(flow));
   const oauth::Client client = KVCS_TRY(client_of(flow));
   const std::string state = oauth::make_one_time_secret(entropy_);
   const std::string cookie = oauth::make_one_time_secret(entropy_);
@@ -245,9 +248,13 @@ Result<http::Response> ConnectApi::callback(http::Request& request) {
   return oauth::plain_page(200, "The account is connected", done.value());
 }
 
-Result<TenantRecord> ConnectApi::check_tenant(const Flow& flow) const {
+Result<TenantRecord> ConnectApi::check(const Flow& flow) const {
   KVCS_TRY(tenants_(flow.id.tenant));
   TenantRecord record = KVCS_TRY(tenant_records_(flow.id.tenant));
+  if (!KVCS_TRY(may_still_(flow.maker))) {
+    return forbidden("Who made the link may connect no accounts any more; ask for a new one.")
+        .with_reason("maker_lost_rights");
+  }
   if (record.incarnation == flow.incarnation) return record;
   return conflict("Tenant " + flow.id.tenant +
                   " was set up anew since the link was made; ask for a new one.");
@@ -265,7 +272,7 @@ Status ConnectApi::keep(const Flow& flow, const AccessCredential& credential,
   if (const auto due_s = refresh_due_at(after, after.updated_at_s))
     add_refresh_alarm(alarm, flow.id, *due_s);
   for (int attempt = 1;; ++attempt) {
-    const TenantRecord tenant = KVCS_TRY(check_tenant(flow));
+    const TenantRecord tenant = KVCS_TRY(check(flow));
     const Status kept = tokens_.put_while(tenant, flow.id, credential, refresh,
                                           {flow.actor, "connect", request_id}, alarm);
     if (kept.code() != Code::kConflict || attempt == kKeepAttemptsMax) return kept;
@@ -274,7 +281,7 @@ Status ConnectApi::keep(const Flow& flow, const AccessCredential& credential,
 
 Result<std::string> ConnectApi::finish(const http::Request& request, const Flow& flow) {
   // Before the provider is asked, and once more before anything is kept: it may take its time.
-  KVCS_TRY(check_tenant(flow));
+  KVCS_TRY(check(flow));
   const oauth::Client client = KVCS_TRY(client_of(flow));
   KVCS_TRY(oauth::check_issuer(client, request.query_value("iss")));
   const std::string code = request.query_value("code").value_or("");

@@ -4,7 +4,8 @@
 //   GET  /connect/callback?code=…&state=…                     → tokens stored, a plain page
 // Ticket and state are one-time tickets of oauth/ticket_store.h and last ten minutes. The state is
 // bound to the browser by a cookie. A consent is for the tenant that the link was made for, and for
-// none that has its name later. Stateless; thread-safe.
+// none that has its name later; it ends with the rights of who made its link. Stateless;
+// thread-safe.
 #pragma once
 #include <functional>
 #include <string>
@@ -17,6 +18,7 @@
 #include "gateway/tokens/tokens.h"
 #include "http/client/upstream.h"
 #include "http/route_rows.h"
+#include "identity/maker.h"
 #include "kv/kv.h"
 #include "oauth/oauth.h"
 #include "oauth/ticket_store.h"
@@ -34,6 +36,8 @@ class ConnectApi final {
              TenantRecordSource tenant_records, const Sealer& sealer, const Clock& link_clock,
              const Clock& clock, Entropy& entropy, std::function<std::string()> public_url);
 
+  // Asked at each step of a consent; before the server starts.
+  void set_maker_look(MakerLook may_still) { may_still_ = std::move(may_still); }
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
   static std::span<const http::ApiType> types();
@@ -52,8 +56,9 @@ class ConnectApi final {
   Result<oauth::Client> client_of(const Flow& flow) const;
   Result<http::Response> redirect(const http::Request& request, Flow flow);
   Result<std::string> finish(const http::Request& request, const Flow& flow);
-  // Fails unless the flow's tenant is there, is active and is the one of its link.
-  Result<TenantRecord> check_tenant(const Flow& flow) const;
+  // Fails unless the flow's tenant is there, is active and is the one of its link, and who made the
+  // link might make it now.
+  Result<TenantRecord> check(const Flow& flow) const;
   Status keep(const Flow& flow, const AccessCredential& credential, const oauth::Grant& refresh,
               const std::string& request_id);
   std::string redirect_uri() const { return public_url_() + "/connect/callback"; }
@@ -66,6 +71,7 @@ class ConnectApi final {
   const AccountOriginSource origins_;
   const TenantCheck tenants_;
   const TenantRecordSource tenant_records_;
+  MakerLook may_still_ = [](std::string_view maker) -> Result<bool> { return maker.empty(); };
   const Clock& link_clock_;
   const Clock& clock_;
   Entropy& entropy_;

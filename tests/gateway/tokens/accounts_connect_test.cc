@@ -48,6 +48,8 @@ struct ApiWorld : TokenWorld {
                      clock,
                      *entropy,
                      [] { return std::string("https://kvcs.test"); }};
+  int looks_until_lost = 1'000'000;
+  std::string maker;  // Who was looked at last.
   // The tenant from now on.
   void store_tenant(const std::string& incarnation, const std::string& value) {
     acme.incarnation = incarnation;
@@ -109,6 +111,10 @@ struct ApiWorld : TokenWorld {
     return std::move(response).value();
   }
   ApiWorld() {
+    connect.set_maker_look([this](std::string_view who) -> Result<bool> {
+      maker = who;
+      return looks_until_lost-- > 0;
+    });
     client.authorize_url = "https://auth.example.com/authorize";
     store_tenant("1", "first");
   }
@@ -338,6 +344,28 @@ TEST_CASE("connect: a tenant that is suspended meanwhile gets no account", "[uni
     is_refused(world.callback("code=x&state=" + query_member(page, "state")));
     CHECK(world.upstream.seen_count() == 1);
   }
+}
+
+TEST_CASE("connect: a link ends with the rights of who made it", "[unit][gateway]") {
+  ApiWorld world;
+  const auto is_refused = [&](const http::Response& page) {
+    CHECK(page.status == 403);  // Reason maker_lost_rights.
+    CHECK(page.body.find("may connect no accounts any more") != std::string::npos);
+    CHECK(world.keys(KvFamily::kTokens, "").empty());
+  };
+  SECTION("before the link is opened") {
+    const std::string link = world.link_query();
+    world.looks_until_lost = 0;
+    is_refused(*world.call(world.connect, &ConnectApi::begin, link));
+  }
+  SECTION("while the provider is asked") {
+    const std::string page = world.begin(world.link_query());
+    world.looks_until_lost = 1;
+    world.upstream.push_json(200, kGood);
+    is_refused(world.callback("code=x&state=" + query_member(page, "state")));
+    CHECK(world.upstream.seen_count() == 1);
+  }
+  CHECK(world.maker.find("\"key_id\":\"k1\"") != std::string::npos);
 }
 
 TEST_CASE("connect: a consent is for the tenant of its link, and for none that has the name next",
