@@ -9,20 +9,27 @@
 namespace kvcs::portal {
 
 Result<std::string> Bearers::find_person(std::string_view token, std::string_view sha256_hex) {
+  Known found;
   {
     const MutexLock lock(mutex_);
     const auto known = known_.find(std::string(sha256_hex));
-    if (known != known_.end() && s_.clock.unix_ms() < known->second.end_ms) {
-      return known->second.person_id;
-    }
+    if (known != known_.end() && s_.clock.unix_ms() < known->second.end_ms) found = known->second;
   }
-  int64_t end_ms = 0;
-  std::string person_id = KVCS_TRY(verify(token, end_ms));
-  remember(sha256_hex, {person_id, end_ms});
-  return person_id;
+  if (!found.person_id.empty() && KVCS_TRY(still_is(found))) return found.person_id;
+  Known verified = KVCS_TRY(verify(token));
+  remember(sha256_hex, verified);
+  return std::move(verified.person_id);
 }
 
-Result<std::string> Bearers::verify(std::string_view token, int64_t& end_ms) {
+// The person may have taken this way to sign in away, or somebody else may have it now.
+Result<bool> Bearers::still_is(const Known& known) const {
+  const Result<Person> person = s_.people.find_by_sign_in(known.sign_in);
+  if (person.code() == Code::kNotFound) return false;
+  KVCS_TRY(person.status());
+  return person->id == known.person_id;
+}
+
+Result<Bearers::Known> Bearers::verify(std::string_view token) {
   const std::string issuer = oauth::unverified_issuer(token);
   const Provider* const provider = s_.providers.find_by_issuer(issuer);
   if (provider == nullptr) {
@@ -33,10 +40,9 @@ Result<std::string> Bearers::verify(std::string_view token, int64_t& end_ms) {
   }
   const oauth::Identity identity = KVCS_TRY(provider->issuer->verify_bearer(token));
   const std::optional<int64_t> end = KVCS_TRY(identity.claims.time_ms("exp"));
-  end_ms = end.value_or(0);
   const Person person = KVCS_TRY(s_.arrivals.recognize(*provider, identity));
   KVCS_TRY(choose_place(person.id));
-  return person.id;
+  return Known{person.id, {identity.issuer, identity.subject}, end.value_or(0)};
 }
 
 // What the person has chosen stays while the person is a member there; else the organization that

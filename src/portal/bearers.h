@@ -1,8 +1,8 @@
 // Bearers that an issuer of auth.providers has signed (RFC 7519): whom each of them stands for. The
 // first one of somebody is a sign-in and makes the person, by the rules of Arrivals. A signature is
-// verified once: what a token stands for is remembered under its hash until the token ends, and
-// whether the person may still come in is asked with each request (identity.h). Thread-safe; memory
-// is bounded.
+// verified once: what a token stands for is remembered under its hash until the token ends. With
+// each request it is asked whether its issuer and subject still are a way to sign in of that
+// person, and whether the person may still come in (identity.h). Thread-safe; memory is bounded.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -42,9 +42,11 @@ class Bearers final {
  private:
   struct Known {
     std::string person_id;
+    SignIn sign_in;
     int64_t end_ms = 0;
   };
-  Result<std::string> verify(std::string_view token, int64_t& end_ms);
+  Result<bool> still_is(const Known& known) const;
+  Result<Known> verify(std::string_view token);
   Status choose_place(const std::string& person_id);
   void remember(std::string_view sha256_hex, Known known);
 

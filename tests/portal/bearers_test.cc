@@ -112,6 +112,22 @@ TEST_CASE("bearers: the first one is a sign-in, and makes the person where the r
   CHECK(invited.members.roster(acme)->role_of(invited.id_of("ada")) == OrgRole::kNone);
 }
 
+TEST_CASE("bearers: a token stands for its person while the sign-in is the person's",
+          "[unit][portal]") {
+  BearerRig rig(SignUp::kInvited);
+  const std::string acme = rig.organization("Acme").id;
+  const std::string bearer = rig.token(rig.claims("ada", "groups", Json{"staff"}));
+  const Principal ada = rig.doors.authenticate(bearer).value();
+  REQUIRE(rig.people.add_sign_in(ada.person_id, {"https://other", "ada"}, rig.who).ok());
+  REQUIRE(
+      rig.people.remove_sign_in(ada.person_id, sign_in_id({rig.issuer.url, "ada"}), rig.who).ok());
+  // By the rules it is somebody new from now on.
+  const Result<Principal> now = rig.doors.authenticate(bearer);
+  REQUIRE(now.ok());
+  CHECK(now->person_id != ada.person_id);
+  CHECK(rig.members.roster(acme)->role_of(ada.person_id) == OrgRole::kMember);
+}
+
 TEST_CASE("bearers: domains count by the address that is known", "[unit][portal]") {
   BearerRig rig(SignUp::kOpen, ", allowed_domains: [b.c]");
   CHECK(rig.reason(rig.token(rig.claims())) == "domain_not_allowed");
