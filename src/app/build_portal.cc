@@ -274,7 +274,6 @@ Status build_portal(Parts& parts) {
   portal.totp =
       std::make_unique<portal::TotpService>(*parts.kv, *parts.audited, *parts.sealer, parts.clock(),
                                             *parts.entropy, take_account_try(parts));
-  portal.totp_api = std::make_unique<portal::TotpApi>(*portal.totp, *parts.people);
   portal.sign_in = std::make_unique<portal::SignInService>(portal::SignInService::Services{
       .kv = *parts.kv,
       .audited = *parts.audited,
@@ -291,7 +290,9 @@ Status build_portal(Parts& parts) {
       },
       .first_project = [&parts](std::string_view id) { return first_project(parts, id); },
       .take_try = take_try(parts),
-      .sign_up = portal::sign_up_of(parts.config.auth)});
+      .sign_up = portal::sign_up_of(parts.config.auth),
+      .may_still = look_at_maker(parts)});
+  portal.totp_api = std::make_unique<portal::TotpApi>(*portal.totp, *parts.people, *portal.sign_in);
   portal.sign_in_api = std::make_unique<portal::SignInApi>(
       *portal.sign_in, *parts.sessions, *parts.people, parts.browser_rules(),
       [&parts](std::string_view provider) { return end_session_url(parts, provider); });

@@ -239,6 +239,24 @@ Result<StartedSession> SignInService::start_by_password(const Person& person,
   return wrong_credentials();
 }
 
+Status SignInService::confirm_person(const Principal& who, const std::optional<Secret>& password,
+                                     const Caller& caller) const {
+  const std::string hash = KVCS_TRY(s_.people.password_hash(who.person_id));
+  if (hash.empty()) {
+    const int64_t fresh_ms = s_.clock.unix_ms() - kFreshSignInS * 1000;
+    for (const Session& one : KVCS_TRY(s_.sessions.list(who.person_id))) {
+      if (one.id == who.session_id && one.device.empty() && one.created_ms >= fresh_ms) return ok();
+    }
+    return forbidden("Sign in anew and repeat this within five minutes.")
+        .with_reason("sign_in_again");
+  }
+  if (!password) return invalid("current_password: required.");
+  KVCS_TRY(take_try(who.person_id, caller));
+  if (KVCS_TRY(s_.hasher.fits(*password, hash, address_block(caller.address)))) return ok();
+  return forbidden("current_password: it is not the account's password.")
+      .with_reason("wrong_password");
+}
+
 // The ticket goes with the password that it was given for: one that is changed meanwhile ends it.
 Result<Secret> SignInService::make_ticket(const Person& person, std::string_view password_hash) {
   Secret ticket(oauth::make_one_time_secret(s_.entropy));

@@ -7,14 +7,16 @@
 #include "http/http.h"
 #include "http/route_rows.h"
 #include "identity/people.h"
+#include "portal/sign_in.h"
 #include "portal/totp.h"
 
 namespace kvcs::portal {
 
 class TotpApi final {
  public:
-  // Both outlive it.
-  TotpApi(TotpService& totp, const PersonService& people) : totp_(totp), people_(people) {}
+  // All outlive it.
+  TotpApi(TotpService& totp, const PersonService& people, const SignInService& sign_in)
+      : totp_(totp), people_(people), sign_in_(sign_in) {}
 
   void add_routes(std::vector<http::Row>& table, const http::Access& person);
   void add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -28,6 +30,7 @@ class TotpApi final {
  private:
   TotpService& totp_;
   const PersonService& people_;
+  const SignInService& sign_in_;
 };
 
 }  // namespace kvcs::portal

@@ -16,6 +16,8 @@ namespace {
 const std::string kSignIn =
     std::string(R"({"email":"ada@example.com","password":")") + kGoodPassword + "\"}";
 
+const std::string kAsk = std::string(R"({"current_password":")") + kGoodPassword + "\"}";
+
 std::string from_base32(const std::string& text) {
   const std::string letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
   std::string bytes;
@@ -39,8 +41,12 @@ TEST_CASE("totp: a sign-in by password asks for a code from then on", "[contract
   TestApp app;
   Browser ada = set_up(app);
   CHECK(app.call("POST", "/auth/totp").status == 401);
+  // A session alone may be a stolen one.
+  CHECK(ada.send("POST", "/auth/totp").status == 400);
+  const RawResponse wrong = ada.send("POST", "/auth/totp", R"({"current_password":"guess"})");
+  CHECK(wrong.status == 403);  // Reason wrong_password.
   CHECK(json_of(ada.send("GET", "/api/v1/me"))["second_factor"] == false);
-  const Json begun = json_of(ada.send("POST", "/auth/totp"));
+  const Json begun = json_of(ada.send("POST", "/auth/totp", kAsk));
   const std::string secret = from_base32(begun["secret"].get<std::string>());
   const int64_t began_step = app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS;
   const auto code = [&](int64_t steps) { return portal::totp_code(secret, began_step + steps); };
@@ -83,7 +89,7 @@ TEST_CASE("totp: an operator takes it off, and nobody else", "[contract][app][po
   TestApp app;
   Browser ada = set_up(app);
   Browser bob = join(app, ada, "bob@example.com", "admin");
-  const Json begun = json_of(bob.send("POST", "/auth/totp"));
+  const Json begun = json_of(bob.send("POST", "/auth/totp", kAsk));
   const std::string secret = from_base32(begun["secret"].get<std::string>());
   const int64_t now = app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS;
   REQUIRE(

@@ -304,6 +304,33 @@ TEST_CASE("sign-in: the link of one address tells nothing of others", "[unit][po
   }
 }
 
+TEST_CASE("sign-in: without a password a fresh sign-in confirms who somebody is, no device",
+          "[unit][portal]") {
+  PortalRig rig;
+  const Person ada = rig.person("ada");
+  NewSession wanted;
+  wanted.person_id = ada.id;
+  const StartedSession started = rig.sessions.start(wanted, rig.who).value();
+  const Session& own = started.session;
+  wanted.device = "box";
+  const Session device = rig.sessions.start(wanted, rig.who)->session;
+  const auto reason = [&](const std::string& session_id) {
+    Principal who;
+    who.person_id = ada.id;
+    who.session_id = session_id;
+    return rig.sign_in.confirm_person(who, std::nullopt, rig.caller).reason();
+  };
+  CHECK(reason(own.id).empty());
+  CHECK(reason(device.id) == "sign_in_again");
+  CHECK(reason("") == "sign_in_again");
+  for (int64_t passed = 0; passed <= kFreshSignInS; passed += 90) {
+    rig.pass(90);
+    REQUIRE(rig.doors.authenticate(started.token.reveal()).ok());  // It does not rest too long.
+  }
+  REQUIRE(rig.doors.flush_last_used().ok());
+  CHECK(reason(own.id) == "sign_in_again");
+}
+
 TEST_CASE("sign-in: one address has a share over all accounts", "[unit][portal]") {
   PortalRig rig;
   rig.wait_s = 7;
