@@ -275,11 +275,14 @@ std::string ArtifactsApi::base_url(const Request& request) const {
 
 // The signature covers method, id, size and digest, so that a URL to upload is good for these bytes
 // alone. A size of 0 and an empty digest mean "announced without"; the PUT brings them.
+// A stranger's URL is good while the artifact is public, and no longer.
 std::string ArtifactsApi::signed_url(const Request& request, const char* method,
                                      const Artifact& artifact) const {
+  const bool is_own = access::owns(request.principal, {.organization_id = artifact.organization_id,
+                                                       .project_id = artifact.project_id});
   return base_url(request) +
          presigner_.sign_path({method, artifact.id, artifact.size_bytes, artifact.sha256,
-                               clock_.unix_s() + service_.config().url_lifetime_s});
+                               clock_.unix_s() + service_.config().url_lifetime_s, !is_own});
 }
 
 std::string ArtifactsApi::public_url(const std::string& base, const Artifact& artifact,

@@ -194,7 +194,7 @@ Result<Response> ArtifactsApi::get_blob(Request& request) {
   const Artifact row = KVCS_TRY(service_.find(claim.id));
   // A URL that was signed for an unconfirmed upload must not open other bytes.
   if (!row.ready || row.sha256 != claim.sha256_hex) return artifact_rows::not_found_artifact();
-  KVCS_TRY(check_active(row));
+  KVCS_TRY(claim.while_public ? check_public(row) : check_active(row));
   return send_bytes(request, row, kPrivateCache);
 }
 

@@ -11,6 +11,7 @@ namespace {
 constexpr std::string_view kVersion = "kvcs-presign-v1";
 // Far above what sign_path() makes, far below what costs time.
 constexpr size_t kQueryMaxBytes = 1024;
+constexpr std::string_view kWhilePublic = "while=public";
 
 Status bad(std::string_view what) {
   return forbidden("The signed URL is not valid: " + std::string(what))
@@ -20,6 +21,7 @@ Status bad(std::string_view what) {
 // The signed fields as they stand in the query, still encoded: none of them needs an escape.
 struct Fields {
   std::string_view size, sha256, expires, signature;
+  bool while_public = false;
 };
 
 // Whether the name is one that a GET may give beside the signed fields: a part of the bytes that
@@ -28,7 +30,8 @@ bool is_selection(std::string_view name) {
   return name == "tokens" || name == "layers";
 }
 
-// Exactly the four fields, each once: what is not signed must not be there to be believed.
+// Exactly the four fields, each once, and perhaps while=public: what is not signed must not be
+// there to be believed.
 Result<Fields> split_query(std::string_view method, std::string_view query) {
   if (query.size() > kQueryMaxBytes) return bad("its query is too long.");
   Fields fields;
@@ -38,6 +41,10 @@ Result<Fields> split_query(std::string_view method, std::string_view query) {
     if (equals == part.npos) return bad("it is malformed.");
     const std::string_view name = part.substr(0, equals);
     if (method == "GET" && is_selection(name)) continue;
+    if (part == kWhilePublic && !fields.while_public) {
+      fields.while_public = true;
+      continue;
+    }
     std::string_view* field = nullptr;
     int bit = 0;
     if (name == "size") field = &fields.size, bit = 1;
@@ -60,6 +67,7 @@ std::string signature(const Secret& key, const PresignedClaim& claim) {
     KVCS_ASSERT(part.find('\n') == part.npos);
     (text += '\n') += part;
   }
+  if (claim.while_public) text += "\npublic";
   return to_base64url(hmac_sha256(key.reveal(), text));
 }
 
@@ -85,6 +93,7 @@ Presigner::Keys Presigner::keys() const {
 std::string Presigner::sign_path(const PresignedClaim& claim) const {
   return "/blobs/" + claim.id + "?size=" + std::to_string(claim.size_bytes) +
          "&sha256=" + claim.sha256_hex + "&expires=" + std::to_string(claim.expires_at_s) +
+         (claim.while_public ? "&" + std::string(kWhilePublic) : "") +
          "&signature=" + signature(keys()->front(), claim);
 }
 
@@ -98,8 +107,12 @@ Result<PresignedClaim> Presigner::verify(std::string_view method, std::string_vi
       id.find('\n') != id.npos) {
     return bad("it is malformed.");
   }
-  PresignedClaim claim{std::string(method), std::string(id), *size, std::string(fields.sha256),
-                       static_cast<int64_t>(*expires)};
+  PresignedClaim claim{std::string(method),
+                       std::string(id),
+                       *size,
+                       std::string(fields.sha256),
+                       static_cast<int64_t>(*expires),
+                       fields.while_public};
   bool is_ours = false;
   for (const Secret& key : *keys()) {
     is_ours |= constant_time_equal(signature(key, claim), fields.signature);

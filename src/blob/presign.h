@@ -1,7 +1,8 @@
 // Presigned URLs: the right to PUT or GET one blob for a while, carried by the URL itself.
 // signature = HMAC-SHA256(key, "kvcs-presign-v1\n" method "\n" id "\n" size "\n" sha256 "\n"
-// expiry), base64url. Since it pins the digest, a repeated PUT can only write the same bytes.
-// The keys can be exchanged while others sign and verify. Thread-safe.
+// expiry), base64url; a claim that holds while something is public has "\npublic" behind. Since it
+// pins the digest, a repeated PUT can only write the same bytes. The keys can be exchanged while
+// others sign and verify. Thread-safe.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -22,6 +23,8 @@ struct PresignedClaim {
   uint64_t size_bytes = 0;
   std::string sha256_hex;
   int64_t expires_at_s = 0;
+  // The URL is a stranger's: good while the artifact is public. Whoever serves it looks.
+  bool while_public = false;
 };
 
 class Presigner final {
@@ -30,7 +33,8 @@ class Presigner final {
   // The first key signs from now on, and each verifies: what was signed before stays good for its
   // life. Precondition: not empty.
   void set_keys(std::vector<Secret> keys);
-  // "/blobs/<id>?size=…&sha256=…&expires=…&signature=…"
+  // "/blobs/<id>?size=…&sha256=…&expires=…&signature=…", and "&while=public" where the claim says
+  // so
   std::string sign_path(const PresignedClaim& claim) const;
   // `query` is the raw query string; beside the signed fields a GET may have `tokens` and `layers`,
   // which choose among the bytes. Forbidden: forged, expired (says so), malformed, other method.

@@ -175,6 +175,27 @@ TEST_CASE("public doors: what was taken back is not served from a cache that ask
   }
 }
 
+TEST_CASE("public doors: a stranger's signed URL is good while the artifact is public",
+          "[artifacts][contract]") {
+  ReachDoor d;
+  const Artifact a = d.w.store("bytes", d.w.acme);
+  const std::string strangers =
+      d.w.presigner.sign_path({"GET", a.id, a.size_bytes, a.sha256, d.w.clock.unix_s() + 60, true});
+  const std::string own = d.signed_path("GET", a);
+  CHECK(d.send("GET", strangers, "", "").status == 403);
+  REQUIRE(d.w.service->set_visibility(d.w.acme, a.id, true, "").ok());
+  CHECK(d.send("GET", strangers, "", "").status == 200);
+  // Without the word it is another claim.
+  const size_t word = strangers.find("&while=public");
+  REQUIRE(word != std::string::npos);
+  CHECK(d.send("GET", strangers.substr(0, word) + strangers.substr(word + 13), "", "").status ==
+        403);
+  CHECK(d.send("GET", own + "&while=public", "", "").status == 403);
+  REQUIRE(d.w.service->set_visibility(d.w.acme, a.id, false, "").ok());
+  CHECK(d.send("GET", strangers, "", "").status == 403);
+  CHECK(d.send("GET", own, "", "").status == 200);
+}
+
 TEST_CASE("suspended: signed URLs end with the organization's suspension, and go on after it",
           "[artifacts][contract]") {
   ReachDoor d;
