@@ -171,10 +171,14 @@ Result<std::string> ArtifactService::finish_put(ArtifactPut& put) {
   KVCS_TRY(put.writer->finish());
   const std::string digest = put.writer->sha256_hex();
   std::string replaced;
+  bool is_late = false;
   const Status ran = writer_.run([&](Database& db) -> Status {
     const Artifact row = KVCS_TRY(artifact_rows::find(db, put.id));
+    is_late = row.ready && row.sha256 != digest;
+    replaced = row.ready || row.sha256 == digest ? std::string() : row.sha256;
+    const std::string& of_no_row = is_late ? digest : replaced;
+    KVCS_TRY(artifact_rows::note_removal(db, {.id = row.id, .sha256 = of_no_row}));
     if (row.ready) return ok();
-    if (row.sha256 != digest) replaced = row.sha256;
     // Looked at here, where nobody can remove it meanwhile.
     if (!blobs_.stat(digest).ok()) {
       return unavailable("The stored bytes were removed meanwhile; repeat the upload.");
@@ -184,9 +188,15 @@ Result<std::string> ArtifactService::finish_put(ArtifactPut& put) {
     return update.bind(1, digest).bind(2, clock_.unix_ms()).bind(3, put.id).run();
   });
   // One URL takes many bodies, of which the disk keeps one: what this one replaced goes now, and so
-  // does this one when the row did not take it.
-  (void)collect_blob(ran.ok() ? replaced : digest);
-  if (!ran.ok()) return ran;
+  // does this one when the row did not take it. What a death leaves of that is noted.
+  if (!ran.ok()) (void)collect_blob(digest);
+  KVCS_TRY(Status(ran));
+  const BlobRemoval removal{put.id, is_late ? digest : replaced};
+  if (!removal.sha256.empty()) (void)collect_removed({&removal, 1});
+  if (is_late) {
+    return conflict("The artifact was confirmed with other bytes while these came.")
+        .with_reason("confirmed_meanwhile");
+  }
   // An earlier attempt may have been refused; this one was not.
   MutexLock lock(mutex_);
   refused_puts_.erase(put.id);

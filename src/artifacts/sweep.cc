@@ -7,7 +7,9 @@
 namespace kvcs {
 namespace {
 constexpr size_t kSweepBatch = 100;
-// So many orphans are swept whatever their share: what some clients that died leave behind.
+// So many orphans are swept whatever their share: of what requests leave behind the rows have a
+// note (blob_removals), so that orphans are of deaths between a blob and its row, which no client
+// can bring about in numbers.
 constexpr size_t kFewOrphans = 100;
 }  // namespace
 

@@ -132,6 +132,25 @@ TEST_CASE("many bodies to one URL leave the last one", "[artifacts][unit]") {
   REQUIRE(w.service->confirm(w.acme, made->id, {}).ok());
 }
 
+TEST_CASE("a body that comes to its end after the confirmation leaves no blob",
+          "[artifacts][unit]") {
+  ArtifactWorld w(true);
+  Artifact wanted = w.draft("", w.acme);
+  wanted.sha256.clear();
+  wanted.size_bytes = 0;
+  const auto made = w.service->create(wanted);
+  REQUIRE(made.ok());
+  REQUIRE(w.put(*made, "first").ok());
+  auto late = w.service->begin_put({"PUT", made->id, 0, "", 0}, 5);
+  REQUIRE(late.ok());
+  REQUIRE(late->writer->append("other").ok());
+  REQUIRE(w.service->confirm(w.acme, made->id, {}).ok());
+  CHECK(w.service->finish_put(*late).status().reason() == "confirmed_meanwhile");
+  CHECK(w.has_blob("first"));
+  CHECK(w.blob_count() == 1);
+  CHECK(w.service->open_bytes(w.service->find(made->id).value()).ok());
+}
+
 TEST_CASE("one URL takes one upload at a time, also once its artifact is ready",
           "[artifacts][unit]") {
   ArtifactWorld w(true);
