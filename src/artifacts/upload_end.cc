@@ -15,6 +15,8 @@ namespace {
 
 constexpr size_t kJoinBytes = 256 << 10;
 constexpr size_t kPartsMax = 256;
+// What an organization may have joined to final uploads that failed. Beyond it, up to ten minutes.
+constexpr int64_t kFailedJoinBytesPerMinute = 64 << 20;
 
 Status part_taken(const std::string& id) {
   return conflict("Part " + id + " is of another upload already.").with_reason("part_taken");
@@ -128,6 +130,11 @@ Result<Artifact> UploadService::finish(const Principal& who, const Upload& uploa
     if (!checked.ok()) {
       // Bytes that are not what was announced are of no use; parts may be put together otherwise.
       if (upload.kind == UploadKind::kFinal) {
+        if (checked.code() == Code::kInvalid) {
+          failed_joins_.adjust(upload.organization_id, kFailedJoinBytesPerMinute,
+                               static_cast<int64_t>(*upload.length));
+        }
+        (void)cut_first_part(upload);  // On a disk that fails it is cut by the next join.
         KVCS_TRY(release_final(upload));
       } else if (checked.code() == Code::kInvalid) {
         KVCS_TRY(give_up(who, upload, request_id));
@@ -144,6 +151,19 @@ Result<Artifact> UploadService::finish(const Principal& who, const Upload& uploa
   // The sweep finds what stays behind.
   for (const std::string& part : upload.parts) (void)blobs_.remove_staged(part);
   return ready;
+}
+
+// What was joined to the first part is no part of it: nobody's quota counts it.
+Status UploadService::cut_first_part(const Upload& upload) {
+  Upload first;
+  const Status read = readers_.run([&](Database& db) -> Status {
+    first = KVCS_TRY(upload_rows::find(db, upload.parts.front()));
+    return ok();
+  });
+  KVCS_TRY(Status(read));
+  const auto cut = KVCS_TRY(blobs_.open_staged(first.id, first.length.value_or(0), 0,
+                                               first.organization_id, StagedMode::kAsItComes));
+  return cut->keep();
 }
 
 // Takes the upload and its artifact back; the parts hold their bytes and their quota again.
@@ -224,6 +244,17 @@ Result<Upload> UploadService::create_final(const Principal& who, Artifact wanted
   return upload;
 }
 
+// What was joined for nothing is paid for before more is joined.
+Status UploadService::check_joins(std::string_view organization_id) {
+  const RateDecision paid = failed_joins_.take(organization_id, kFailedJoinBytesPerMinute, 0);
+  if (paid.allowed) return ok();
+  return rate_limited(
+             "Final uploads of this organization were not what they were announced to be; wait "
+             "before the next.",
+             static_cast<int>(paid.retry_after_s))
+      .with_reason("finals_failed");
+}
+
 Result<Upload> UploadService::concatenate(const Principal& who, Artifact wanted,
                                           const UploadAsk& ask,
                                           const std::vector<std::string>& parts,
@@ -244,6 +275,7 @@ Result<Upload> UploadService::concatenate(const Principal& who, Artifact wanted,
     return too_large("The parts have " + format_bytes(bytes) + " together, over the limit of " +
                      format_bytes(artifacts_.config().object_bytes_max) + " for one artifact.");
   }
+  KVCS_TRY(check_joins(who.organization_id));
   // Nobody else can know the parts before they are taken: whoever asks meanwhile is told to wait.
   const auto turn = KVCS_TRY(take_turn(parts.front()));
   Upload upload = KVCS_TRY(create_final(who, std::move(wanted), ask, parts, bytes));

@@ -50,7 +50,8 @@ UploadService::UploadService(ArtifactService& artifacts, DbWriter& writer, DbRea
       blobs_(blobs),
       clock_(clock),
       entropy_(entropy),
-      proofs_(blobs, clock, entropy) {}
+      proofs_(blobs, clock, entropy),
+      failed_joins_(clock) {}
 
 // How long it may rest. Who has lost the answer to a creation cannot take it back, so that an
 // upload of which nothing comes holds its part of the quota for a short time.

@@ -31,6 +31,7 @@
 #include "artifacts/upload_rows.h"
 #include "base/mutex.h"
 #include "base/wait.h"
+#include "ops/rate_limit.h"
 
 namespace kvcs {
 
@@ -120,7 +121,9 @@ class UploadService final {
   Result<Artifact> make_ready(const Principal& who, const Upload& upload, const std::string& sha256,
                               std::string_view request_id);
   Status give_up(const Principal& who, const Upload& upload, std::string_view request_id);
+  Status cut_first_part(const Upload& upload);
   Status release_final(const Upload& upload);
+  Status check_joins(std::string_view organization_id);
   Result<std::vector<Upload>> find_parts(const Principal& who, const Artifact& wanted,
                                          const std::vector<std::string>& ids);
   Result<Upload> create_final(const Principal& who, Artifact wanted, const UploadAsk& ask,
@@ -133,6 +136,7 @@ class UploadService final {
   const Clock& clock_;
   Entropy& entropy_;
   UploadProofs proofs_;
+  RateLimiter failed_joins_;  // Bytes, by organization.
   Event turn_ended_;
   Mutex mutex_;
   std::set<std::string, std::less<>> turns_ KVCS_GUARDED_BY(mutex_);  // Uploads at work.

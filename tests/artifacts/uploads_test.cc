@@ -313,6 +313,28 @@ TEST_CASE("tus: parts that do not fit together stay parts", "[artifacts][tus]") 
   CHECK(d.w.has_blob("aaabb"));
 }
 
+TEST_CASE("tus: a final upload that fails leaves its parts as long as they were",
+          "[artifacts][tus]") {
+  TusDoor d(GENERATE(false, true));
+  const std::string pa = d.part("aaa"), pb = d.part("bb");
+  REQUIRE(d.join(pa + " " + pb, "other").status == 400);
+  CHECK(d.arrived(pa) == 3);
+  CHECK(d.arrived(pb) == 2);
+}
+
+TEST_CASE("tus: what was joined for nothing is paid for before more is", "[artifacts][tus]") {
+  TusDoor d(false);
+  const std::string many(48 << 20, 'a');
+  const std::string pa = d.part(many), pb = d.part("bb");
+  for (int i = 0; i < 2; i++) REQUIRE(d.join(pa + " " + pb, "other").status == 400);
+  // More than a minute's worth: 64 MiB.
+  const RawResponse refused = d.join(pa + " " + pb, many + "bb");
+  CHECK(refused.status == 429);  // Reason finals_failed.
+  CHECK_FALSE(refused.header("retry-after").empty());
+  d.w.clock.advance_ms(60'000);
+  CHECK(d.join(pa + " " + pb, many + "bb").status == 201);
+}
+
 TEST_CASE("tus: an upload is given up with all that it has", "[artifacts][tus]") {
   TusDoor d(GENERATE(false, true));
   const std::string path = d.begin("bytes");
