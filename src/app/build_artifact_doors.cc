@@ -28,9 +28,9 @@ constexpr int64_t kQuestionsPerMinute = 10;
 
 // RateLimited when the address has asked for `what` too often.
 Status take_of_address(RateLimiter& rates, std::string_view what, const http::Request& request,
-                       int64_t per_minute, const char* refusal) {
+                       int64_t per_minute, const char* refusal, int64_t cost = 1) {
   const RateDecision decision =
-      rates.take(std::string(what) + ":" + address_block(request.remote_ip), per_minute);
+      rates.take(std::string(what) + ":" + address_block(request.remote_ip), per_minute, cost);
   if (decision.allowed) return ok();
   return rate_limited(refusal, static_cast<int>(decision.retry_after_s))
       .with_reason("rate_limited");
@@ -96,10 +96,12 @@ void build_artifact_doors(Parts& parts) {
       }});
   artifacts.catalogue_api = std::make_unique<CatalogueApi>(
       *artifacts.service, *artifacts.api,
-      [rates = parts.rates.get(),
-       per_minute = config.requests_per_minute](const http::Request& request) {
+      [rates = parts.rates.get(), per_minute = config.requests_per_minute](
+          const http::Request& request, int64_t cost) {
+        // What a whole minute does not allow is not refused for good.
         return take_of_address(*rates, "catalogue", request, per_minute,
-                               "Too many requests of the catalogue from this address.");
+                               "Too many requests of the catalogue from this address.",
+                               per_minute < 0 ? cost : std::min(cost, per_minute));
       });
   build_shares(parts);
 }

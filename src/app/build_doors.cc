@@ -174,6 +174,7 @@ void build_accounts(Parts& parts) {
 // processor.
 constexpr size_t kSearchIdsPerRequest = 2048;
 constexpr uint64_t kSliceBytesPerRequest = 8 << 10;
+constexpr uint64_t kRowsPerRequest = 1000;  // That a list looks through.
 
 // Whatever fits into half of a minute's worth is not refused for good.
 Status take_rate(RateLimiter& rates, const std::string& whose, int64_t per_minute, uint64_t cost,
@@ -196,6 +197,12 @@ void set_charges(const Parts& parts, ArtifactsApiConfig& config) {
                      ids / kSearchIdsPerRequest,
                      "A search of " + std::to_string(ids) + " ids with this key");
   };
+  config.charge_rows = [=](const http::Request& request, uint64_t rows) {
+    return take_rate(*rates, "project:" + request.principal.key_id, per_minute,
+                     rows / kRowsPerRequest,
+                     "A list that looks through " + std::to_string(rows) +
+                         " artifacts for name, model or dtype");
+  };
   config.charge_slice = [=](const http::Request& request, uint64_t header_bytes) {
     return take_rate(
         *rates, "slice:" + address_block(request.remote_ip), per_minute,
@@ -215,6 +222,7 @@ void build_artifacts(Parts& parts) {
         raise_alert(*parts.kv, {"blob.damaged", damage.sha256, damage.message}, parts.clock(),
                     *parts.entropy);
       });
+  parts.artifacts.service->set_searchers(*parts.portal_searchers);
   // First of the sources: it needs no key-value store, which the others fill or read.
   parts.ledger->add_source([&parts]() -> Status {
     return move_artifact_audit(*parts.portal_writer, *parts.portal_readers, *parts.ledger).status();

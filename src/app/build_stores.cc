@@ -133,6 +133,11 @@ Status build_sql(Parts& parts) {
   OpenedDatabase portal = KVCS_TRY(open_database(parts, "portal", portal_migrations()));
   parts.portal_writer = std::move(portal.writer);
   parts.portal_readers = std::move(portal.readers);
+  // Searches wait for one another, and for nobody else's look at a row: half as many more.
+  parts.portal_searchers =
+      KVCS_TRY(DbReaders::open(sqlite_readers(parts.config.data_dir + "/sql/portal.db"),
+                               static_cast<size_t>(parts.config.db.readers_max) / 2,
+                               db_timer(*parts.metrics, parts.clock(), "portal", "query")));
   OpenedDatabase ledger = KVCS_TRY(open_database(parts, "ledger", ledger_migrations()));
   parts.ledger_writer = std::move(ledger.writer);
   parts.ledger_readers = std::move(ledger.readers);

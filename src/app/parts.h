@@ -256,7 +256,7 @@ struct Parts {
   std::unique_ptr<AuditedKv> audited;
   std::unique_ptr<WalSyncer> syncer;
   std::unique_ptr<DbWriter> portal_writer;
-  std::unique_ptr<DbReaders> portal_readers;
+  std::unique_ptr<DbReaders> portal_readers, portal_searchers;
   std::unique_ptr<DbWriter> ledger_writer;
   std::unique_ptr<DbReaders> ledger_readers;
   std::unique_ptr<Ledger> ledger;

@@ -252,6 +252,9 @@ class ArtifactService final {
   // Removes the blob unless a row names it. Returns whether it did.
   Result<bool> collect_blob(const std::string& sha256);
 
+  // Lists that look through rows, and searches by words, ask here from now on, so that nothing else
+  // waits for them. Before the server starts.
+  void set_searchers(DbReaders& searchers) { searchers_ = &searchers; }
   Result<Artifact> find(std::string_view id) const;  // Anybody's.
   Result<Artifact> find_own(const Principal& who, std::string_view id) const;
   // Timeout with reason query_too_long, as the next two.
@@ -335,10 +338,12 @@ class ArtifactService final {
                           const std::function<bool()>& cancelled) const;
   Status refused_put(std::string_view id);
   Result<std::unique_ptr<ArtifactPutTurn>> take_turn(const std::string& id);
+  DbReaders& lister(bool looks_through) const;
 
   const ArtifactConfig config_;
   DbWriter& writer_;
   DbReaders& readers_;
+  DbReaders* searchers_ = nullptr;  // Null: readers_.
   BlobStore& blobs_;
   const Clock& clock_;
   Entropy& entropy_;

@@ -337,11 +337,21 @@ Result<Response> ArtifactsApi::confirm(Request& request) {
   return reply({{"artifact_id", row.id}, {"sha256", row.sha256}});
 }
 
+// No index has what these ask for: all that is left by the others is looked through.
+Status ArtifactsApi::charge_look(const Request& request, ArtifactFilter filter) const {
+  const bool looks = !filter.name.empty() || !filter.model.empty() || !filter.dtype.empty();
+  if (!looks || !config_.charge_rows) return ok();
+  filter.name = filter.model = filter.dtype = filter.words = "";
+  const uint64_t rows = KVCS_TRY(service_.count(filter));
+  return config_.charge_rows(request, rows);
+}
+
 Result<Response> ArtifactsApi::list(Request& request) {
   ArtifactFilter filter = KVCS_TRY(artifact_json::parse_filter(request));
   const Shape shape = KVCS_TRY(artifact_json::shape_for(request));
   filter.organization_id = request.principal.organization_id;
   filter.only_project_id = access::project_limit(request.principal);
+  KVCS_TRY(charge_look(request, filter));
   // A client that mentions no page gets the whole list.
   const bool paged = request.query_value("limit") || !filter.cursor.empty() || filter.offset > 0;
   if (!paged) return list_everything(request, std::move(filter), shape);

@@ -30,6 +30,8 @@ struct ArtifactsApiConfig {
   // Asked before a slice is planned with a header of so many bytes, which takes processor time and
   // needs no key; a failure is the answer. Empty: no limit.
   std::function<Status(const http::Request&, uint64_t header_bytes)> charge_slice;
+  // Asked before a list looks through up to so many rows for what no index has. Empty: no limit.
+  std::function<Status(const http::Request&, uint64_t rows)> charge_rows;
 };
 
 // The right to one PUT or GET, taken from the signature in the query, before one byte of the body
@@ -100,7 +102,7 @@ class ArtifactsApi final {
                                     std::string_view cache_control) const;
 
  private:
-  void add_byte_routes(std::vector<http::Row>& table);
+  Status charge_look(const http::Request& request, ArtifactFilter filter) const;
   // The bytes of a public artifact, counted.
   Result<http::Response> send_public(const http::Request& request, const Artifact& artifact);
   http::Response about(const http::Request& request, const Artifact& row,

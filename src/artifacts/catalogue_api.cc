@@ -12,6 +12,8 @@ namespace {
 // Rows of organizations that are suspended are passed over; after so many pages of them the answer
 // goes out with what there is, and the next one goes on from there.
 constexpr int kRoundsMax = 20;
+// Up to a thousand hits are read and sorted for it, where another page reads its own rows alone.
+constexpr int64_t kSortedSearchCost = 10;
 
 constexpr http::ApiType kTypes[] = {
     {"PublicArtifact", R"(
@@ -46,10 +48,11 @@ std::span<const http::ApiType> CatalogueApi::types() {
 
 void CatalogueApi::add_routes(std::vector<http::Row>& table) {
   http::Rows rows(table, *this);
-  rows.add(
-      http::Method::kGet, "/api/v1/catalogue", http::everyone(), http::kNoBody, &CatalogueApi::list,
-      "Public artifacts of every organization, the newest first.",
-      {.id = "listCatalogue", .query = "q sort limit cursor continuation", .answer = "Catalogue"});
+  rows.add(http::Method::kGet, "/api/v1/catalogue", http::everyone(), http::kNoBody,
+           &CatalogueApi::list,
+           "Public artifacts of every organization, the newest first. With q and another sort, the "
+           "newest 1,000 hits are sorted; such a page counts as 10 requests.",
+           {.query = "q sort limit cursor continuation", .answer = "Catalogue"});
 }
 
 Result<Json> CatalogueApi::find_page(CatalogueFilter filter, const std::string& base) {
@@ -75,8 +78,9 @@ Result<Json> CatalogueApi::find_page(CatalogueFilter filter, const std::string& 
 }
 
 Result<http::Response> CatalogueApi::list(http::Request& request) {
-  if (charge_) KVCS_TRY(charge_(request));
   CatalogueFilter filter = KVCS_TRY(artifact_json::parse_catalogue_filter(request));
+  const bool is_sorted = !filter.words.empty() && filter.sort != ArtifactSort::kCreated;
+  if (charge_) KVCS_TRY(charge_(request, is_sorted ? kSortedSearchCost : 1));
   const Json body = KVCS_TRY(find_page(std::move(filter), api_.base_url(request)));
   http::Response response = http::reply(200, body);
   // What is in it may be taken out at any moment.

@@ -13,8 +13,9 @@ namespace kvcs {
 
 class CatalogueApi final {
  public:
-  // Asked before a page is looked for; a failure is the answer.
-  using Charge = std::function<Status(const http::Request&)>;
+  // Asked before a page is looked for, with the requests that it counts as; a failure is the
+  // answer.
+  using Charge = std::function<Status(const http::Request&, int64_t cost)>;
   CatalogueApi(ArtifactService& service, const ArtifactsApi& api, Charge charge)
       : service_(service), api_(api), charge_(std::move(charge)) {}
 

@@ -5,9 +5,26 @@
 
 namespace kvcs {
 
+namespace {
+
+// Whether rows are looked through for what no index has, or an index of words is asked.
+bool looks_through(const ArtifactFilter& filter) {
+  return !filter.words.empty() || !filter.name.empty() || !filter.model.empty() ||
+         !filter.dtype.empty();
+}
+bool looks_through(const CatalogueFilter& filter) {
+  return !filter.words.empty();
+}
+
+}  // namespace
+
+DbReaders& ArtifactService::lister(bool looks_through) const {
+  return looks_through && searchers_ != nullptr ? *searchers_ : readers_;
+}
+
 Result<ArtifactPage> ArtifactService::list(const ArtifactFilter& filter) const {
   ArtifactPage page;
-  const Status ran = readers_.run([&](Database& db) -> Status {
+  const Status ran = lister(looks_through(filter)).run([&](Database& db) -> Status {
     return db.run_within(kArtifactQueryMs, [&]() -> Status {
       page = KVCS_TRY(artifact_rows::list(db, filter));
       return ok();
@@ -20,7 +37,7 @@ Result<ArtifactPage> ArtifactService::list(const ArtifactFilter& filter) const {
 
 Result<uint64_t> ArtifactService::count(const ArtifactFilter& filter) const {
   uint64_t total = 0;
-  const Status ran = readers_.run([&](Database& db) -> Status {
+  const Status ran = lister(looks_through(filter)).run([&](Database& db) -> Status {
     return db.run_within(kArtifactQueryMs, [&]() -> Status {
       total = KVCS_TRY(artifact_rows::count(db, filter));
       return ok();
@@ -32,7 +49,7 @@ Result<uint64_t> ArtifactService::count(const ArtifactFilter& filter) const {
 
 Result<ArtifactPage> ArtifactService::list_public(const CatalogueFilter& filter) const {
   ArtifactPage page;
-  const Status ran = readers_.run([&](Database& db) -> Status {
+  const Status ran = lister(looks_through(filter)).run([&](Database& db) -> Status {
     return db.run_within(kArtifactQueryMs, [&]() -> Status {
       page = KVCS_TRY(artifact_rows::list_public(db, filter));
       return ok();

@@ -87,13 +87,21 @@ struct Where {
   }
 };
 
+// The first condition of all.
+void search(Where& where, std::string match, ArtifactSort sort) {
+  if (sort != ArtifactSort::kCreated) {
+    where.from = text_index::kNewestFrom;
+    where.texts.push_back(std::move(match));
+    return;
+  }
+  where.from = text_index::kFrom;
+  where.add(text_index::kFits, std::move(match));
+}
+
 // The filter as conditions of SQL. Values are bound and never part of the text.
 Where conditions(const ArtifactFilter& filter) {
   Where where;
-  if (!filter.words.empty()) {
-    where.from = text_index::kFrom;
-    where.add(text_index::kFits, text_index::match_own(filter));
-  }
+  if (!filter.words.empty()) search(where, text_index::match_own(filter), filter.sort);
   where.add(std::string(kThere) + " AND a.organization_id = ?", filter.organization_id);
   if (!filter.only_project_id.empty()) where.add("a.project_id = ?", filter.only_project_id);
   if (filter.status != "all") where.add("a.status = ?", filter.status);
@@ -324,10 +332,7 @@ Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter) {
 
 Result<ArtifactPage> list_public(Database& db, const CatalogueFilter& filter) {
   Where where;
-  if (!filter.words.empty()) {
-    where.from = text_index::kFrom;
-    where.add(text_index::kFits, text_index::match_public(filter.words));
-  }
+  if (!filter.words.empty()) search(where, text_index::match_public(filter.words), filter.sort);
   // Spelled out: a partial index is used for conditions that are known beforehand.
   where.add("a.visibility = 'public' AND a.status = 'ready'");
   where.add(kThere);

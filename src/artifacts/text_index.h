@@ -25,6 +25,13 @@ inline constexpr std::string_view kFrom =
     "CROSS JOIN projects p ON p.id = a.project_id";
 inline constexpr std::string_view kFits = "artifact_text MATCH ?";
 inline constexpr std::string_view kNumber = "artifact_text.rowid";
+// The same for a search that is sorted by something else: its newest kSortedMax hits, as all of
+// them would have to be read before the first is known. The query is the first of what is bound.
+inline constexpr std::string_view kNewestFrom =
+    " FROM (SELECT rowid FROM artifact_text WHERE artifact_text MATCH ? ORDER BY rowid DESC LIMIT "
+    "1000) hit CROSS JOIN artifacts a ON a.text_id = hit.rowid "
+    "CROSS JOIN projects p ON p.id = a.project_id";
+inline constexpr size_t kSortedMax = 1000;
 
 inline constexpr size_t kWordsMax = 16;
 inline constexpr size_t kQueryMaxBytes = 400;

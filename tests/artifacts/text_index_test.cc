@@ -2,6 +2,8 @@
 // and hand that wrote rows without it. Method: a database, and the engine's own comparison.
 #include "artifacts/text_index.h"
 
+#include <algorithm>
+
 #include "artifact_world.h"
 #include "artifacts/rows.h"
 #include "base/damage.h"
@@ -61,6 +63,41 @@ TEST_CASE("text index: follows announcement, confirmation, change and removal",
   CHECK(hits(w, "second") == 0);
   CHECK(compare(w).ok());
   CHECK_FALSE(*w.service->mend_text_index());
+}
+
+TEST_CASE("text index: a search that is sorted looks at its newest hits alone, page by page",
+          "[unit][artifacts]") {
+  ArtifactConfig config;
+  config.quota.artifacts = 2000;
+  ArtifactWorld w(false, config);
+  // Names in the order of time reversed: the oldest would be the first.
+  constexpr int kRows = 1100;
+  for (int i = 0; i < kRows; i++) {
+    Artifact draft = w.draft("", w.acme);
+    draft.name = "common " + std::to_string(kRows * 9 - i);
+    REQUIRE(w.service->create(draft).ok());
+  }
+  ArtifactFilter filter;
+  filter.organization_id = w.acme.organization_id;
+  filter.words = "common";
+  filter.status = "all";
+  filter.sort = ArtifactSort::kName;
+  filter.descending = false;
+  filter.limit = 300;
+  std::vector<std::string> names;
+  do {
+    const ArtifactPage page = w.service->list(filter).value();
+    for (const Artifact& one : page.items) names.push_back(one.name);
+    filter.cursor = page.next_cursor;
+  } while (!filter.cursor.empty());
+  REQUIRE(names.size() == text_index::kSortedMax);
+  CHECK(std::is_sorted(names.begin(), names.end()));
+  CHECK(names.front() == "common " + std::to_string(kRows * 9 - kRows + 1));
+  CHECK(w.service->count(filter).value() == kFoundCountMax);
+  // In the order of time all are there.
+  filter.sort = ArtifactSort::kCreated;
+  filter.limit = kRows;
+  CHECK(w.service->list(filter)->items.size() == kRows);
 }
 
 TEST_CASE("text index: a change that fails leaves row and index as they were",
