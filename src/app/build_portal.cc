@@ -205,7 +205,8 @@ void build_billing(Parts& parts) {
                                 .alert = alert});
   portal.webhooks = std::make_unique<portal::Webhooks>(*portal.billing, config, *parts.kv,
                                                        *parts.metrics, parts.clock(), alert);
-  portal.billing_api = std::make_unique<portal::BillingApi>(*portal.billing, *portal.webhooks);
+  portal.billing_api =
+      std::make_unique<portal::BillingApi>(*portal.billing, *portal.webhooks, parts.clock());
   parts.before_organization_goes = [&parts](std::string_view organization_id) {
     return parts.portal.billing->end_subscription(organization_id);
   };

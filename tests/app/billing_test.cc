@@ -253,6 +253,15 @@ TEST_CASE("billing: a subscription is changed with a preview, canceled and taken
   CHECK(waits["waits_for_payment"] == true);
   CHECK(house.plan() == "pro");
   house.stripe.decline_payments(false);
+  // Charged as of a preview of the same change, and of no moment that somebody chose.
+  for (const std::string& ask :
+       {R"({"plan":"max","at":)" + std::to_string(preview["at"].get<int64_t>() + 86'400) + "}",
+        R"({"plan":"max","price":"price_max","at":)" + at + "}",
+        std::string(R"({"plan":"max","at":1})")}) {
+    const RawResponse chosen = house.send("PATCH", "/subscription", ask);
+    CHECK(chosen.status == 409);  // Reason preview_unknown.
+    CHECK(has(chosen.body, "no preview of this change"));
+  }
   const Json changed =
       json_of(house.send("PATCH", "/subscription", R"({"plan":"max","at":)" + at + "}"));
   CHECK(changed["waits_for_payment"] == false);

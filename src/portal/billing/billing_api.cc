@@ -190,8 +190,11 @@ Result<http::Response> BillingApi::change(http::Request& request) {
   const int64_t at_s = reader.optional_integer("at", 0, kTimeMaxS).value_or(0);
   KVCS_TRY(reader.finish());
   const BillingAsk ask = KVCS_TRY(ask_of(request));
+  const std::string what = plan + "\n" + price;
+  if (!is_preview && at_s > 0) KVCS_TRY(previews_.check(ask.organization_id, what, at_s));
   const Billing::Change change = is_preview ? KVCS_TRY(billing_.preview(ask, plan, price))
                                             : KVCS_TRY(billing_.change(ask, plan, price, at_s));
+  if (is_preview) previews_.note(ask.organization_id, what, change.at_s);
   return http::private_reply(200, Json{{"plan", plan},
                                        {"amount_due", change.amount_due},
                                        {"currency", change.currency},

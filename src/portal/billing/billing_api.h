@@ -7,6 +7,7 @@
 #include "http/http.h"
 #include "http/route_rows.h"
 #include "portal/billing/billing.h"
+#include "portal/billing/preview_times.h"
 #include "portal/billing/webhooks.h"
 
 namespace kvcs::portal {
@@ -15,8 +16,9 @@ inline constexpr uint64_t kWebhookBodyMaxBytes = 1u << 20;
 
 class BillingApi final {
  public:
-  // Both outlive it.
-  BillingApi(Billing& billing, Webhooks& webhooks) : billing_(billing), webhooks_(webhooks) {}
+  // All outlive it.
+  BillingApi(Billing& billing, Webhooks& webhooks, const Clock& clock)
+      : billing_(billing), webhooks_(webhooks), previews_(clock) {}
 
   // `owner`: of the active organization. `known`: whoever has a key or a session of any kind.
   void add_routes(std::vector<http::Row>& table, const http::Access& owner,
@@ -37,6 +39,7 @@ class BillingApi final {
 
   Billing& billing_;
   Webhooks& webhooks_;
+  PreviewTimes previews_;
 };
 
 }  // namespace kvcs::portal
