@@ -381,6 +381,32 @@ TEST_CASE("billing: an organization that is deleted pays no longer", "[contract]
         200);
 }
 
+TEST_CASE("billing: what is paid for an organization that is gone is ended and told",
+          "[contract][app][portal]") {
+  House house;
+  const std::string customer = house.customer();  // With a checkout that is open.
+  const std::string path = "/admin/organizations/" + house.org + "?force=true";
+  REQUIRE(house.app.as_owner("DELETE", path).status / 100 == 2);
+  CHECK(house.stripe.asked_count("POST", "/v1/checkout/sessions/cs_2/expire") == 1);
+  wait_until(
+      [&] {
+        (void)house.app.as_owner("POST", "/admin/jobs/owner-deletion/run");
+        return has(house.app.as_owner("GET", "/admin/kv?prefix=billing_customer:").body,
+                   "\"keys\":[]");
+      },
+      "the organization is gone");
+  const std::string late = house.stripe.subscribe(customer, "price_pro", "active");
+  const std::string foreign = house.stripe.subscribe("cus_other", "price_pro", "active");
+  CHECK(house.event("evt_1", "customer.subscription.created", object_of(customer, late)).status ==
+        200);
+  CHECK(house.event("evt_2", "customer.subscription.created", object_of("cus_other", foreign))
+            .status == 200);
+  CHECK(house.stripe.subscription(late).status == "canceled");
+  // Another server's customer is not ours to end.
+  CHECK(house.stripe.subscription(foreign).status == "active");
+  CHECK(has(house.app.as_owner("GET", "/admin/alerts").body, "billing.paid_for_nobody"));
+}
+
 TEST_CASE("billing: owners pay, and without Stripe's keys it is off before any right is asked for",
           "[contract][app][portal]") {
   const std::pair<const char*, const char*> rows[] = {

@@ -206,6 +206,15 @@ Result<std::string> Billing::reconcile(const std::function<bool()>& cancelled) {
   return dump_json(Json{{"asked", asked}, {"changed", changed}});
 }
 
+namespace {
+
+// Beside the events that are kept; Stripe's ids of the two differ.
+std::string ended_customer(std::string_view customer_id) {
+  return keyspace::billing_event(customer_id);
+}
+
+}  // namespace
+
 Status Billing::end_subscription(std::string_view organization_id) {
   const BillingRecord record = KVCS_TRY(find(organization_id));
   if (record.customer_id.empty()) return ok();
@@ -216,7 +225,17 @@ Status Billing::end_subscription(std::string_view organization_id) {
                   record.customer_id + " there by hand."});
     return ok();
   }
-  // More than the one that counts, where somebody made another at Stripe.
+  // Kept beyond the organization's end: a payment may be under way.
+  KvBatch mark;
+  mark.put(KvFamily::kSystem, ended_customer(record.customer_id),
+           KvEntry{std::string(organization_id), {}, s_.clock.unix_s() + kEndedCustomerKeptS});
+  KVCS_TRY(s_.kv.write(mark, KvDurability::kSynced));
+  KVCS_TRY(close_checkout(record));
+  return end_all(record, organization_id);
+}
+
+// More than the one that counts, where somebody made another at Stripe.
+Status Billing::end_all(const BillingRecord& record, std::string_view organization_id) {
   for (int i = 0; i < kBillingAttemptsMax * 10; i++) {
     const Subscription one = KVCS_TRY(fetch(record, ""));
     if (!is_live(one.status)) return ok();
@@ -226,6 +245,23 @@ Status Billing::end_subscription(std::string_view organization_id) {
     log::info("billing.ended", {{"organization_id", organization_id}, {"subscription_id", one.id}});
   }
   return unavailable("The payment provider goes on naming subscriptions of the organization.");
+}
+
+Status Billing::end_of_nobody(std::string_view customer_id) {
+  if (!is_stripe_id(customer_id)) return ok();
+  const Result<KvEntry> ended = s_.kv.get(KvFamily::kSystem, ended_customer(customer_id));
+  if (ended.code() == Code::kNotFound) return ok();  // Another server's, or nobody's of ours.
+  KVCS_TRY(ended.status());
+  BillingRecord record;
+  record.customer_id = customer_id;
+  const Subscription paid = KVCS_TRY(fetch(record, ""));
+  if (!is_live(paid.status)) return ok();
+  KVCS_TRY(end_all(record, ended->value));
+  s_.alert({"billing.paid_for_nobody", ended->value,
+            "A subscription of customer " + std::string(customer_id) +
+                " was paid for after its organization was deleted. It is ended; pay the money back "
+                "at Stripe."});
+  return ok();
 }
 
 }  // namespace kvcs::portal

@@ -38,6 +38,9 @@ struct BillingAsk {
 inline constexpr int kBillingAttemptsMax = 4;
 inline constexpr std::string_view kBillingChanged = "billing_changed";
 Status billing_busy();
+// How long a customer is known whose organization is gone: Stripe's checkouts end within a day, and
+// its payments within some weeks.
+inline constexpr int64_t kEndedCustomerKeptS = int64_t{60} * 86'400;
 
 class Billing final {
  public:
@@ -100,9 +103,12 @@ class Billing final {
 
   // The job: asks for all, and tells what events should have told. Its report.
   Result<std::string> reconcile(const std::function<bool()>& cancelled);
-  // Part of deleting an organization, before its records go: nothing is charged any more. Ok when
-  // there is nothing to end.
+  // Part of deleting an organization, before its records go: nothing is charged any more, and a
+  // checkout that is open is closed. Ok when there is nothing to end.
   Status end_subscription(std::string_view organization_id);
+  // What was paid all the same, for an organization that is deleted. Ok for customers that were
+  // never ours.
+  Status end_of_nobody(std::string_view customer_id);
 
  private:
   struct Stored {
@@ -120,7 +126,9 @@ class Billing final {
   Result<Subscription> fetch(const BillingRecord& record, std::string_view subscription_id) const;
   Result<std::string> open_checkout(const BillingRecord& record, std::string_view price) const;
   Result<Json> begin_checkout(const BillingAsk& ask, const BillingRecord& record,
-                              std::string_view price, int attempt) const;
+                              std::string_view price) const;
+  Status close_checkout(const BillingRecord& record) const;
+  Status end_all(const BillingRecord& record, std::string_view organization_id);
   Result<std::string> portal_url(const BillingAsk& ask, const BillingRecord& record) const;
   Result<std::string> price_of(std::string_view plan, std::string_view price) const;
   // The subscription that can be changed, as Stripe says just now.

@@ -64,7 +64,20 @@ Result<std::string> Billing::open_checkout(const BillingRecord& record,
   return std::string();
 }
 
-// A key names the try, too: what a try before it made is closed.
+// It may be paid in the same moment: who closes it looks at the subscriptions afterwards.
+Status Billing::close_checkout(const BillingRecord& record) const {
+  if (record.checkout_id.empty()) return ok();
+  const std::string path = "/v1/checkout/sessions/" + record.checkout_id;
+  const Result<Json> session = stripe_.get(path);
+  if (session.code() == Code::kNotFound) return ok();
+  KVCS_TRY(session.status());
+  if (text_member(*session, "status") != "open") return ok();
+  const Status closed =
+      stripe_.post(path + "/expire", {}, "kvcs-expire-" + record.checkout_id).status();
+  // It was paid, or has ended by itself, between the two.
+  return closed.code() == Code::kUnavailable ? closed : ok();
+}
+
 Result<Json> Billing::begin_checkout(const BillingAsk& ask, const BillingRecord& record,
                                      std::string_view price, int attempt) const {
   const std::string page = s_.public_url() + "/#/billing";

@@ -120,6 +120,7 @@ Status Webhooks::apply(std::string_view type, const Json& object, std::string_vi
   const std::string organization =
       KVCS_TRY(billing_.organization_of(id_member(object, "customer")));
   if (organization.empty()) {
+    KVCS_TRY(billing_.end_of_nobody(id_member(object, "customer")));
     count("ignored").add();
     return ok();
   }
