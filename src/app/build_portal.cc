@@ -316,7 +316,7 @@ Status build_portal(Parts& parts) {
       *parts.directory, [&parts] { return parts.public_url(); });
   portal.places_api = std::make_unique<portal::PlacesApi>(
       *parts.organizations, *parts.projects, *parts.members, *parts.directory,
-      portal::mapped_slugs(portal.providers->configured()));
+      portal::mapped_slugs(portal.providers->all()));
   portal.plans_api = std::make_unique<portal::PlansApi>(
       *parts.plans, *parts.organizations,
       [&parts](std::string_view organization_id) { return plan_use(parts, organization_id); });

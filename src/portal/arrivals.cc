@@ -145,6 +145,18 @@ Result<Person> Arrivals::recognize(const Provider& provider, const oauth::Identi
   return apply_person(provider, identity, std::move(person), says_address, who);
 }
 
+namespace {
+
+// By its id, or by its first slug, which no other organization gets while it is there. A slug that
+// it took later may be taken by another, and is nobody's word for this one.
+Result<Organization> find_mapped(const OrganizationService& organizations,
+                                 const std::string& named) {
+  Result<Organization> by_id = organizations.find(named);
+  return by_id.code() == Code::kNotFound ? organizations.find_by_slug(named) : std::move(by_id);
+}
+
+}  // namespace
+
 Result<Arrivals::Roles> Arrivals::mapped_roles(const Provider& provider,
                                                const oauth::Identity& identity) const {
   Roles roles;
@@ -152,7 +164,7 @@ Result<Arrivals::Roles> Arrivals::mapped_roles(const Provider& provider,
     const auto mapped = provider.role_map.find(word);
     if (mapped == provider.role_map.end()) continue;
     const std::string& slug = mapped->second.organization;
-    const Result<Organization> place = s_.organizations.find_by_any_slug(slug);
+    const Result<Organization> place = find_mapped(s_.organizations, slug);
     if (place.code() == Code::kNotFound) {
       log::warn("sign_in.role_map_without_organization",
                 {{"provider", provider.name}, {"organization", slug}});
@@ -276,11 +288,21 @@ bool still_maps(const std::vector<const Provider*>& providers, const Member& mem
   const Provider* const provider = find_provider(providers, member.given_by);
   if (provider == nullptr || provider->role_claim.empty()) return false;
   return std::any_of(provider->role_map.begin(), provider->role_map.end(), [&](const auto& entry) {
-    return entry.second.role == member.role && has_slug(organization, entry.second.organization);
+    const std::string& named = entry.second.organization;
+    const bool is_named = named == organization.slug || named == organization.id;
+    return entry.second.role == member.role && is_named;
   });
 }
 
 }  // namespace
+
+std::set<std::string> mapped_slugs(const std::vector<const Provider*>& providers) {
+  std::set<std::string> slugs;
+  for (const Provider* const provider : providers) {
+    for (const auto& [word, mapped] : provider->role_map) slugs.insert(mapped.organization);
+  }
+  return slugs;
+}
 
 Status take_back_roles(const KvStore& kv, MemberService& members,
                        const OrganizationService& organizations,

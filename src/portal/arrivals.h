@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -72,6 +73,9 @@ Status take_back_appointments(PersonService& people, const std::vector<const Pro
 Status take_back_roles(const KvStore& kv, MemberService& members,
                        const OrganizationService& organizations,
                        const std::vector<const Provider*>& providers);
+// What the role_maps name organizations by. People do not take these slugs: that would give them
+// the employees for whom an organization is meant that is not there yet, or is deleted.
+std::set<std::string> mapped_slugs(const std::vector<const Provider*>& providers);
 Status end_sessions_of_the_gone(const KvStore& kv, SessionService& sessions,
                                 const std::vector<const Provider*>& providers);
 

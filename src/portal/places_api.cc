@@ -89,11 +89,13 @@ Result<NewPlace> read_new_place(http::Request& request) {
 }  // namespace
 
 PlacesApi::PlacesApi(OrganizationService& organizations, ProjectService& projects,
-                     MemberService& members, const Directory& directory)
+                     MemberService& members, const Directory& directory,
+                     std::set<std::string> kept_slugs)
     : organizations_(organizations),
       projects_(projects),
       members_(members),
-      directory_(directory) {}
+      directory_(directory),
+      kept_slugs_(std::move(kept_slugs)) {}
 
 std::span<const http::ApiType> PlacesApi::types() {
   return kTypes;
@@ -143,6 +145,13 @@ Result<http::Response> PlacesApi::list(http::Request& request) {
   return http::private_reply(200, Json{{"organizations", std::move(places)}});
 }
 
+Status PlacesApi::check_slug(const std::string& slug) const {
+  if (!kept_slugs_.contains(slug)) return ok();
+  return invalid("slug: '" + slug +
+                 "' is kept for an organization of the operators of this daemon.")
+      .with_reason("slug_reserved");
+}
+
 // With its owner, in one write. One is made after the other, or many at once would all find room.
 Result<Organization> PlacesApi::make(const Organization& wanted, const std::string& person_id,
                                      const AuditContext& who) {
@@ -185,6 +194,7 @@ Result<http::Response> PlacesApi::change(http::Request& request) {
   const Principal& caller = request.principal;
   // The slug first: it is what may be refused.
   if (!change.slug.empty()) {
+    KVCS_TRY(check_slug(change.slug));
     KVCS_TRY(organizations_.rename(caller.organization_id, change.slug, by(request)));
   }
   const auto edit = [&](Organization& organization) -> Status {

@@ -2,7 +2,9 @@
 // which is /api/v1/projects for the active organization. The guard has entered the organization, so
 // that handlers act on the caller's organization_id. Thread-safe.
 #pragma once
+#include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/mutex.h"
@@ -21,8 +23,9 @@ inline constexpr size_t kOwnOrganizationsMax = 20;  // That one person may make.
 class PlacesApi final {
  public:
   // All outlive it.
+  // `kept_slugs`: those that operators alone give to organizations.
   PlacesApi(OrganizationService& organizations, ProjectService& projects, MemberService& members,
-            const Directory& directory);
+            const Directory& directory, std::set<std::string> kept_slugs);
 
   void add_routes(std::vector<http::Row>& table, const PersonAccess& access);
   static std::span<const http::ApiType> types();
@@ -37,6 +40,7 @@ class PlacesApi final {
   Result<http::Response> change_project(http::Request& request);
 
  private:
+  Status check_slug(const std::string& slug) const;
   Result<Organization> make(const Organization& wanted, const std::string& person_id,
                             const AuditContext& who);
 
@@ -45,6 +49,7 @@ class PlacesApi final {
   ProjectService& projects_;
   MemberService& members_;
   const Directory& directory_;
+  const std::set<std::string> kept_slugs_;
 };
 
 }  // namespace kvcs::portal

@@ -77,6 +77,25 @@ TEST_CASE("places: organizations made at once keep the limit", "[fault][app][por
   CHECK(json_of(ada.send("GET", "/api/v1/organizations"))["organizations"].size() == 20);
 }
 
+TEST_CASE("places: slugs that a role_map names are the operators' to give",
+          "[contract][app][portal]") {
+  TestApp app([](Config& config) {
+    config.auth.providers =
+        "{idp: {issuer: 'https://idp.example', client_id: kvcs, role_claim: groups, role_map: "
+        "{staff: acme/member}}}";
+  });
+  Browser ada = set_up(app);
+  for (const char* body : {R"({"name":"Mine","slug":"acme"})", R"({"name":"Acme"})"}) {
+    const RawResponse refused = ada.send("POST", "/api/v1/organizations", body);
+    CHECK(refused.status == 400);  // Reason slug_reserved.
+    CHECK(refused.body.find("kept for an organization of the operators") != std::string::npos);
+  }
+  const std::string own = "/api/v1/organizations/" + app.credential("organization_id");
+  CHECK(ada.send("PATCH", own, R"({"slug":"acme"})").status == 400);
+  CHECK(app.as_owner("POST", "/admin/organizations", R"({"name":"Acme","slug":"acme"})").status ==
+        201);
+}
+
 TEST_CASE("people: names that mislead are refused wherever one is given",
           "[contract][app][portal]") {
   TestApp app;

@@ -219,6 +219,31 @@ TEST_CASE("arrivals: a role in an organization that is not there lets nobody in"
   CHECK(rig.members.organizations_of(a.id)->size() == 1);
 }
 
+TEST_CASE(
+    "arrivals: roles are given by an organization's first slug or id, not by what it took later",
+    "[unit][portal]") {
+  PeopleRig rig;
+  Provider provider;
+  provider.name = "idp";
+  provider.role_claim = "groups";
+  const Organization acme = rig.organization("Acme"), eves = rig.organization("Eve's");
+  REQUIRE(rig.organizations.rename(eves.id, "nowhere", rig.who).ok());
+  oauth::Identity who = identity("a", "a@b.c", true);
+  who.claims = oauth::Claims(Json{{"groups", "staff"}});
+  provider.role_map = {{"staff", {"nowhere", OrgRole::kMember}}};
+  CHECK(reason(rig, provider, who) == "sign_up_closed");
+  provider.role_map = {{"staff", {acme.id, OrgRole::kMember}}};
+  CHECK(reason(rig, provider, who).empty());
+  const Person a = rig.people.find_by_sign_in({"https://idp", "a"}).value();
+  CHECK(rig.members.organizations_of(a.id).value() == std::vector<std::string>{acme.id});
+  // At the start goes what stands by another name alone.
+  REQUIRE(rig.organizations.rename(acme.id, "acme-two", rig.who).ok());
+  provider.role_map = {{"staff", {"acme-two", OrgRole::kMember}}};
+  REQUIRE(take_back_roles(*rig.kv, rig.members, rig.organizations, {&provider}).ok());
+  CHECK(rig.members.organizations_of(a.id)->empty());
+  CHECK(mapped_slugs({&provider}) == std::set<std::string>{"acme-two"});
+}
+
 TEST_CASE("arrivals: a first sign-in that was cut off is made whole by the next",
           "[unit][portal]") {
   PeopleRig rig;
