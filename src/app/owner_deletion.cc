@@ -73,7 +73,9 @@ Result<std::optional<OwnerRef>> OwnerDeletions::find(Owner kind, std::string_vie
 
 Result<std::vector<DeletionRecord>> OwnerDeletions::list() const {
   std::vector<DeletionRecord> all;
+  const std::string of_people = keyspace::deletion(Owner::kPerson, "");
   const auto visit = [&](const KvItem& item) -> Status {
+    if (item.key.starts_with(of_people)) return ok();  // PersonService ends them.
     Result<DeletionRecord> record = DeletionRecord::parse(item.entry.value);
     if (!record.ok()) {
       log::error("deletion.damaged", {{"key", item.key}});

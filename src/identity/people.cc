@@ -190,11 +190,62 @@ Result<Person> PersonService::update(std::string_view id, const Edit& edit,
   return stored;
 }
 
+// With an end, as the daemon may die before the removal does.
+Status PersonService::begin_removal(std::string_view id, const AuditContext& who) {
+  KVCS_TRY(find(id));
+  const std::string key = keyspace::deletion(keyspace::Owner::kPerson, id);
+  KvBatch batch;
+  batch.put(KvFamily::kSystem, key, KvEntry{"{}", {}, clock_.unix_s() + kRemovalS});
+  const Status begun = audited_.compare_and_swap(KvFamily::kSystem, key, std::nullopt, batch, who);
+  if (begun.code() != Code::kConflict) return begun;
+  return conflict("This account is being deleted already.").with_reason("name_in_deletion");
+}
+
+Status PersonService::withdraw_removal(std::string_view id, const AuditContext& who) {
+  KvBatch batch;
+  batch.remove(KvFamily::kSystem, keyspace::deletion(keyspace::Owner::kPerson, id));
+  return audited_.write(batch, who);
+}
+
+Status PersonService::check_operator_stays(std::string_view leaving_id) const {
+  std::string cursor;
+  do {
+    const PersonPage page = KVCS_TRY(list(cursor, kKvScanMax));
+    for (const Person& other : page.people) {
+      const bool is_owner = other.active && other.operator_role() == AdminRole::kOwner;
+      if (is_owner && other.id != leaving_id) return ok();
+    }
+    cursor = page.cursor;
+  } while (!cursor.empty());
+  return conflict(
+             "Nobody else who may sign in is an owner of this daemon. Make somebody one first.")
+      .with_reason("last_operator");
+}
+
+Status PersonService::check_removable(std::string_view id) const {
+  const Person person = KVCS_TRY(find(id));
+  return person.operator_role() == AdminRole::kOwner ? check_operator_stays(id) : ok();
+}
+
+Result<Person> PersonService::update_operator(std::string_view id, const Edit& edit,
+                                              const AuditContext& who) {
+  const MutexLock lock(operators_mutex_);
+  const auto checked = [&](Person& person) -> Status {
+    const bool was_owner = person.active && person.operator_role() == AdminRole::kOwner;
+    KVCS_TRY(edit(person));
+    const bool is_owner = person.active && person.operator_role() == AdminRole::kOwner;
+    return was_owner && !is_owner ? check_operator_stays(id) : ok();
+  };
+  return update(id, checked, who);
+}
+
 // Ways to sign in are among what is owned: none comes between the look and the write.
 Status PersonService::remove(std::string_view id, const AuditContext& who) {
+  const MutexLock operators_lock(operators_mutex_);
   const MutexLock lock(sign_ins_mutex_);
-  KVCS_TRY(find(id));
+  KVCS_TRY(check_removable(id));
   KvBatch batch;
+  batch.remove(KvFamily::kSystem, keyspace::deletion(keyspace::Owner::kPerson, id));
   KVCS_TRY(for_each_owned(kv_, keyspace::Owner::kPerson, id,
                           [&](KvFamily family, const KvItem& item) -> Status {
                             batch.remove(family, item.key);

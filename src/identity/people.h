@@ -21,6 +21,7 @@
 namespace kvcs {
 
 inline constexpr std::string_view kLocalIssuer = "local";
+inline constexpr int64_t kRemovalS = 600;
 inline constexpr size_t kSignInsPerPersonMax = 20;
 inline constexpr size_t kPersonNameMaxBytes = 200;
 
@@ -89,9 +90,20 @@ class PersonService final {
   // `edit` may change anything but id and times; it may run more than once.
   using Edit = std::function<Status(Person& person)>;
   Result<Person> update(std::string_view id, const Edit& edit, const AuditContext& who);
+  // From now on, for kRemovalS at most, nothing new can become the person's, such as a membership:
+  // what is seen then stays as it is while the rest is ended. Conflict with reason name_in_deletion
+  // when it was begun before.
+  Status begin_removal(std::string_view id, const AuditContext& who);
+  Status withdraw_removal(std::string_view id, const AuditContext& who);
+  // Conflict with reason last_operator, before anything of the person goes.
+  Status check_removable(std::string_view id) const;
   // With every way to sign in, and all else that is the person's. What organizations have of the
-  // person, and sessions, the caller has ended. NotFound.
+  // person, and sessions, the caller has ended, after begin_removal(). NotFound. Conflict with
+  // reason last_operator: nobody else who may sign in owns the daemon.
   Status remove(std::string_view id, const AuditContext& who);
+  // update(), by which somebody may become no owner of the daemon any more. Conflict with reason
+  // last_operator when nobody else who may sign in is one.
+  Result<Person> update_operator(std::string_view id, const Edit& edit, const AuditContext& who);
   Result<PersonPage> list(std::string_view cursor, size_t limit) const;
   // All whom a configuration has made operators. Damaged records are left out: nobody comes in by
   // them.
@@ -118,7 +130,9 @@ class PersonService final {
 
  private:
   Result<Person> complete(Person wanted) const;
+  Status check_operator_stays(std::string_view leaving_id) const;
 
+  Mutex operators_mutex_;  // Of two owners who end each other one is second.
   Mutex sign_ins_mutex_;
   KvStore& kv_;
   AuditedKv& audited_;

@@ -192,9 +192,19 @@ int64_t MeApi::last_used_ms(const Session& stored) const {
   return std::max(stored.used_ms->load(), live.ok() ? live.value()->used_ms->load() : 0);
 }
 
+// Nothing new becomes the person's from here on, so that what is looked at is all that there is.
+Result<http::Response> MeApi::remove(http::Request& request) {
+  const std::string& id = request.principal.person_id;
+  KVCS_TRY(s_.people.begin_removal(id, by(request)));
+  Result<http::Response> removed = end_account(request);
+  // What cannot be withdrawn ends by itself.
+  if (!removed.ok()) (void)s_.people.withdraw_removal(id, by(request));
+  return removed;
+}
+
 // All is looked at before anything goes. What comes between, such as an owner who leaves, is met by
 // the rules of each write; then the account is there, and may be deleted again.
-Result<http::Response> MeApi::remove(http::Request& request) {
+Result<http::Response> MeApi::end_account(http::Request& request) {
   const std::string id = request.principal.person_id;
   const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(id));
   std::vector<std::string> own;
@@ -208,6 +218,7 @@ Result<http::Response> MeApi::remove(http::Request& request) {
     }
     own.push_back(place);
   }
+  KVCS_TRY(s_.people.check_removable(id));
   Json ends = Json::array();
   for (const std::string& place : own) {
     const Result<Organization> leaving = s_.give_up(place, by(request));

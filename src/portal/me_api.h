@@ -56,6 +56,7 @@ class MeApi final {
   Result<http::Response> remove_sign_in(http::Request& request);
 
  private:
+  Result<http::Response> end_account(http::Request& request);
   Result<http::Response> describe(const http::Request& request, const Principal& caller) const;
   Status set_active(const Principal& caller);
   Result<Json> places_of(std::string_view person_id) const;

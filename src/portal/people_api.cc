@@ -113,7 +113,11 @@ Result<http::Response> PeopleApi::change(http::Request& request) {
     if (role) person.role = *role;
     return ok();
   };
-  const Person changed = KVCS_TRY(people_.update(id, edit, admin_api::who(request)));
+  // An admin key is an owner of its own: who holds one may leave the daemon without people.
+  const bool by_person = !request.principal.person_id.empty();
+  const AuditContext who = admin_api::who(request);
+  const Person changed =
+      KVCS_TRY(by_person ? people_.update_operator(id, edit, who) : people_.update(id, edit, who));
   // Rights count from the next request on; whoever loses some signs in anew.
   if (active == false || role) {
     KVCS_TRY(sessions_.end_all(id, "", admin_api::who(request)));
