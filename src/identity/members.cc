@@ -177,6 +177,17 @@ Result<bool> MemberService::is_last_owner(const Roster& roster, std::string_view
   return true;
 }
 
+Status MemberService::check_owned(std::string_view person_id) const {
+  size_t owned = 0;
+  for (const std::string& id : KVCS_TRY(organizations_of(person_id))) {
+    const Roster at = KVCS_TRY(roster(id));
+    if (at.role_of(person_id) == OrgRole::kOwner) owned++;
+  }
+  if (owned < kOwnOrganizationsMax) return ok();
+  return conflict("A person may own " + std::to_string(kOwnOrganizationsMax) + " organizations.")
+      .with_reason("organizations_full");
+}
+
 // Before the member loses ownership.
 Status MemberService::check_owner_stays(const Roster& roster, const Member& leaving) const {
   if (!KVCS_TRY(is_last_owner(roster, leaving.person_id))) return ok();
@@ -200,6 +211,7 @@ Status MemberService::add(std::string_view organization_id, std::string_view per
                     " organizations.")
         .with_reason("organizations_full");
   }
+  if (role == OrgRole::kOwner) KVCS_TRY(check_owned(person_id));
   const int64_t max = members_max_ ? KVCS_TRY(members_max_(organization_id)) : kNoLimit;
   const auto edit = [&](Roster& roster, KvBatch& batch) -> Status {
     if (roster.role_of(person_id) != OrgRole::kNone) {
@@ -233,6 +245,7 @@ Result<Member> MemberService::set_role(std::string_view organization_id, std::st
   const auto edit = [&](Roster& roster, KvBatch&) -> Status {
     Member* const member = KVCS_TRY(find_member(roster, person_id));
     KVCS_TRY(allowed(member->role));
+    if (role == OrgRole::kOwner && member->role != role) KVCS_TRY(check_owned(person_id));
     if (role != OrgRole::kOwner) KVCS_TRY(check_owner_stays(roster, *member));
     member->role = role;
     member->given_by.clear();
@@ -254,6 +267,7 @@ Result<Member> MemberService::transfer(std::string_view organization_id, std::st
       return forbidden("Only an owner gives the organization to somebody else.")
           .with_reason("insufficient_role");
     }
+    if (heir->role != OrgRole::kOwner) KVCS_TRY(check_owned(to));
     heir->role = OrgRole::kOwner;
     // The heir may be suspended, and could let nobody in.
     KVCS_TRY(check_owner_stays(roster, *giver));

@@ -38,6 +38,8 @@ Result<Roster> parse_roster(std::string_view json);  // Internal when the record
 std::string_view org_role_name(OrgRole role);
 Result<OrgRole> parse_org_role(std::string_view name);
 
+inline constexpr size_t kOwnOrganizationsMax = 20;  // That one person may own.
+
 // How many members an organization may have, by its plan; negative: no limit.
 using MembersMax = std::function<Result<int64_t>(std::string_view organization_id)>;
 
@@ -68,18 +70,22 @@ class MemberService final {
   // Whether the member, who has this role now, may be changed; asked again when another change came
   // between. Its failure is returned and nothing is written.
   using Allowed = std::function<Status(OrgRole present)>;
-  // NotFound with reason member_not_found; Conflict with reason last_owner.
+  // NotFound with reason member_not_found; Conflict with reason last_owner, or organizations_full
+  // as transfer().
   Result<Member> set_role(std::string_view organization_id, std::string_view person_id,
                           OrgRole role, const AuditContext& who, const Allowed& allowed);
   Status remove(std::string_view organization_id, std::string_view person_id,
                 const AuditContext& who, const Allowed& allowed);
   // Whether nobody would be left who can sign in and let others in, did this member leave.
   Result<bool> is_last_owner(const Roster& roster, std::string_view person_id) const;
+  // Before the person becomes an owner of one more. Conflict with reason organizations_full.
+  Status check_owned(std::string_view person_id) const;
   // Whether so many may come to those who are there; Forbidden with reason quota_exceeded.
   Status check_room(std::string_view organization_id, size_t more) const;
   // `from`, who is an owner, becomes an admin, and `to`, who is a member, an owner: both or
   // neither, so that of two transfers at once one is refused. Forbidden with reason
   // insufficient_role when `from` is no owner any more; NotFound with reason member_not_found.
+  // Conflict with reason organizations_full when `to` owns kOwnOrganizationsMax.
   Result<Member> transfer(std::string_view organization_id, std::string_view from,
                           std::string_view to, const AuditContext& who);
   // The role that a provider's claims give: kNone takes back what the same provider gave. A role

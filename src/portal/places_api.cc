@@ -156,13 +156,8 @@ Status PlacesApi::check_slug(const std::string& slug) const {
 Result<Organization> PlacesApi::make(const Organization& wanted, const std::string& person_id,
                                      const AuditContext& who) {
   const MutexLock lock(making_);
-  const std::vector<OwnPlace> places = KVCS_TRY(own_places(members_, directory_, person_id));
-  const auto owned = std::count_if(places.begin(), places.end(),
-                                   [](const OwnPlace& own) { return own.role == OrgRole::kOwner; });
-  if (static_cast<size_t>(owned) >= kOwnOrganizationsMax) {
-    return conflict("A person may own " + std::to_string(kOwnOrganizationsMax) + " organizations.")
-        .with_reason("organizations_full");
-  }
+  KVCS_TRY(members_.check_owned(person_id));
+  KVCS_TRY(check_slug(wanted.slug.empty() ? slug_from_name(wanted.name) : wanted.slug));
   return organizations_.create(wanted, who, [&](const Organization& made, KvBatch& batch) {
     members_.add_first(batch, made.id, person_id);
   });

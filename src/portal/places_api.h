@@ -18,8 +18,6 @@
 
 namespace kvcs::portal {
 
-inline constexpr size_t kOwnOrganizationsMax = 20;  // That one person may make.
-
 class PlacesApi final {
  public:
   // All outlive it.

@@ -96,6 +96,23 @@ TEST_CASE("places: slugs that a role_map names are the operators' to give",
         201);
 }
 
+TEST_CASE("places: who owns as many as one may is made the owner of no other",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser ada = set_up(app);
+  Browser bob = join(app, ada, "bob@example.com", "member");
+  const std::string id = json_of(bob.send("GET", "/api/v1/me"))["person_id"].get<std::string>();
+  for (int i = 0; i < 20; i++) {
+    REQUIRE(bob.send("POST", "/api/v1/organizations", R"({"name":"o)" + std::to_string(i) + "\"}")
+                .status == 201);
+  }
+  const RawResponse given = ada.send("POST", "/api/v1/owner", R"({"person_id":")" + id + "\"}");
+  CHECK(given.status == 409);  // Reason organizations_full.
+  CHECK(given.body.find("may own 20") != std::string::npos);
+  CHECK(ada.send("PATCH", "/api/v1/members/" + id, R"({"role":"owner"})").status == 409);
+  CHECK(ada.send("PATCH", "/api/v1/members/" + id, R"({"role":"admin"})").status == 200);
+}
+
 TEST_CASE("people: names that mislead are refused wherever one is given",
           "[contract][app][portal]") {
   TestApp app;
