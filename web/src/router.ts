@@ -4,7 +4,10 @@ import { useCallback, useEffect, useState } from 'preact/hooks';
 import { createStore, useStore } from './store';
 
 // "#/artifacts/x?tab=layers" → {path: "/artifacts/x", query: tab=layers}.
-export interface Place { path: string; query: URLSearchParams }
+export interface Place {
+  path: string;
+  query: URLSearchParams;
+}
 export type QueryValues = Record<string, string | number | boolean | null | undefined>;
 
 export function parseHash(hash: string): Place {
@@ -77,9 +80,12 @@ export function usePlace(): Place {
 // 'newest'). The fallback is never written into the address. Typing does not fill the history.
 export function useParam(name: string, fallback = ''): [string, (value: string) => void] {
   const value = usePlace().query.get(name) ?? fallback;
-  const set = useCallback((next: string) => {
-    setParams({ [name]: next === fallback ? null : next });
-  }, [name, fallback]);
+  const set = useCallback(
+    (next: string) => {
+      setParams({ [name]: next === fallback ? null : next });
+    },
+    [name, fallback],
+  );
   return [value, set];
 }
 
@@ -87,19 +93,26 @@ export function useParam(name: string, fallback = ''): [string, (value: string) 
 export function useSelection(name = 'selected'): [string[], (ids: string[]) => void] {
   const [text, setText] = useParam(name);
   const [many, setMany] = useState<string[] | null>(null);
-  const set = useCallback((ids: string[]) => {
-    setMany(ids.length > selectionMax ? ids : null);
-    setText(ids.length > selectionMax ? '' : ids.join(','));
-  }, [setText]);
+  const set = useCallback(
+    (ids: string[]) => {
+      setMany(ids.length > selectionMax ? ids : null);
+      setText(ids.length > selectionMax ? '' : ids.join(','));
+    },
+    [setText],
+  );
   return [many ?? text.split(',').filter(Boolean), set];
 }
 const selectionMax = 50;
 
 // Changes several values of the query at once; null takes one out.
-export function setParams(values: QueryValues, options: { replace?: boolean } = { replace: true }): void {
+export function setParams(
+  values: QueryValues,
+  options: { replace?: boolean } = { replace: true },
+): void {
   const { path, query } = parseHash(location.hash);
   for (const [name, value] of Object.entries(values)) {
-    if (value === undefined || value === null || value === '' || value === false) query.delete(name);
+    if (value === undefined || value === null || value === '' || value === false)
+      query.delete(name);
     else query.set(name, String(value));
   }
   navigate(href(path, Object.fromEntries(query)), options);
@@ -115,7 +128,11 @@ export function useTitle(title: string): void {
 // ---- keyboard -----------------------------------------------------------------------------
 
 // A shortcut as the list under `?` shows it.
-export interface Shortcut { keys: string; text: string; run: () => void }
+export interface Shortcut {
+  keys: string;
+  text: string;
+  run: () => void;
+}
 const shortcuts = new Set<Shortcut>();
 export const allShortcuts = (): Shortcut[] => [...shortcuts];
 
@@ -126,7 +143,9 @@ export function useShortcut(keys: string, text: string, run: (() => void) | null
     if (run === null) return;
     const shortcut = { keys, text, run };
     shortcuts.add(shortcut);
-    return () => { shortcuts.delete(shortcut); };
+    return () => {
+      shortcuts.delete(shortcut);
+    };
   }, [keys, text, run]);
 }
 
@@ -147,8 +166,9 @@ export function installShortcuts(): () => void {
     const keys = mod ? `mod+${key}` : key;
     const sequence = event.timeStamp - firstAt < sequenceMs ? `${first} ${keys}` : '';
     // The last one that was set up stands for the innermost part of the page.
-    const found = [...shortcuts].reverse().find((one) => one.keys === sequence)
-      ?? [...shortcuts].reverse().find((one) => one.keys === keys);
+    const found =
+      [...shortcuts].reverse().find((one) => one.keys === sequence) ??
+      [...shortcuts].reverse().find((one) => one.keys === keys);
     first = keys;
     firstAt = event.timeStamp;
     if (!found) return;

@@ -1,7 +1,10 @@
 // How the page looks for this person in this browser. Kept in local storage: nothing secret.
 import { createStore, useStore } from './store';
 
-export interface Settings { theme: 'system' | 'light' | 'dark'; density: 'normal' | 'compact' }
+export interface Settings {
+  theme: 'system' | 'light' | 'dark';
+  density: 'normal' | 'compact';
+}
 const name = 'kvcs.look';
 const plain: Settings = { theme: 'system', density: 'normal' };
 

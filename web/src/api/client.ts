@@ -49,7 +49,9 @@ export interface ClientSettings {
 
 // The address of this page without its hash and file, so that everything works under a prefix.
 export function pageBase(): string {
-  return typeof document === 'undefined' ? 'http://localhost/' : new URL('.', document.baseURI).href;
+  return typeof document === 'undefined'
+    ? 'http://localhost/'
+    : new URL('.', document.baseURI).href;
 }
 
 export function fillPath(path: string, values: Record<string, string> = {}): string {
@@ -90,28 +92,33 @@ export class Client {
     return (await this.ask<AnswerOf<P, 'get'>>('get', path, options)).data;
   }
   async post<P extends PathOf<'post'>>(
-    path: P, options?: Options<P, QueryOf<P, 'post'>, BodyOf<P, 'post'>>,
+    path: P,
+    options?: Options<P, QueryOf<P, 'post'>, BodyOf<P, 'post'>>,
   ) {
     return (await this.ask<AnswerOf<P, 'post'>>('post', path, options)).data;
   }
   async put<P extends PathOf<'put'>>(
-    path: P, options?: Options<P, QueryOf<P, 'put'>, BodyOf<P, 'put'>>,
+    path: P,
+    options?: Options<P, QueryOf<P, 'put'>, BodyOf<P, 'put'>>,
   ) {
     return (await this.ask<AnswerOf<P, 'put'>>('put', path, options)).data;
   }
   async patch<P extends PathOf<'patch'>>(
-    path: P, options?: Options<P, QueryOf<P, 'patch'>, BodyOf<P, 'patch'>>,
+    path: P,
+    options?: Options<P, QueryOf<P, 'patch'>, BodyOf<P, 'patch'>>,
   ) {
     return (await this.ask<AnswerOf<P, 'patch'>>('patch', path, options)).data;
   }
   async delete<P extends PathOf<'delete'>>(
-    path: P, options?: Options<P, QueryOf<P, 'delete'>, BodyOf<P, 'delete'>>,
+    path: P,
+    options?: Options<P, QueryOf<P, 'delete'>, BodyOf<P, 'delete'>>,
   ) {
     return (await this.ask<AnswerOf<P, 'delete'>>('delete', path, options)).data;
   }
   // A thing with its ETag, which `ifMatch` of a later change carries.
   async getTagged<P extends PathOf<'get'>>(
-    path: P, options?: Options<P, QueryOf<P, 'get'>>,
+    path: P,
+    options?: Options<P, QueryOf<P, 'get'>>,
   ): Promise<Tagged<AnswerOf<P, 'get'>>> {
     return this.ask<AnswerOf<P, 'get'>>('get', path, options);
   }
@@ -122,15 +129,24 @@ export class Client {
     const headers: Record<string, string> = { accept: 'application/json', ...options.headers };
     if (options.body !== undefined) headers['content-type'] = 'application/json';
     if (options.ifMatch !== undefined) headers['if-match'] = options.ifMatch;
-    const response = await this.send(url, {
-      method: method.toUpperCase(),
-      headers,
-      cache: 'no-store',
-      ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
-      ...(options.signal && { signal: options.signal }),
-    }, options.timeoutMs ?? (method === 'get' ? deadlineMs : writeDeadlineMs));
+    const response = await this.send(
+      url,
+      {
+        method: method.toUpperCase(),
+        headers,
+        cache: 'no-store',
+        ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
+        ...(options.signal && { signal: options.signal }),
+      },
+      options.timeoutMs ?? (method === 'get' ? deadlineMs : writeDeadlineMs),
+    );
     const data = (await response.json().catch(() => undefined)) as T;
-    return { data, etag: response.headers.get('etag') ?? '', status: response.status, headers: response.headers };
+    return {
+      data,
+      etag: response.headers.get('etag') ?? '',
+      status: response.status,
+      headers: response.headers,
+    };
   }
 
   // The response itself, for streams, CSV and uploads; refusals are thrown like everywhere.
@@ -141,7 +157,11 @@ export class Client {
 
   private async send(url: string, init: RequestInit, timeoutMs: number): Promise<Response> {
     let response = await this.once(url, init, timeoutMs);
-    if (response.status === 401 && this.settings.onSignedOut && await this.settings.onSignedOut()) {
+    if (
+      response.status === 401 &&
+      this.settings.onSignedOut &&
+      (await this.settings.onSignedOut())
+    ) {
       response = await this.once(url, init, timeoutMs);
     }
     if (response.ok) return response;
@@ -166,14 +186,22 @@ export class Client {
     if (writes && csrf !== '') headers.set('x-csrf-token', csrf);
     try {
       const fetcher: Fetch = this.settings.fetcher ?? ((to, what) => fetch(to, what));
-      const response = await fetcher(url, { credentials: 'same-origin', ...init, headers, signal: stop.signal });
+      const response = await fetcher(url, {
+        credentials: 'same-origin',
+        ...init,
+        headers,
+        signal: stop.signal,
+      });
       noteServerTime(response.headers.get('date'));
       return response;
     } catch (error) {
       if (init.signal?.aborted) throw error instanceof Error ? error : new Error(String(error));
-      throw new ApiError(0, stop.signal.aborted
-        ? `No answer within ${timeoutMs / 1000} s. Whether it was done is not known.`
-        : 'The daemon does not answer. Is kvcs serve running?');
+      throw new ApiError(
+        0,
+        stop.signal.aborted
+          ? `No answer within ${timeoutMs / 1000} s. Whether it was done is not known.`
+          : 'The daemon does not answer. Is kvcs serve running?',
+      );
     } finally {
       clearTimeout(timer);
       init.signal?.removeEventListener('abort', follow);

@@ -3,7 +3,10 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ApiError, wordsOf } from './error';
 
-interface Kept { data: unknown; at: number }
+interface Kept {
+  data: unknown;
+  at: number;
+}
 const keptMax = 300;
 const kept = new Map<string, Kept>();
 const watchers = new Map<string, Set<() => void>>();
@@ -61,23 +64,35 @@ const idleMs = 10 * 60_000;
 let touchedAt = Date.now();
 if (typeof addEventListener === 'function') {
   for (const event of ['pointerdown', 'keydown', 'wheel']) {
-    addEventListener(event, () => { touchedAt = Date.now(); }, { passive: true });
+    addEventListener(
+      event,
+      () => {
+        touchedAt = Date.now();
+      },
+      { passive: true },
+    );
   }
 }
 
 // `key`: names the answer, with everything it depends on ("/api/v1/artifacts?q=x"); null asks for
-// nothing. `pollMs`: asks again that long after each answer while the page is seen and used.
+// nothing. `pollMs`: asks again that long after each answer while the page is seen and used. `later`: asks
+// for the first time only then.
 export function useQuery<T>(
-  key: string | null, fetcher: (signal: AbortSignal) => Promise<T>, options: { pollMs?: number } = {},
+  key: string | null,
+  fetcher: (signal: AbortSignal) => Promise<T>,
+  options: { pollMs?: number; later?: boolean } = {},
 ): Query<T> {
   const [, draw] = useState(0);
-  const state = useRef<{ key: string | null; error: ApiError | undefined; busy: boolean }>(
-    { key, error: undefined, busy: key !== null });
+  const state = useRef<{ key: string | null; error: ApiError | undefined; busy: boolean }>({
+    key,
+    error: undefined,
+    busy: key !== null,
+  });
   if (state.current.key !== key) state.current = { key, error: undefined, busy: key !== null };
   const ask = useRef(fetcher);
   ask.current = fetcher;
   const run = useRef<() => void>(() => undefined);
-  const { pollMs } = options;
+  const { pollMs, later = false } = options;
 
   useEffect(() => {
     if (key === null) return;
@@ -96,34 +111,50 @@ export function useQuery<T>(
       stop?.abort();
       const current = new AbortController();
       stop = current;
-      if (mine()) { state.current.busy = true; draw((n) => n + 1); }
-      ask.current(current.signal).then((data) => {
-        if (current.signal.aborted) return;
-        keep(key, data);
-        if (mine()) state.current.error = undefined;
-      }, (error: unknown) => {
-        if (!current.signal.aborted && mine()) state.current.error = asError(error);
-      }).finally(() => {
-        if (current.signal.aborted) return;
-        if (mine()) { state.current.busy = false; draw((n) => n + 1); }
-        again();
-      });
+      if (mine()) {
+        state.current.busy = true;
+        draw((n) => n + 1);
+      }
+      ask
+        .current(current.signal)
+        .then(
+          (data) => {
+            if (current.signal.aborted) return;
+            keep(key, data);
+            if (mine()) state.current.error = undefined;
+          },
+          (error: unknown) => {
+            if (!current.signal.aborted && mine()) state.current.error = asError(error);
+          },
+        )
+        .finally(() => {
+          if (current.signal.aborted) return;
+          if (mine()) {
+            state.current.busy = false;
+            draw((n) => n + 1);
+          }
+          again();
+        });
     };
     run.current = refresh;
     const unwatch = watch(key, refresh);
-    refresh();
+    if (later) again();
+    else refresh();
     return () => {
       unwatch();
       stop?.abort();
       clearTimeout(timer);
     };
-  }, [key, pollMs]);
+  }, [key, pollMs, later]);
 
   const found = key === null ? undefined : kept.get(key);
-  const set = useCallback((data: T) => {
-    if (key !== null) keep(key, data);
-    draw((n) => n + 1);
-  }, [key]);
+  const set = useCallback(
+    (data: T) => {
+      if (key !== null) keep(key, data);
+      draw((n) => n + 1);
+    },
+    [key],
+  );
   return {
     data: found?.data as T | undefined,
     error: state.current.error,
@@ -135,7 +166,11 @@ export function useQuery<T>(
 }
 
 // One page of a list: its rows, and the cursor of the next page, null or '' after the last.
-export interface Slice<T> { rows: T[]; next: string | null | undefined; total?: number }
+export interface Slice<T> {
+  rows: T[];
+  next: string | null | undefined;
+  total?: number;
+}
 
 export interface Pages<T> {
   // Undefined before the first answer.
@@ -152,11 +187,16 @@ export interface Pages<T> {
   edit: (change: (rows: T[]) => T[]) => void;
 }
 
-interface PagesState<T> { rows: T[]; next: string | null | undefined; total: number | undefined }
+interface PagesState<T> {
+  rows: T[];
+  next: string | null | undefined;
+  total: number | undefined;
+}
 
 // `idOf` tells rows apart; with `pollMs` the first page is asked for again and new rows are counted.
 export function usePages<T>(
-  key: string | null, fetchPage: (cursor: string | undefined, signal: AbortSignal) => Promise<Slice<T>>,
+  key: string | null,
+  fetchPage: (cursor: string | undefined, signal: AbortSignal) => Promise<Slice<T>>,
   options: { idOf?: (row: T) => string; pollMs?: number } = {},
 ): Pages<T> {
   const [moreBusy, setMoreBusy] = useState(false);
@@ -166,10 +206,19 @@ export function usePages<T>(
     return { rows: slice.rows, next: slice.next, total: slice.total };
   });
   const { idOf, pollMs } = options;
-  const peek = useQuery<string[]>(key !== null && pollMs !== undefined && idOf ? `${key}#peek` : null,
+  const peek = useQuery<string[]>(
+    key !== null && pollMs !== undefined && idOf ? `${key}#peek` : null,
     async (signal) => (await fetchPage(undefined, signal)).rows.map((row) => idOf!(row)),
-    pollMs === undefined ? {} : { pollMs });
+    pollMs === undefined ? {} : { pollMs, later: true },
+  );
   const { data } = first;
+  // While a filter's answer is on its way the rows of before stay, so that nothing jumps.
+  const list = key?.split('?')[0];
+  const before = useRef<{ list: string | undefined; data: PagesState<T> } | null>(null);
+  if (data) before.current = { list, data };
+  const shown =
+    data ??
+    (first.error === undefined && before.current?.list === list ? before.current?.data : undefined);
   const fresh = useMemo(() => {
     if (!data || !peek.data || !idOf || (peek.at ?? 0) < (first.at ?? 0)) return 0;
     const known = new Set(data.rows.map(idOf));
@@ -181,23 +230,35 @@ export function usePages<T>(
   const more = useCallback(() => {
     if (!data?.next || moreBusy) return;
     setMoreBusy(true);
-    fetchRef.current(data.next, new AbortController().signal).then((slice) => {
-      const known = new Set(idOf ? data.rows.map(idOf) : []);
-      const added = idOf ? slice.rows.filter((row) => !known.has(idOf(row))) : slice.rows;
-      first.set({ rows: [...data.rows, ...added], next: slice.next, total: slice.total ?? data.total });
-      setMoreError(undefined);
-    }, (error: unknown) => setMoreError(asError(error))).finally(() => setMoreBusy(false));
+    fetchRef
+      .current(data.next, new AbortController().signal)
+      .then(
+        (slice) => {
+          const known = new Set(idOf ? data.rows.map(idOf) : []);
+          const added = idOf ? slice.rows.filter((row) => !known.has(idOf(row))) : slice.rows;
+          first.set({
+            rows: [...data.rows, ...added],
+            next: slice.next,
+            total: slice.total ?? data.total,
+          });
+          setMoreError(undefined);
+        },
+        (error: unknown) => setMoreError(asError(error)),
+      )
+      .finally(() => setMoreBusy(false));
   }, [data, moreBusy]);
   return {
-    rows: data?.rows,
-    total: data?.total,
+    rows: shown?.rows,
+    total: shown?.total,
     error: first.error ?? moreError,
     busy: first.busy || moreBusy,
     hasMore: Boolean(data?.next),
     more,
     refresh: first.refresh,
     fresh,
-    edit: (change) => { if (data) first.set({ ...data, rows: change(data.rows) }); },
+    edit: (change) => {
+      if (data) first.set({ ...data, rows: change(data.rows) });
+    },
   };
 }
 
@@ -211,8 +272,10 @@ export interface Action<A extends unknown[]> {
 // Something that a button does: busy while it runs, its refusal beside it. `run` resolves with
 // whether it went well, and does nothing while it runs already.
 export function useAction<A extends unknown[]>(act: (...args: A) => Promise<unknown>): Action<A> {
-  const [state, setState] = useState<{ busy: boolean; error: ApiError | undefined }>(
-    { busy: false, error: undefined });
+  const [state, setState] = useState<{ busy: boolean; error: ApiError | undefined }>({
+    busy: false,
+    error: undefined,
+  });
   const running = useRef(false);
   const latest = useRef(act);
   latest.current = act;

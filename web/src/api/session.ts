@@ -21,14 +21,19 @@ export function useMe(): Me | null | undefined {
 // has ended does not take the page away that was begun in it: the next call asks for a sign-in on top.
 export async function loadMe(): Promise<Me | null> {
   const response = await fetch(api.url('/api/v1/me'), {
-    headers: { accept: 'application/json' }, cache: 'no-store', signal: AbortSignal.timeout(15_000),
-  }).catch(() => { throw new ApiError(0, 'The daemon does not answer. Is kvcs serve running?'); });
+    headers: { accept: 'application/json' },
+    cache: 'no-store',
+    signal: AbortSignal.timeout(15_000),
+  }).catch(() => {
+    throw new ApiError(0, 'The daemon does not answer. Is kvcs serve running?');
+  });
   const body: unknown = await response.json().catch(() => null);
   if (response.ok) {
     meStore.set(body as Me);
     return body as Me;
   }
-  if (response.status !== 401) throw refusalOf(response.status, body, response.headers, '/api/v1/me');
+  if (response.status !== 401)
+    throw refusalOf(response.status, body, response.headers, '/api/v1/me');
   if (!meStore.get()) meStore.set(null);
   return null;
 }

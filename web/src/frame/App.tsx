@@ -17,7 +17,14 @@ function SignInOnTop() {
   useEffect(() => {
     if (!asked) return;
     // Back from another tab, where somebody may have signed in meanwhile.
-    const look = () => { void loadMe().then((found) => { if (found) asked.done(true); }, () => undefined); };
+    const look = () => {
+      void loadMe().then(
+        (found) => {
+          if (found) asked.done(true);
+        },
+        () => undefined,
+      );
+    };
     addEventListener('focus', look);
     return () => removeEventListener('focus', look);
   }, [asked]);
@@ -25,7 +32,16 @@ function SignInOnTop() {
   return (
     <Dialog title="Sign in again" onClose={() => asked.done(false)}>
       <p>Your session has ended. Sign in, and the page goes on where it was.</p>
-      <SignIn onTop email={me?.email ?? ''} onDone={() => { void loadMe().then(() => asked.done(true), () => asked.done(false)); }} />
+      <SignIn
+        onTop
+        email={me?.email ?? ''}
+        onDone={() => {
+          void loadMe().then(
+            () => asked.done(true),
+            () => asked.done(false),
+          );
+        }}
+      />
     </Dialog>
   );
 }
@@ -50,16 +66,41 @@ export function App() {
   }, [needsSignIn]);
 
   if (failure !== null) {
-    return <Alone><h1>Not reachable</h1><ErrorBox error={failure} /><Button kind="primary" onClick={ask}>Try again</Button></Alone>;
+    return (
+      <Alone>
+        <h1>Not reachable</h1>
+        <ErrorBox error={failure} />
+        <Button kind="primary" onClick={ask}>
+          Try again
+        </Button>
+      </Alone>
+    );
   }
   // A page that is open stands alone for those who are not signed in, and so do the ways in.
-  if (me === null || (isOpen && loaded.route.path.startsWith('/') && alone.has(path.split('/')[1] ?? ''))) {
-    return <><Alone wide={!alone.has(path.split('/')[1] ?? '')}>{isOpen ? <Outlet loaded={loaded} /> : <Skeleton />}</Alone><Toasts /></>;
+  if (
+    me === null ||
+    (isOpen && loaded.route.path.startsWith('/') && alone.has(path.split('/')[1] ?? ''))
+  ) {
+    return (
+      <>
+        <Alone wide={!alone.has(path.split('/')[1] ?? '')}>
+          {isOpen ? <Outlet loaded={loaded} /> : <Skeleton />}
+        </Alone>
+        <Toasts />
+      </>
+    );
   }
-  if (me === undefined) return <Alone><Skeleton /></Alone>;
+  if (me === undefined)
+    return (
+      <Alone>
+        <Skeleton />
+      </Alone>
+    );
   return (
     <>
-      <Frame me={me}><Outlet key={`${me.organization_id} ${me.project_id}`} loaded={loaded} /></Frame>
+      <Frame me={me}>
+        <Outlet key={`${me.organization_id} ${me.project_id}`} loaded={loaded} />
+      </Frame>
       <SignInOnTop />
       <Toasts />
     </>

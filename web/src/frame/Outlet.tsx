@@ -9,7 +9,13 @@ import { ErrorBox, LinkButton, Page, Skeleton } from '../ui';
 import { findRoute } from './map';
 
 type Loaded =
-  | { kind: 'page'; path: string; route: PageRoute; params: Record<string, string>; page: ComponentType<PageProps> }
+  | {
+      kind: 'page';
+      path: string;
+      route: PageRoute;
+      params: Record<string, string>;
+      page: ComponentType<PageProps>;
+    }
   | { kind: 'none'; path: string }
   | { kind: 'failed'; path: string; error: unknown };
 
@@ -76,18 +82,29 @@ export function Outlet({ loaded }: { loaded: Loaded | undefined }) {
   if (loaded.kind === 'failed') {
     return (
       <Page title="The page did not load">
-        <ErrorBox error={new Error(`${wordsOf(loaded.error)}. The daemon may be down, or newer than this page.`)}
-          onRetry={() => location.reload()} />
+        <ErrorBox
+          error={
+            new Error(`${wordsOf(loaded.error)}. The daemon may be down, or newer than this page.`)
+          }
+          onRetry={() => location.reload()}
+        />
       </Page>
     );
   }
   if (loaded.kind === 'none') {
     return (
       <Page title="No such page">
-        <p>There is nothing at <code>{loaded.path}</code>. <LinkButton href={href('/')}>Overview</LinkButton></p>
+        <p>
+          There is nothing at <code>{loaded.path}</code>.{' '}
+          <LinkButton href={href('/')}>Overview</LinkButton>
+        </p>
       </Page>
     );
   }
   const { page: Content } = loaded;
-  return <Guard key={loaded.path}><Content params={loaded.params} query={query} /></Guard>;
+  return (
+    <Guard key={loaded.path}>
+      <Content params={loaded.params} query={query} />
+    </Guard>
+  );
 }

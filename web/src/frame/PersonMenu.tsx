@@ -6,7 +6,8 @@ import { changeSettings, useSettings } from '../settings';
 import { Menu, type MenuItem, toast } from '../ui';
 
 // "Ada Lovelace" → "Ada", for narrow screens.
-const firstWord = (name: string): string => (name.split(/[\s@]+/).filter(Boolean)[0] ?? '').slice(0, 10);
+const firstWord = (name: string): string =>
+  (name.split(/[\s@]+/).filter(Boolean)[0] ?? '').slice(0, 10);
 
 export function PersonMenu({ me, onShortcuts }: { me: Me; onShortcuts: () => void }) {
   const { theme, density } = useSettings();
@@ -25,16 +26,42 @@ export function PersonMenu({ me, onShortcuts }: { me: Me; onShortcuts: () => voi
     { label: 'Password and second factor', href: href('/account/security') },
     { label: 'Sessions and sign-ins', href: href('/account/sessions') },
     { heading: true, label: 'Theme' },
-    { label: 'As the system', chosen: theme === 'system', run: () => changeSettings({ theme: 'system' }) },
+    {
+      label: 'As the system',
+      chosen: theme === 'system',
+      run: () => changeSettings({ theme: 'system' }),
+    },
     { label: 'Light', chosen: theme === 'light', run: () => changeSettings({ theme: 'light' }) },
     { label: 'Dark', chosen: theme === 'dark', run: () => changeSettings({ theme: 'dark' }) },
     { heading: true, label: 'Rows' },
-    { label: 'Normal', chosen: density === 'normal', run: () => changeSettings({ density: 'normal' }) },
-    { label: 'Compact', chosen: density === 'compact', run: () => changeSettings({ density: 'compact' }) },
+    {
+      label: 'Normal',
+      chosen: density === 'normal',
+      run: () => changeSettings({ density: 'normal' }),
+    },
+    {
+      label: 'Compact',
+      chosen: density === 'compact',
+      run: () => changeSettings({ density: 'compact' }),
+    },
     { heading: true, label: 'More' },
     { label: 'Keyboard shortcuts', run: onShortcuts },
     { label: 'Sign out', run: () => void leave() },
   ];
-  return <Menu label={`${name}: account and looks`} align="right" kind="quiet" items={items}
-    button={<><span class="person-name" dir="auto">{name.slice(0, 24)}</span><span class="person-short">{firstWord(name)}</span></>} />;
+  return (
+    <Menu
+      label={`${name}: account and looks`}
+      align="right"
+      kind="quiet"
+      items={items}
+      button={
+        <>
+          <span class="person-name" dir="auto">
+            {name.slice(0, 24)}
+          </span>
+          <span class="person-short">{firstWord(name)}</span>
+        </>
+      }
+    />
+  );
 }

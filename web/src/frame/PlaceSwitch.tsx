@@ -14,8 +14,10 @@ const change = async (what: Changes) => {
 };
 
 export function PlaceSwitch({ me }: { me: Me }) {
-  const { data } = useQuery(me.organization_id ? `/api/v1/projects@${me.organization_id}` : null,
-    (signal) => api.get('/api/v1/projects', { signal }));
+  const { data } = useQuery(
+    me.organization_id ? `/api/v1/projects@${me.organization_id}` : null,
+    (signal) => api.get('/api/v1/projects', { signal }),
+  );
   const places = me.organizations ?? [];
   const place = places.find((one) => one.organization_id === me.organization_id);
   const project = data?.projects.find((one) => one.project_id === me.project_id);
@@ -28,7 +30,8 @@ export function PlaceSwitch({ me }: { me: Me }) {
     })),
     { heading: true, label: 'Project' },
     ...(data?.projects ?? []).map((one): MenuItem => ({
-      label: one.name, chosen: one.project_id === me.project_id,
+      label: one.name,
+      chosen: one.project_id === me.project_id,
       run: () => void change({ project_id: one.project_id }),
     })),
     { label: 'All projects …', href: href('/organization/projects') },
@@ -36,8 +39,16 @@ export function PlaceSwitch({ me }: { me: Me }) {
   const words = place ? `${place.name}${project ? ` / ${project.name}` : ''}` : 'No organization';
   return (
     <div class="places">
-      <Menu label={`Organization and project: ${words}`} kind="quiet" items={items}
-        button={<span class="place-name" dir="auto">{words}</span>} />
+      <Menu
+        label={`Organization and project: ${words}`}
+        kind="quiet"
+        items={items}
+        button={
+          <span class="place-name" dir="auto">
+            {words}
+          </span>
+        }
+      />
     </div>
   );
 }

@@ -12,7 +12,11 @@ export function ShortcutList({ onClose }: { onClose: () => void }) {
       <dl class="shortcut-list">
         {rows.map(([keys, text]) => (
           <>
-            <dt key={keys}>{(words[keys] ?? keys).split(' ').map((key) => <kbd key={key}>{key}</kbd>)}</dt>
+            <dt key={keys}>
+              {(words[keys] ?? keys).split(' ').map((key) => (
+                <kbd key={key}>{key}</kbd>
+              ))}
+            </dt>
             <dd>{text}</dd>
           </>
         ))}

@@ -29,8 +29,18 @@ export function HealthMark() {
   const word = error ? 'not reachable' : data?.mode === 'frozen' ? 'frozen' : data?.status;
   if (word === undefined) return <span class="health" />;
   const tone = error ? 'bad' : undefined;
-  const inside = <State state={word} {...(tone && { tone })}><span class="health-word">{word}</span></State>;
-  return me && isOperator(me)
-    ? <a class="health" href={href('/ops')} aria-label={`Health: ${word}`}>{inside}</a>
-    : <span class="health" role="status" aria-label={`Health: ${word}`}>{inside}</span>;
+  const inside = (
+    <State state={word} {...(tone && { tone })}>
+      <span class="health-word">{word}</span>
+    </State>
+  );
+  return me && isOperator(me) ? (
+    <a class="health" href={href('/ops')} aria-label={`Health: ${word}`}>
+      {inside}
+    </a>
+  ) : (
+    <span class="health" role="status" aria-label={`Health: ${word}`}>
+      {inside}
+    </span>
+  );
 }

@@ -22,8 +22,13 @@ const loaders: Record<AreaName, () => Promise<AreaModule>> = {
 // The first part of a path decides; what no area has named is of the portal, which has the pages
 // around signing in and the own account.
 const firstParts = new Map<string, AreaName>([
-  ['', 'overview'], ['artifacts', 'artifacts'], ['catalogue', 'artifacts'], ['share', 'artifacts'], ['ai', 'ai'],
-  ['gateway', 'gateway'], ['ops', 'ops'],
+  ['', 'overview'],
+  ['artifacts', 'artifacts'],
+  ['catalogue', 'artifacts'],
+  ['share', 'artifacts'],
+  ['ai', 'ai'],
+  ['gateway', 'gateway'],
+  ['ops', 'ops'],
 ]);
 export function areaOf(path: string): AreaName {
   return firstParts.get(path.split('/')[1] ?? '') ?? 'portal';
@@ -38,7 +43,10 @@ export function loadArea(name: AreaName): Promise<AreaModule> {
   return known;
 }
 
-export interface Found { route: PageRoute; params: Record<string, string> }
+export interface Found {
+  route: PageRoute;
+  params: Record<string, string>;
+}
 export async function findRoute(path: string): Promise<Found | null> {
   const { routes } = await loadArea(areaOf(path));
   for (const route of routes) {

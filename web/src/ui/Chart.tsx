@@ -35,16 +35,27 @@ export interface ChartProps {
 }
 
 const writers: Record<Unit, (value: number) => string> = {
-  usd: formatMoney, bytes: formatBytes, count: (n) => formatCount(n, true), ms: formatMs,
-  percent: formatPercent, per_s: (n) => `${formatCount(Number(n.toPrecision(3)), true)}/s`,
+  usd: formatMoney,
+  bytes: formatBytes,
+  count: (n) => formatCount(n, true),
+  ms: formatMs,
+  percent: formatPercent,
+  per_s: (n) => `${formatCount(Number(n.toPrecision(3)), true)}/s`,
 };
 export const writeValue = (unit: Unit, value: number | null | undefined): string =>
   value === null || value === undefined ? '–' : writers[unit](value);
 
 export function timeLabel(seconds: number, by: 'day' | 'time'): string {
   const date = new Date(seconds * 1000);
-  return by === 'day' ? date.toISOString().slice(0, 10)
-    : date.toLocaleString('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', hour12: false });
+  return by === 'day'
+    ? date.toISOString().slice(0, 10)
+    : date.toLocaleString('en-GB', {
+        day: 'numeric',
+        month: 'short',
+        hour: '2-digit',
+        minute: '2-digit',
+        hour12: false,
+      });
 }
 
 // Comma-separated, for spreadsheets; a text that a spreadsheet would take for a formula is quoted.
@@ -57,7 +68,11 @@ export function chartCsv({ times, series, by = 'day' }: ChartProps): string {
     by === 'day' ? timeLabel(at, 'day') : new Date(at * 1000).toISOString(),
     ...series.map((one) => String(one.values[nth] ?? '')),
   ]);
-  return [['time', ...series.map((one) => one.label)], ...rows].map((row) => row.map(cell).join(',')).join('\n') + '\n';
+  return (
+    [['time', ...series.map((one) => one.label)], ...rows]
+      .map((row) => row.map(cell).join(','))
+      .join('\n') + '\n'
+  );
 }
 
 export function downloadText(name: string, text: string, type = 'text/csv'): void {
@@ -78,31 +93,70 @@ export function Chart(props: ChartProps) {
       <figcaption>
         <span>{title}</span>
         <span class="chart-tools">
-          <button type="button" class="button quiet small" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>Table</button>
-          <button type="button" class="button quiet small"
-            onClick={() => downloadText(`${title.toLowerCase().replace(/\W+/g, '-')}.csv`, chartCsv(props))}>CSV</button>
+          <button
+            type="button"
+            class="button quiet small"
+            aria-pressed={asTable}
+            onClick={() => setAsTable(!asTable)}
+          >
+            Table
+          </button>
+          <button
+            type="button"
+            class="button quiet small"
+            onClick={() =>
+              downloadText(`${title.toLowerCase().replace(/\W+/g, '-')}.csv`, chartCsv(props))
+            }
+          >
+            CSV
+          </button>
         </span>
       </figcaption>
       {series.length > 1 && (
         <ul class="chart-legend">
-          {series.map((one, nth) => <li key={one.label} style={{ '--hue': `var(${hueOf(one, nth)})` }}>{one.label}</li>)}
+          {series.map((one, nth) => (
+            <li key={one.label} style={{ '--hue': `var(${hueOf(one, nth)})` }}>
+              {one.label}
+            </li>
+          ))}
         </ul>
       )}
-      {asTable
-        ? (
-          <div class="chart-table" tabIndex={0}>
-            <table class="table plain">
-              <thead><tr><th scope="col">{by === 'day' ? 'Day (UTC)' : 'Time'}</th>
-                {series.map((one) => <th key={one.label} scope="col" class="right">{one.label}</th>)}</tr></thead>
-              <tbody>{times.map((at, nth) => (
-                <tr key={at}><th scope="row" class="figure">{timeLabel(at, by)}</th>
-                  {series.map((one) => <td key={one.label} class="right figure">{writeValue(unit, one.values[nth])}</td>)}</tr>
-              ))}</tbody>
-            </table>
-          </div>
-        )
-        : hasValues ? <Drawing {...props} height={height} by={by} />
-          : <p class="chart-none muted" style={{ height: `${height}px` }}>Nothing was counted in this span.</p>}
+      {asTable ? (
+        <div class="chart-table" tabIndex={0}>
+          <table class="table plain">
+            <thead>
+              <tr>
+                <th scope="col">{by === 'day' ? 'Day (UTC)' : 'Time'}</th>
+                {series.map((one) => (
+                  <th key={one.label} scope="col" class="right">
+                    {one.label}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {times.map((at, nth) => (
+                <tr key={at}>
+                  <th scope="row" class="figure">
+                    {timeLabel(at, by)}
+                  </th>
+                  {series.map((one) => (
+                    <td key={one.label} class="right figure">
+                      {writeValue(unit, one.values[nth])}
+                    </td>
+                  ))}
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      ) : hasValues ? (
+        <Drawing {...props} height={height} by={by} />
+      ) : (
+        <p class="chart-none muted" style={{ height: `${height}px` }}>
+          Nothing was counted in this span.
+        </p>
+      )}
     </figure>
   );
 }
@@ -112,7 +166,13 @@ function Drawing(props: ChartProps & { height: number; by: 'day' | 'time' }) {
   const drawn = useRef<{ update: (props: ChartProps) => void; destroy: () => void } | null>(null);
   const latest = useRef(props);
   latest.current = props;
-  const shape = JSON.stringify([props.series.map((one) => [one.label, one.dashed]), props.kind, props.log, props.unit, props.line?.label]);
+  const shape = JSON.stringify([
+    props.series.map((one) => [one.label, one.dashed]),
+    props.kind,
+    props.log,
+    props.unit,
+    props.line?.label,
+  ]);
   useEffect(() => {
     let alive = true;
     void import('./drawing').then(({ draw }) => {
@@ -124,9 +184,17 @@ function Drawing(props: ChartProps & { height: number; by: 'day' | 'time' }) {
       drawn.current = null;
     };
   }, [shape]);
-  useEffect(() => drawn.current?.update(latest.current), [props.times, props.series, props.line?.value]);
+  useEffect(
+    () => drawn.current?.update(latest.current),
+    [props.times, props.series, props.line?.value],
+  );
   return (
-    <div class="chart-box" role="img" ref={box} style={{ height: `${props.height}px` }}
-      aria-label={`${props.title}. ${props.series.map((one) => one.label).join(', ')}. The table has the figures.`} />
+    <div
+      class="chart-box"
+      role="img"
+      ref={box}
+      style={{ height: `${props.height}px` }}
+      aria-label={`${props.title}. ${props.series.map((one) => one.label).join(', ')}. The table has the figures.`}
+    />
   );
 }

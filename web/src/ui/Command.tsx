@@ -26,7 +26,15 @@ function useCopy(text: string, select?: () => void): [string, () => void] {
 }
 
 // A button that copies a text; `label` names what: "Copy: the key".
-export function Copy({ text, label, children = 'Copy' }: { text: string; label: string; children?: ComponentChildren }) {
+export function Copy({
+  text,
+  label,
+  children = 'Copy',
+}: {
+  text: string;
+  label: string;
+  children?: ComponentChildren;
+}) {
   const [said, copy] = useCopy(text);
   return (
     <button type="button" class="button plain" onClick={copy} aria-label={said || `Copy: ${label}`}>
@@ -36,7 +44,15 @@ export function Copy({ text, label, children = 'Copy' }: { text: string; label: 
 }
 
 // An id or another short text of machines, shortened in the middle; a click copies all of it.
-export function Code({ text, chars = 14, label = 'id' }: { text: string; chars?: number; label?: string }) {
+export function Code({
+  text,
+  chars = 14,
+  label = 'id',
+}: {
+  text: string;
+  chars?: number;
+  label?: string;
+}) {
   const [said, copy] = useCopy(text);
   return (
     <button
@@ -64,8 +80,15 @@ export function Command({ label, lines }: { label: string; lines: string[] }) {
   });
   return (
     <div class="command">
-      <pre tabIndex={0} aria-label={label}><code ref={code}>{lines.join('\n')}</code></pre>
-      <button type="button" class="button plain" onClick={copy} aria-label={said || `Copy: ${label}`}>
+      <pre tabIndex={0} aria-label={label}>
+        <code ref={code}>{lines.join('\n')}</code>
+      </pre>
+      <button
+        type="button"
+        class="button plain"
+        onClick={copy}
+        aria-label={said || `Copy: ${label}`}
+      >
         <span aria-live="polite">{said || 'Copy'}</span>
       </button>
     </div>
@@ -76,12 +99,20 @@ export function Command({ label, lines }: { label: string; lines: string[] }) {
 export function Commands({ label, ways }: { label: string; ways: Record<string, string> }) {
   const names = Object.keys(ways);
   const [chosen, choose] = useState(names[0] ?? '');
-  const name = names.includes(chosen) ? chosen : names[0] ?? '';
+  const name = names.includes(chosen) ? chosen : (names[0] ?? '');
   return (
     <div class="commands">
       <div class="tabs small" role="group" aria-label={`${label}: language`}>
         {names.map((one) => (
-          <button key={one} type="button" class="tab" aria-pressed={one === name} onClick={() => choose(one)}>{one}</button>
+          <button
+            key={one}
+            type="button"
+            class="tab"
+            aria-pressed={one === name}
+            onClick={() => choose(one)}
+          >
+            {one}
+          </button>
         ))}
       </div>
       <Command label={`${label}, ${name}`} lines={(ways[name] ?? '').split('\n')} />
@@ -90,17 +121,32 @@ export function Commands({ label, ways }: { label: string; ways: Record<string, 
 }
 
 // A secret that the daemon shows once: masked until asked for, copied by a button that says so.
-export function Secret({ text, label, children }: { text: string; label: string; children?: ComponentChildren }) {
+export function Secret({
+  text,
+  label,
+  children,
+}: {
+  text: string;
+  label: string;
+  children?: ComponentChildren;
+}) {
   const [shown, show] = useState(false);
   return (
     <div class="secret">
       <p>{children ?? `${label} is made. Copy it now; it is not shown again.`}</p>
       <div class="secret-row">
         <code>{shown ? text : '•'.repeat(Math.min(text.length, 32))}</code>
-        <button type="button" class="button quiet" aria-pressed={shown} onClick={() => show(!shown)}>
+        <button
+          type="button"
+          class="button quiet"
+          aria-pressed={shown}
+          onClick={() => show(!shown)}
+        >
           {shown ? 'Hide' : 'Show'}
         </button>
-        <Copy text={text} label={label}>Copy</Copy>
+        <Copy text={text} label={label}>
+          Copy
+        </Copy>
       </div>
     </div>
   );

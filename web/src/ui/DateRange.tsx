@@ -4,14 +4,22 @@ import { serverNow } from '../clock';
 import { setParams, usePlace } from '../router';
 
 // `from` and `to`: days, "2026-01-31", both inclusive.
-export interface Range { from: string; to: string; name: string }
+export interface Range {
+  from: string;
+  to: string;
+  name: string;
+}
 
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 const dayMs = 86_400_000;
 const isDay = (text: string | null): text is string =>
   text !== null && /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text));
 const names: Record<string, string> = {
-  month: 'This month', '7d': '7 days', '30d': '30 days', '90d': '90 days', last: 'Last month',
+  month: 'This month',
+  '7d': '7 days',
+  '30d': '30 days',
+  '90d': '90 days',
+  last: 'Last month',
 };
 
 export function rangeOf(query: URLSearchParams, fallback: string, now = serverNow()): Range {
@@ -21,7 +29,12 @@ export function rangeOf(query: URLSearchParams, fallback: string, now = serverNo
   const asked = query.get('range') ?? '';
   const name = Object.hasOwn(names, asked) ? asked : fallback;
   const date = new Date(now);
-  if (name === 'month') return { from: day(Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1)), to: day(now), name };
+  if (name === 'month')
+    return {
+      from: day(Date.UTC(date.getUTCFullYear(), date.getUTCMonth(), 1)),
+      to: day(now),
+      name,
+    };
   if (name === 'last') {
     return {
       from: day(Date.UTC(date.getUTCFullYear(), date.getUTCMonth() - 1, 1)),
@@ -35,7 +48,12 @@ export function rangeOf(query: URLSearchParams, fallback: string, now = serverNo
 // The days of a range, for the x axis of a chart.
 export function daysOf(range: Range): string[] {
   const days: string[] = [];
-  for (let at = Date.parse(range.from); at <= Date.parse(range.to) && days.length < 1000; at += dayMs) days.push(day(at));
+  for (
+    let at = Date.parse(range.from);
+    at <= Date.parse(range.to) && days.length < 1000;
+    at += dayMs
+  )
+    days.push(day(at));
   return days;
 }
 
@@ -46,23 +64,45 @@ export function useRange(fallback = 'month'): Range {
 // Named spans, or two days.
 export function DateRange({ fallback = 'month' }: { fallback?: string }) {
   const range = useRange(fallback);
-  const set = (from: string, to: string) => { if (from && to) setParams({ from, to, range: null }); };
+  const set = (from: string, to: string) => {
+    if (from && to) setParams({ from, to, range: null });
+  };
   return (
     <div class="date-range" role="group" aria-label="Days, in UTC">
-      <label class="filter"><span>Days</span>
-        <select value={range.name} onChange={(event) => {
-          const name = event.currentTarget.value;
-          if (name === 'custom') setParams({ from: range.from, to: range.to, range: null });
-          else setParams({ range: name === fallback ? null : name, from: null, to: null });
-        }}>
-          {Object.entries(names).map(([name, label]) => <option key={name} value={name}>{label}</option>)}
+      <label class="filter">
+        <span>Days</span>
+        <select
+          value={range.name}
+          onChange={(event) => {
+            const name = event.currentTarget.value;
+            if (name === 'custom') setParams({ from: range.from, to: range.to, range: null });
+            else setParams({ range: name === fallback ? null : name, from: null, to: null });
+          }}
+        >
+          {Object.entries(names).map(([name, label]) => (
+            <option key={name} value={name}>
+              {label}
+            </option>
+          ))}
           <option value="custom">From … to …</option>
         </select>
       </label>
       {range.name === 'custom' && (
         <>
-          <input type="date" aria-label="From" value={range.from} max={range.to} onChange={(event) => set(event.currentTarget.value, range.to)} />
-          <input type="date" aria-label="To" value={range.to} min={range.from} onChange={(event) => set(range.from, event.currentTarget.value)} />
+          <input
+            type="date"
+            aria-label="From"
+            value={range.from}
+            max={range.to}
+            onChange={(event) => set(event.currentTarget.value, range.to)}
+          />
+          <input
+            type="date"
+            aria-label="To"
+            value={range.to}
+            min={range.from}
+            onChange={(event) => set(range.from, event.currentTarget.value)}
+          />
         </>
       )}
     </div>

@@ -5,32 +5,57 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { setParams, usePlace, useShortcut } from '../router';
 
 // One of few; the first choice is "all" and has the value ''.
-export interface Filter { name: string; label: string; choices: { value: string; label: string }[] }
+export interface Filter {
+  name: string;
+  label: string;
+  choices: { value: string; label: string }[];
+}
 
 const typingMs = 200;
 
 // `search`: the name in the address of what is typed; left out: no such field. `/` goes there.
-export function FilterBar({ search, placeholder = 'Filter…', filters = [], children }: {
-  search?: string; placeholder?: string; filters?: Filter[]; children?: ComponentChildren;
+export function FilterBar({
+  search,
+  placeholder = 'Filter…',
+  filters = [],
+  children,
+}: {
+  search?: string;
+  placeholder?: string;
+  filters?: Filter[];
+  children?: ComponentChildren;
 }) {
   const { query } = usePlace();
-  const set = [...(search ? [search] : []), ...filters.map((one) => one.name)].filter((name) => query.get(name));
+  const set = [...(search ? [search] : []), ...filters.map((one) => one.name)].filter((name) =>
+    query.get(name),
+  );
   return (
     <div class="filter-bar" role="search">
       {search && <SearchField name={search} placeholder={placeholder} />}
       {filters.map((filter) => (
         <label key={filter.name} class="filter">
           <span>{filter.label}</span>
-          <select value={query.get(filter.name) ?? ''}
-            onChange={(event) => setParams({ [filter.name]: event.currentTarget.value })}>
-            {filter.choices.map((one) => <option key={one.value} value={one.value}>{one.label}</option>)}
+          <select
+            value={query.get(filter.name) ?? ''}
+            onChange={(event) => setParams({ [filter.name]: event.currentTarget.value })}
+          >
+            {filter.choices.map((one) => (
+              <option key={one.value} value={one.value}>
+                {one.label}
+              </option>
+            ))}
           </select>
         </label>
       ))}
       {children}
       {set.length > 0 && (
-        <button type="button" class="button quiet"
-          onClick={() => setParams(Object.fromEntries(set.map((name) => [name, null])))}>Clear</button>
+        <button
+          type="button"
+          class="button quiet"
+          onClick={() => setParams(Object.fromEntries(set.map((name) => [name, null])))}
+        >
+          Clear
+        </button>
       )}
     </div>
   );
@@ -57,9 +82,20 @@ function SearchField({ name, placeholder }: { name: string; placeholder: string 
   const focus = useRef(() => field.current?.focus());
   useShortcut('/', 'Filter the list', focus.current);
   return (
-    <input ref={field} class="filter-text" type="search" value={text} placeholder={placeholder} aria-label={placeholder}
-      autocomplete="off" spellcheck={false} maxLength={500}
+    <input
+      ref={field}
+      class="filter-text"
+      type="search"
+      value={text}
+      placeholder={placeholder}
+      aria-label={placeholder}
+      autocomplete="off"
+      spellcheck={false}
+      maxLength={500}
       onInput={(event) => setText(event.currentTarget.value)}
-      onKeyDown={(event) => { if (event.key === 'Escape') event.currentTarget.blur(); }} />
+      onKeyDown={(event) => {
+        if (event.key === 'Escape') event.currentTarget.blur();
+      }}
+    />
   );
 }

@@ -12,8 +12,18 @@ export interface MenuItem {
   heading?: boolean;
 }
 
-export function Menu({ label, button, items, align = 'left', kind = 'plain' }: {
-  label: string; button: ComponentChildren; items: MenuItem[]; align?: 'left' | 'right'; kind?: 'plain' | 'quiet';
+export function Menu({
+  label,
+  button,
+  items,
+  align = 'left',
+  kind = 'plain',
+}: {
+  label: string;
+  button: ComponentChildren;
+  items: MenuItem[];
+  align?: 'left' | 'right';
+  kind?: 'plain' | 'quiet';
 }) {
   const [open, setOpen] = useState(false);
   const box = useRef<HTMLDivElement>(null);
@@ -36,7 +46,9 @@ export function Menu({ label, button, items, align = 'left', kind = 'plain' }: {
     if (!open) return;
     const all = [...(box.current?.querySelectorAll<HTMLElement>('[role^=menuitem]') ?? [])];
     const at = all.indexOf(document.activeElement as HTMLElement);
-    const to = { ArrowDown: at + 1, ArrowUp: at - 1 + all.length, Home: 0, End: all.length - 1 }[event.key];
+    const to = { ArrowDown: at + 1, ArrowUp: at - 1 + all.length, Home: 0, End: all.length - 1 }[
+      event.key
+    ];
     if (to !== undefined) {
       event.preventDefault();
       all[to % all.length]?.focus();
@@ -50,26 +62,54 @@ export function Menu({ label, button, items, align = 'left', kind = 'plain' }: {
   };
   return (
     <div class={`menu align-${align}`} ref={box} onKeyDown={onKeyDown}>
-      <button type="button" ref={toggle} class={`button ${kind}`} aria-haspopup="menu" aria-expanded={open}
-        aria-controls={open ? id : undefined} aria-label={label} onClick={() => setOpen(!open)}>
-        {button} <span aria-hidden="true" class="caret">▾</span>
+      <button
+        type="button"
+        ref={toggle}
+        class={`button ${kind}`}
+        aria-haspopup="menu"
+        aria-expanded={open}
+        aria-controls={open ? id : undefined}
+        aria-label={label}
+        onClick={() => setOpen(!open)}
+      >
+        {button}{' '}
+        <span aria-hidden="true" class="caret">
+          ▾
+        </span>
       </button>
       {open && (
         <div class="menu-list" role="menu" id={id} aria-label={label}>
           {items.map((item, at) => {
-            if (item.heading) return <div key={at} role="presentation" class="menu-heading">{item.label}</div>;
+            if (item.heading)
+              return (
+                <div key={at} role="presentation" class="menu-heading">
+                  {item.label}
+                </div>
+              );
             const role = item.chosen === undefined ? 'menuitem' : 'menuitemradio';
             const attributes = {
-              role, tabIndex: -1, class: item.danger ? 'menu-item danger' : 'menu-item',
+              role,
+              tabIndex: -1,
+              class: item.danger ? 'menu-item danger' : 'menu-item',
               ...(item.chosen !== undefined && { 'aria-checked': item.chosen }),
             } as const;
-            return item.href !== undefined
-              ? <a key={at} {...attributes} href={item.href} onClick={() => setOpen(false)}>{item.label}</a>
-              : (
-                <button key={at} type="button" {...attributes} onClick={() => { close(); item.run?.(); }}>
-                  {item.label}
-                </button>
-              );
+            return item.href !== undefined ? (
+              <a key={at} {...attributes} href={item.href} onClick={() => setOpen(false)}>
+                {item.label}
+              </a>
+            ) : (
+              <button
+                key={at}
+                type="button"
+                {...attributes}
+                onClick={() => {
+                  close();
+                  item.run?.();
+                }}
+              >
+                {item.label}
+              </button>
+            );
           })}
         </div>
       )}

@@ -38,20 +38,47 @@ export interface TableProps<T> {
 }
 
 const places = ['title', 'side', 'sub', 'end'] as const;
-const placeOf = <T,>(column: Column<T>, at: number): string => column.narrow ?? places[at] ?? 'hide';
+const placeOf = <T,>(column: Column<T>, at: number): string =>
+  column.narrow ?? places[at] ?? 'hide';
 
-function Head<T>({ column, sort, onSort }: { column: Column<T>; sort: string; onSort: ((sort: string) => void) | undefined }) {
+function Head<T>({
+  column,
+  sort,
+  onSort,
+}: {
+  column: Column<T>;
+  sort: string;
+  onSort: ((sort: string) => void) | undefined;
+}) {
   const by = column.sort;
-  const state = by !== undefined && sort === by ? 'ascending' : by !== undefined && sort === `-${by}` ? 'descending' : undefined;
+  const state =
+    by !== undefined && sort === by
+      ? 'ascending'
+      : by !== undefined && sort === `-${by}`
+        ? 'descending'
+        : undefined;
   return (
-    <th role="columnheader" scope="col" class={column.align} aria-sort={state} style={column.width ? { width: column.width } : undefined}>
-      {by !== undefined && onSort
-        ? (
-          <button type="button" class="sort" onClick={() => onSort(state === 'ascending' ? `-${by}` : by)}>
-            {column.label}<span aria-hidden="true">{state === 'ascending' ? ' ↑' : state === 'descending' ? ' ↓' : ''}</span>
-          </button>
-        )
-        : column.label || <span class="visually-hidden">Actions</span>}
+    <th
+      role="columnheader"
+      scope="col"
+      class={column.align}
+      aria-sort={state}
+      style={column.width ? { width: column.width } : undefined}
+    >
+      {by !== undefined && onSort ? (
+        <button
+          type="button"
+          class="sort"
+          onClick={() => onSort(state === 'ascending' ? `-${by}` : by)}
+        >
+          {column.label}
+          <span aria-hidden="true">
+            {state === 'ascending' ? ' ↑' : state === 'descending' ? ' ↓' : ''}
+          </span>
+        </button>
+      ) : (
+        column.label || <span class="visually-hidden">Actions</span>
+      )}
     </th>
   );
 }
@@ -61,24 +88,43 @@ function cellOf<T>(column: Column<T>, row: T): ComponentChildren {
   try {
     return column.cell(row);
   } catch {
-    return <span class="muted" title="The daemon sent something else than was expected.">–</span>;
+    return (
+      <span class="muted" title="The daemon sent something else than was expected.">
+        –
+      </span>
+    );
   }
 }
 
 // Moves a cursor through the rows and puts the focus on its link.
-function useCursor(count: number, body: { current: HTMLElement | null }, scrollTo: (at: number) => void) {
+function useCursor(
+  count: number,
+  body: { current: HTMLElement | null },
+  scrollTo: (at: number) => void,
+) {
   const cursor = useRef(-1);
-  const move = useCallback((by: number) => {
-    if (count === 0) return;
-    cursor.current = Math.min(count - 1, Math.max(0, cursor.current + by));
-    scrollTo(cursor.current);
-    requestAnimationFrame(() => {
-      const row = body.current?.querySelector<HTMLElement>(`[data-at="${cursor.current}"]`);
-      (row?.querySelector<HTMLElement>('a.row-link') ?? row)?.focus();
-    });
-  }, [count, scrollTo]);
-  useShortcut('j', 'Next row', useCallback(() => move(1), [move]));
-  useShortcut('k', 'Row before', useCallback(() => move(-1), [move]));
+  const move = useCallback(
+    (by: number) => {
+      if (count === 0) return;
+      cursor.current = Math.min(count - 1, Math.max(0, cursor.current + by));
+      scrollTo(cursor.current);
+      requestAnimationFrame(() => {
+        const row = body.current?.querySelector<HTMLElement>(`[data-at="${cursor.current}"]`);
+        (row?.querySelector<HTMLElement>('a.row-link') ?? row)?.focus();
+      });
+    },
+    [count, scrollTo],
+  );
+  useShortcut(
+    'j',
+    'Next row',
+    useCallback(() => move(1), [move]),
+  );
+  useShortcut(
+    'k',
+    'Row before',
+    useCallback(() => move(-1), [move]),
+  );
   return cursor;
 }
 
@@ -204,7 +250,9 @@ export function Table<T>(props: TableProps<T>) {
         <div class="bulk" role="region" aria-label="Chosen rows">
           <b>{selected.length} chosen</b>
           {props.bulk?.(selected)}
-          <button type="button" class="button quiet" onClick={() => onSelect([])}>Clear</button>
+          <button type="button" class="button quiet" onClick={() => onSelect([])}>
+            Clear
+          </button>
         </div>
       )}
       <table class="table" role="table" aria-label={props.label} aria-rowcount={rows.length + 1}>

@@ -3,7 +3,12 @@
 import { wordsOf } from '../api/error';
 import { createStore, useStore } from '../store';
 
-interface Shown { id: number; text: string; tone: 'info' | 'bad'; undo: (() => Promise<unknown>) | undefined }
+interface Shown {
+  id: number;
+  text: string;
+  tone: 'info' | 'bad';
+  undo: (() => Promise<unknown>) | undefined;
+}
 const shown = createStore<Shown[]>([]);
 let lastId = 0;
 const plainMs = 5000;
@@ -12,14 +17,21 @@ const undoMs = 10_000;
 const drop = (id: number) => shown.set(shown.get().filter((one) => one.id !== id));
 
 // toast('Artifact deleted.', { undo: () => api.post(…) }). Plain present or past, no exclamation.
-export function toast(text: string, options: { tone?: 'info' | 'bad'; undo?: () => Promise<unknown> } = {}): void {
+export function toast(
+  text: string,
+  options: { tone?: 'info' | 'bad'; undo?: () => Promise<unknown> } = {},
+): void {
   const one: Shown = { id: ++lastId, text, tone: options.tone ?? 'info', undo: options.undo };
   shown.set([...shown.get().slice(-3), one]);
   if (one.tone !== 'bad') setTimeout(() => drop(one.id), one.undo ? undoMs : plainMs);
 }
 
 // Does `act` and offers `undo`; a refusal of either is said in the daemon's words.
-export async function withUndo(text: string, act: () => Promise<unknown>, undo: () => Promise<unknown>): Promise<boolean> {
+export async function withUndo(
+  text: string,
+  act: () => Promise<unknown>,
+  undo: () => Promise<unknown>,
+): Promise<boolean> {
   try {
     await act();
   } catch (error) {
@@ -46,8 +58,19 @@ export function Toasts() {
       {all.map((one) => (
         <div key={one.id} class={`toast ${one.tone}`}>
           <span>{one.text}</span>
-          {one.undo && <button type="button" class="button quiet" onClick={() => void takeBack(one)}>Undo</button>}
-          <button type="button" class="button quiet" aria-label="Dismiss" onClick={() => drop(one.id)}>×</button>
+          {one.undo && (
+            <button type="button" class="button quiet" onClick={() => void takeBack(one)}>
+              Undo
+            </button>
+          )}
+          <button
+            type="button"
+            class="button quiet"
+            aria-label="Dismiss"
+            onClick={() => drop(one.id)}
+          >
+            ×
+          </button>
         </div>
       ))}
     </div>

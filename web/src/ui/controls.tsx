@@ -21,19 +21,50 @@ interface ButtonProps {
   onClick?: (event: MouseEvent) => void;
 }
 // Does something. `busy` keeps its width and says so; `label` is the name where the text is short.
-export function Button({ children, kind = 'plain', busy, disabled, type = 'button', label, title, onClick }: ButtonProps) {
+export function Button({
+  children,
+  kind = 'plain',
+  busy,
+  disabled,
+  type = 'button',
+  label,
+  title,
+  onClick,
+}: ButtonProps) {
   return (
-    <button type={type} class={`button ${kind}`} disabled={disabled} aria-disabled={busy || undefined}
-      aria-busy={busy || undefined} aria-label={label} title={title}
-      onClick={(event) => { if (!busy) onClick?.(event as unknown as MouseEvent); else event.preventDefault(); }}>
+    <button
+      type={type}
+      class={`button ${kind}`}
+      disabled={disabled}
+      aria-disabled={busy || undefined}
+      aria-busy={busy || undefined}
+      aria-label={label}
+      title={title}
+      onClick={(event) => {
+        if (!busy) onClick?.(event as unknown as MouseEvent);
+        else event.preventDefault();
+      }}
+    >
       {children}
     </button>
   );
 }
 
 // Goes somewhere and looks like a button.
-export function LinkButton({ href, kind = 'plain', children }: { href: string; kind?: ButtonKind; children: ComponentChildren }) {
-  return <a class={`button ${kind}`} href={href}>{children}</a>;
+export function LinkButton({
+  href,
+  kind = 'plain',
+  children,
+}: {
+  href: string;
+  kind?: ButtonKind;
+  children: ComponentChildren;
+}) {
+  return (
+    <a class={`button ${kind}`} href={href}>
+      {children}
+    </a>
+  );
 }
 
 interface FormState {
@@ -42,19 +73,38 @@ interface FormState {
 // What a form knows of its fields.
 export const FormContext = createContext<FormState>({ errors: {} });
 
-interface Labelled { name: string; label: string; hint?: ComponentChildren; error?: string | undefined }
+interface Labelled {
+  name: string;
+  label: string;
+  hint?: ComponentChildren;
+  error?: string | undefined;
+}
 
 function useFieldError(name: string, own: string | undefined): string | undefined {
   return own ?? useContext(FormContext).errors[name];
 }
 
-function Around({ id, label, hint, error, children }: Omit<Labelled, 'name'> & { id: string; children: ComponentChildren }) {
+function Around({
+  id,
+  label,
+  hint,
+  error,
+  children,
+}: Omit<Labelled, 'name'> & { id: string; children: ComponentChildren }) {
   return (
     <div class="field">
       <label for={id}>{label}</label>
       {children}
-      {hint && <p class="hint" id={`${id}-hint`}>{hint}</p>}
-      {error && <p class="field-error" id={`${id}-error`} role="alert">{error}</p>}
+      {hint && (
+        <p class="hint" id={`${id}-hint`}>
+          {hint}
+        </p>
+      )}
+      {error && (
+        <p class="field-error" id={`${id}-error`} role="alert">
+          {error}
+        </p>
+      )}
     </div>
   );
 }
@@ -63,7 +113,17 @@ const described = (id: string, hint: unknown, error: unknown): string | undefine
 
 // The attributes of <input> that a field may have.
 export interface InputProps {
-  type?: 'text' | 'password' | 'email' | 'number' | 'search' | 'url' | 'date' | 'datetime-local' | 'tel' | 'file';
+  type?:
+    | 'text'
+    | 'password'
+    | 'email'
+    | 'number'
+    | 'search'
+    | 'url'
+    | 'date'
+    | 'datetime-local'
+    | 'tel'
+    | 'file';
   value?: string | number;
   defaultValue?: string | number;
   checked?: boolean;
@@ -94,39 +154,77 @@ export function Field({ name, label, hint, error, ...input }: Labelled & InputPr
   const said = useFieldError(name, error);
   return (
     <Around id={id} label={label} hint={hint} error={said}>
-      <input {...(input as object)} id={id} name={name} aria-invalid={said ? true : undefined}
-        aria-describedby={described(id, hint, said)} />
+      <input
+        {...(input as object)}
+        id={id}
+        name={name}
+        aria-invalid={said ? true : undefined}
+        aria-describedby={described(id, hint, said)}
+      />
     </Around>
   );
 }
 
 // Several lines of text.
-export function TextField({ name, label, hint, error, ...area }:
-  Labelled & Omit<JSX.IntrinsicElements['textarea'], 'name' | 'id'>) {
+export function TextField({
+  name,
+  label,
+  hint,
+  error,
+  ...area
+}: Labelled & Omit<JSX.IntrinsicElements['textarea'], 'name' | 'id'>) {
   const id = useId();
   const said = useFieldError(name, error);
   return (
     <Around id={id} label={label} hint={hint} error={said}>
-      <textarea rows={4} {...area} id={id} name={name} aria-invalid={said ? true : undefined}
-        aria-describedby={described(id, hint, said)} />
+      <textarea
+        rows={4}
+        {...area}
+        id={id}
+        name={name}
+        aria-invalid={said ? true : undefined}
+        aria-describedby={described(id, hint, said)}
+      />
     </Around>
   );
 }
 
-export interface Choice { value: string; label: string }
+export interface Choice {
+  value: string;
+  label: string;
+}
 // One of few.
-export function Select({ name, label, hint, error, choices, value, onChange, required }: Labelled & {
-  choices: Choice[]; value?: string; onChange?: (value: string) => void; required?: boolean;
+export function Select({
+  name,
+  label,
+  hint,
+  error,
+  choices,
+  value,
+  onChange,
+  required,
+}: Labelled & {
+  choices: Choice[];
+  value?: string;
+  onChange?: (value: string) => void;
+  required?: boolean;
 }) {
   const id = useId();
   const said = useFieldError(name, error);
   return (
     <Around id={id} label={label} hint={hint} error={said}>
-      <select id={id} name={name} required={required} {...(onChange ? { value } : {})}
+      <select
+        id={id}
+        name={name}
+        required={required}
+        {...(onChange ? { value } : {})}
         aria-describedby={described(id, hint, said)}
-        onChange={(event) => onChange?.(event.currentTarget.value)}>
+        onChange={(event) => onChange?.(event.currentTarget.value)}
+      >
         {choices.map((one) => (
-          <option key={one.value} value={one.value} selected={one.value === value}>{one.label}</option>
+          <option key={one.value} value={one.value} selected={one.value === value}>
+            {one.label}
+          </option>
         ))}
       </select>
     </Around>
@@ -138,9 +236,19 @@ export function Checkbox({ name, label, hint, ...input }: Omit<Labelled, 'error'
   const id = useId();
   return (
     <div class="field check">
-      <input {...(input as object)} type="checkbox" id={id} name={name} aria-describedby={described(id, hint, false)} />
+      <input
+        {...(input as object)}
+        type="checkbox"
+        id={id}
+        name={name}
+        aria-describedby={described(id, hint, false)}
+      />
       <label for={id}>{label}</label>
-      {hint && <p class="hint" id={`${id}-hint`}>{hint}</p>}
+      {hint && (
+        <p class="hint" id={`${id}-hint`}>
+          {hint}
+        </p>
+      )}
     </div>
   );
 }

@@ -18,12 +18,14 @@ function colour(box: HTMLElement, name: string): string {
 // Stacked: each series on top of those before it. Where nothing is known there is a gap.
 function columns({ times, series, kind, line }: ChartProps): uPlot.AlignedData {
   const below = new Array<number>(times.length).fill(0);
-  const stacked = series.map((one) => one.values.map((value, at) => {
-    if (kind !== 'bars') return value;
-    if (value === null) return null;
-    below[at] = (below[at] ?? 0) + value;
-    return below[at] ?? null;
-  }));
+  const stacked = series.map((one) =>
+    one.values.map((value, at) => {
+      if (kind !== 'bars') return value;
+      if (value === null) return null;
+      below[at] = (below[at] ?? 0) + value;
+      return below[at] ?? null;
+    }),
+  );
   // The topmost is drawn first, the lower ones over it.
   if (kind === 'bars') stacked.reverse();
   return [times, ...stacked, ...(line ? [times.map(() => line.value)] : [])] as uPlot.AlignedData;
@@ -39,27 +41,59 @@ function seriesOf(box: HTMLElement, props: ChartProps): uPlot.Series[] {
       width: bars ? 0 : 2,
       spanGaps: false,
       ...(one.dashed && { dash: [6, 4] }),
-      ...(bars && { fill: stroke, paths: uPlot.paths.bars!({ size: [0.72, 48] }), points: { show: false } }),
+      ...(bars && {
+        fill: stroke,
+        paths: uPlot.paths.bars!({ size: [0.72, 48] }),
+        points: { show: false },
+      }),
       ...(!bars && { points: { show: props.times.length === 1, size: 5 } }),
     };
   });
   if (props.kind === 'bars') all.reverse();
   if (props.line) {
-    all.push({ label: props.line.label, stroke: colour(box, '--muted'), width: 1.5, dash: [4, 4], points: { show: false } });
+    all.push({
+      label: props.line.label,
+      stroke: colour(box, '--muted'),
+      width: 1.5,
+      dash: [4, 4],
+      points: { show: false },
+    });
   }
   return [{}, ...all];
 }
 
 function axes(box: HTMLElement, props: ChartProps): uPlot.Axis[] {
-  const style = { stroke: colour(box, '--muted'), font: `12px ${getComputedStyle(box).fontFamily}` };
+  const style = {
+    stroke: colour(box, '--muted'),
+    font: `12px ${getComputedStyle(box).fontFamily}`,
+  };
   const grid = { stroke: colour(box, '--line'), width: 1 };
   return [
     {
-      ...style, grid: { show: false }, ticks: { show: false }, gap: 6, size: 28,
-      ...(props.by !== 'time' && { values: (_, splits) => splits.map((at) => timeLabel(at, 'day').slice(5)), incrs: [1, 2, 7, 14, 30, 90].map((n) => n * 86_400) }),
-      ...(props.by === 'time' && { values: (_, splits) => splits.map((at) => new Date(at * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })) }),
+      ...style,
+      grid: { show: false },
+      ticks: { show: false },
+      gap: 6,
+      size: 28,
+      ...(props.by !== 'time' && {
+        values: (_, splits) => splits.map((at) => timeLabel(at, 'day').slice(5)),
+        incrs: [1, 2, 7, 14, 30, 90].map((n) => n * 86_400),
+      }),
+      ...(props.by === 'time' && {
+        values: (_, splits) =>
+          splits.map((at) =>
+            new Date(at * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' }),
+          ),
+      }),
     },
-    { ...style, grid, ticks: { show: false }, size: 72, values: (_, splits) => splits.map((value) => (value === null ? '' : writeValue(props.unit, value))) },
+    {
+      ...style,
+      grid,
+      ticks: { show: false },
+      size: 72,
+      values: (_, splits) =>
+        splits.map((value) => (value === null ? '' : writeValue(props.unit, value))),
+    },
   ];
 }
 
@@ -72,14 +106,17 @@ function tellHovered(read: () => ChartProps): uPlot.Plugin {
     const { series, unit, times, by = 'day' } = read();
     told.hidden = at === null || at === undefined;
     if (at === null || at === undefined || times[at] === undefined) return;
-    told.replaceChildren(line('chart-when', timeLabel(times[at], by)), ...series.map((one, nth) => {
-      const row = line('', `${one.label} `);
-      row.style.setProperty('--hue', `var(${hueOf(one, nth)})`);
-      const value = document.createElement('b');
-      value.textContent = writeValue(unit, one.values[at]);
-      row.append(value);
-      return row;
-    }));
+    told.replaceChildren(
+      line('chart-when', timeLabel(times[at], by)),
+      ...series.map((one, nth) => {
+        const row = line('', `${one.label} `);
+        row.style.setProperty('--hue', `var(${hueOf(one, nth)})`);
+        const value = document.createElement('b');
+        value.textContent = writeValue(unit, one.values[at]);
+        row.append(value);
+        return row;
+      }),
+    );
     const left = plot.cursor.left ?? 0;
     told.classList.toggle('left', left > plot.over.clientWidth / 2);
   };
@@ -89,7 +126,15 @@ function tellHovered(read: () => ChartProps): uPlot.Plugin {
     row.textContent = text;
     return row;
   };
-  return { hooks: { init: (plot) => { told.hidden = true; plot.over.append(told); }, setCursor: show } };
+  return {
+    hooks: {
+      init: (plot) => {
+        told.hidden = true;
+        plot.over.append(told);
+      },
+      setCursor: show,
+    },
+  };
 }
 
 export function draw(box: HTMLElement, first: ChartProps): Drawn {
@@ -99,16 +144,27 @@ export function draw(box: HTMLElement, first: ChartProps): Drawn {
   const options: uPlot.Options = {
     ...size(),
     legend: { show: false },
-    cursor: { y: false, drag: { x: false, y: false }, points: { show: props.kind !== 'bars' }, ...(props.sync && { sync: { key: props.sync } }) },
+    cursor: {
+      y: false,
+      drag: { x: false, y: false },
+      points: { show: props.kind !== 'bars' },
+      ...(props.sync && { sync: { key: props.sync } }),
+    },
     scales: {
-      x: { time: true, ...(props.kind === 'bars' && { range: (_, min, max) => [min - 43_200 * spread(props), max + 43_200 * spread(props)] }) },
+      x: {
+        time: true,
+        ...(props.kind === 'bars' && {
+          range: (_, min, max) => [min - 43_200 * spread(props), max + 43_200 * spread(props)],
+        }),
+      },
       y: props.log ? { distr: 3 } : { range: (_, _min, max) => [0, top(max)] },
     },
     axes: axes(box, props),
     series: seriesOf(box, props),
     plugins: [tellHovered(() => props)],
     // Days are days of UTC.
-    tzDate: (at) => (props.by === 'time' ? new Date(at * 1000) : uPlot.tzDate(new Date(at * 1000), 'Etc/UTC')),
+    tzDate: (at) =>
+      props.by === 'time' ? new Date(at * 1000) : uPlot.tzDate(new Date(at * 1000), 'Etc/UTC'),
   };
   let plot = new uPlot(options, columns(props), box);
   const fit = new ResizeObserver(() => plot.setSize(size()));
@@ -116,7 +172,11 @@ export function draw(box: HTMLElement, first: ChartProps): Drawn {
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const redraw = () => {
     plot.destroy();
-    plot = new uPlot({ ...options, ...size(), axes: axes(box, props), series: seriesOf(box, props) }, columns(props), box);
+    plot = new uPlot(
+      { ...options, ...size(), axes: axes(box, props), series: seriesOf(box, props) },
+      columns(props),
+      box,
+    );
   };
   dark.addEventListener('change', redraw);
   addEventListener('kvcs-theme', redraw);

@@ -5,16 +5,32 @@ import { ApiError, wordsOf } from '../api/error';
 import { Command } from './Command';
 
 // What the daemon refused, in its words, and what to do: try again, or wait.
-export function ErrorBox({ error, onRetry }: { error: unknown; onRetry?: (() => void) | undefined }) {
+export function ErrorBox({
+  error,
+  onRetry,
+}: {
+  error: unknown;
+  onRetry?: (() => void) | undefined;
+}) {
   const known = error instanceof ApiError ? error : null;
   return (
     <div class="notice bad" role="alert">
-      <p><b class="tone-bad">{known?.isSilent ? 'No answer' : known?.status === 403 ? 'Not allowed' : 'Refused'}</b>{' '}
-        {wordsOf(error)}</p>
+      <p>
+        <b class="tone-bad">
+          {known?.isSilent ? 'No answer' : known?.status === 403 ? 'Not allowed' : 'Refused'}
+        </b>{' '}
+        {wordsOf(error)}
+      </p>
       {known !== null && known.retryAfterS > 0 && <p>Try again in {known.retryAfterS} s.</p>}
-      {known !== null && known.isConflict && <p>Somebody may have changed it meanwhile. Read it again before you go on.</p>}
+      {known !== null && known.isConflict && (
+        <p>Somebody may have changed it meanwhile. Read it again before you go on.</p>
+      )}
       {known?.requestId ? <p class="muted small">Request {known.requestId}</p> : null}
-      {onRetry && <button type="button" class="button plain" onClick={onRetry}>Try again</button>}
+      {onRetry && (
+        <button type="button" class="button plain" onClick={onRetry}>
+          Try again
+        </button>
+      )}
     </div>
   );
 }
@@ -34,43 +50,86 @@ export function Skeleton({ lines = 3 }: { lines?: number }) {
 }
 
 // An empty list: one sentence on what this is for, the one action, the command that does the same.
-export function Empty({ children, action, command }: {
-  children: ComponentChildren; action?: ComponentChildren; command?: string | string[];
+export function Empty({
+  children,
+  action,
+  command,
+}: {
+  children: ComponentChildren;
+  action?: ComponentChildren;
+  command?: string | string[];
 }) {
   return (
     <div class="empty">
       <p>{children}</p>
       {action && <p>{action}</p>}
-      {command && <Command label="the same on the command line" lines={typeof command === 'string' ? [command] : command} />}
+      {command && (
+        <Command
+          label="the same on the command line"
+          lines={typeof command === 'string' ? [command] : command}
+        />
+      )}
     </div>
   );
 }
 
 // A sentence that stands out, with a tone and what can be done.
-export function Notice({ tone = 'info', children, action }: {
-  tone?: 'info' | 'good' | 'warn' | 'bad'; children: ComponentChildren; action?: ComponentChildren;
+export function Notice({
+  tone = 'info',
+  children,
+  action,
+}: {
+  tone?: 'info' | 'good' | 'warn' | 'bad';
+  children: ComponentChildren;
+  action?: ComponentChildren;
 }) {
-  return <div class={`notice ${tone}`}><p>{children}</p>{action}</div>;
+  return (
+    <div class={`notice ${tone}`}>
+      <p>{children}</p>
+      {action}
+    </div>
+  );
 }
 
 // "3 new": rows that arrived are counted, and shown when asked for.
 export function NewRows({ count, onShow }: { count: number; onShow: () => void }) {
   return (
     <div class="new-rows" role="status">
-      {count > 0 && <button type="button" class="button plain" onClick={onShow}>{count} new – show</button>}
+      {count > 0 && (
+        <button type="button" class="button plain" onClick={onShow}>
+          {count} new – show
+        </button>
+      )}
     </div>
   );
 }
 
 // What stands under a list that comes in pages.
-export function Pager({ shown, total, hasMore, busy, onMore }: {
-  shown: number; total?: number | undefined; hasMore: boolean; busy: boolean; onMore: () => void;
+export function Pager({
+  shown,
+  total,
+  hasMore,
+  busy,
+  onMore,
+}: {
+  shown: number;
+  total?: number | undefined;
+  hasMore: boolean;
+  busy: boolean;
+  onMore: () => void;
 }) {
   if (!hasMore && shown === 0) return null;
   return (
     <p class="pager">
-      <span class="muted">{shown.toLocaleString('en-US')}{total !== undefined && ` of ${total.toLocaleString('en-US')}`}</span>
-      {hasMore && <button type="button" class="button plain" aria-busy={busy || undefined} onClick={onMore}>Show more</button>}
+      <span class="muted">
+        {shown.toLocaleString('en-US')}
+        {total !== undefined && ` of ${total.toLocaleString('en-US')}`}
+      </span>
+      {hasMore && (
+        <button type="button" class="button plain" aria-busy={busy || undefined} onClick={onMore}>
+          Show more
+        </button>
+      )}
     </p>
   );
 }

@@ -33,7 +33,8 @@ export function formatBytes(bytes: number): string {
 export function formatCount(n: number, short = false): string {
   if (!Number.isFinite(n)) return '–';
   if (!short || Math.abs(n) < 10_000) return group(n, Number.isInteger(n) ? 0 : 2);
-  const [size, word] = Math.abs(n) >= 1e9 ? [n / 1e9, ' G'] : Math.abs(n) >= 1e6 ? [n / 1e6, ' M'] : [n / 1e3, ' k'];
+  const [size, word] =
+    Math.abs(n) >= 1e9 ? [n / 1e9, ' G'] : Math.abs(n) >= 1e6 ? [n / 1e6, ' M'] : [n / 1e3, ' k'];
   return `${Number(size.toPrecision(3))}${word}`;
 }
 
@@ -64,7 +65,8 @@ export function formatDuration(seconds: number): string {
   return `${s} s`;
 }
 
-export const timeOf = (at: string | number): number => (typeof at === 'number' ? at : Date.parse(at));
+export const timeOf = (at: string | number): number =>
+  typeof at === 'number' ? at : Date.parse(at);
 
 // "2 h ago", "in 5 min" under a day; the local date, with the time within a week, beyond.
 export function formatTime(at: string | number, now = serverNow()): string {
@@ -73,20 +75,33 @@ export function formatTime(at: string | number, now = serverNow()): string {
   const away = Math.abs(now - ms);
   if (away < 45_000) return 'now';
   if (away < 86_400_000) {
-    const words = away < 3_570_000 ? `${Math.round(away / 60_000)} min` : `${Math.round(away / 3_600_000)} h`;
+    const words =
+      away < 3_570_000 ? `${Math.round(away / 60_000)} min` : `${Math.round(away / 3_600_000)} h`;
     return ms < now ? `${words} ago` : `in ${words}`;
   }
   const date = new Date(ms);
-  const year = date.getFullYear() === new Date(now).getFullYear() ? {} : { year: 'numeric' as const };
-  const clock = away < 7 * 86_400_000 ? { hour: '2-digit' as const, minute: '2-digit' as const } : {};
-  return date.toLocaleString('en-GB', { day: 'numeric', month: 'short', ...year, ...clock, hour12: false });
+  const year =
+    date.getFullYear() === new Date(now).getFullYear() ? {} : { year: 'numeric' as const };
+  const clock =
+    away < 7 * 86_400_000 ? { hour: '2-digit' as const, minute: '2-digit' as const } : {};
+  return date.toLocaleString('en-GB', {
+    day: 'numeric',
+    month: 'short',
+    ...year,
+    ...clock,
+    hour12: false,
+  });
 }
 
 // The exact local time and UTC, for the hover.
 export function exactTime(at: string | number): string {
   const date = new Date(timeOf(at));
   if (Number.isNaN(date.getTime())) return String(at);
-  const local = date.toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'long', hour12: false });
+  const local = date.toLocaleString('en-GB', {
+    dateStyle: 'medium',
+    timeStyle: 'long',
+    hour12: false,
+  });
   return `${local} · ${date.toISOString().replace(/\.\d+Z$/, 'Z')}`;
 }
 

@@ -8,8 +8,17 @@ export { Empty, ErrorBox, NewRows, Notice, Pager, Skeleton } from './feedback';
 export { Bytes, Count, Duration, Money, Percent, Time } from './figures';
 export { type Filter, FilterBar } from './FilterBar';
 export {
-  exactTime, formatBytes, formatCount, formatDuration, formatMoney, formatMs, formatPercent, formatTime,
-  shortId, type Tone, toneOf,
+  exactTime,
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatMoney,
+  formatMs,
+  formatPercent,
+  formatTime,
+  shortId,
+  type Tone,
+  toneOf,
 } from './format';
 export { Form, type Values } from './Form';
 export { Menu, type MenuItem } from './Menu';

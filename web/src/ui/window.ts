@@ -5,10 +5,21 @@ const drawAllMax = 200;
 const around = 12;
 
 // `above` and `below`: the height in px of what is not drawn.
-export interface Seen { from: number; to: number; above: number; below: number; scrollTo: (at: number) => void }
+export interface Seen {
+  from: number;
+  to: number;
+  above: number;
+  below: number;
+  scrollTo: (at: number) => void;
+}
 
 // The rows from `top` on (px above the visible part) in a part `height` px high.
-export function seenRows(count: number, top: number, height: number, rowHeight: number): { from: number; to: number } {
+export function seenRows(
+  count: number,
+  top: number,
+  height: number,
+  rowHeight: number,
+): { from: number; to: number } {
   if (count <= drawAllMax) return { from: 0, to: count };
   const from = Math.max(0, Math.min(count, Math.floor(top / rowHeight) - around));
   return { from, to: Math.min(count, from + Math.ceil(height / rowHeight) + 2 * around) };
@@ -36,11 +47,14 @@ export function useWindow(count: number, body: { current: HTMLElement | null }):
   }, [many, count]);
   const height = typeof innerHeight === 'number' ? innerHeight : 800;
   const { from, to } = seenRows(count, at.top, height, at.rowHeight);
-  const scrollTo = useCallback((row: number) => {
-    const box = body.current;
-    if (!box || !many) return;
-    const y = box.getBoundingClientRect().top + row * at.rowHeight;
-    if (y < 120 || y > innerHeight - 80) scrollBy(0, y - innerHeight / 2);
-  }, [many, at.rowHeight]);
+  const scrollTo = useCallback(
+    (row: number) => {
+      const box = body.current;
+      if (!box || !many) return;
+      const y = box.getBoundingClientRect().top + row * at.rowHeight;
+      if (y < 120 || y > innerHeight - 80) scrollBy(0, y - innerHeight / 2);
+    },
+    [many, at.rowHeight],
+  );
   return { from, to, above: from * at.rowHeight, below: (count - to) * at.rowHeight, scrollTo };
 }

@@ -143,11 +143,6 @@ function Body({ one, writes, onShare }: { one: Artifact; writes: boolean; onShar
       <Section title="More by command">
         <Commands label="More by command" ways={waysToChange(one)} />
       </Section>
-      <p class="muted">
-        <a href={href('/organization/audit', { q: one.artifact_id })}>
-          Who changed it, when and from where
-        </a>
-      </p>
     </>
   );
 }

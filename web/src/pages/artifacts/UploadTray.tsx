@@ -15,6 +15,7 @@ import {
 } from '../../ui';
 import { plainName } from './announce';
 import { ShareDialog } from './ShareDialog';
+import { many } from './words';
 import {
   addFiles,
   giveUp,
@@ -49,11 +50,11 @@ const tones = {
   done: 'good',
 } as const;
 
-function progressWords({ phase, done, bytes, perSecond, known, breaks }: Shown): string {
+function progressWords({ phase, done, bytes, perSecond, known, retries }: Shown): string {
   if (phase === 'done') {
     if (known) return 'The organization had these bytes already; nothing was sent.';
-    return breaks > 0
-      ? `${formatBytes(bytes)}, after ${breaks} ${breaks === 1 ? 'break' : 'breaks'}`
+    return retries > 0
+      ? `${formatBytes(bytes)}, tried again ${many(retries, 'time')}`
       : formatBytes(bytes);
   }
   if (phase === 'kept')

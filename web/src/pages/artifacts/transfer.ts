@@ -12,8 +12,9 @@ const retryMs = [0, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000, 30_000]
 
 export interface Hooks {
   onProgress: (sentBytes: number) => void;
-  // It is tried again: the connection broke, or the daemon is busy (`isBreak` false).
-  onRetry: (isBreak: boolean) => void;
+  // It is tried again: the connection broke, or the daemon is busy. A browser also sends a request
+  // again by itself; the page then hears only that the daemon is further, or busy with the first.
+  onRetry: () => void;
   onDone: () => void;
   // `isOver`: the daemon takes no more bytes for it.
   onError: (error: unknown, isOver: boolean) => void;
@@ -69,7 +70,7 @@ export async function send(file: File, id: string, hooks: Hooks): Promise<Sendin
       request.setHeader('X-CSRF-Token', meStore.get()?.csrf_token ?? ''),
     onShouldRetry: (error) => {
       const again = isWorthRetrying(statusOf(error));
-      if (again) hooks.onRetry(statusOf(error) === 0);
+      if (again) hooks.onRetry();
       return again;
     },
     onProgress: (sent) => {

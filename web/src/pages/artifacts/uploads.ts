@@ -32,7 +32,7 @@ export interface Shown {
   phase: Phase;
   done: number;
   perSecond: number;
-  breaks: number;
+  retries: number;
   id: string;
   error: unknown;
   // Nothing had to be sent: the organization has these bytes.
@@ -87,7 +87,7 @@ function add(part: Partial<Shown> & { name: string; bytes: number }, work: Parti
       phase: 'waiting',
       done: 0,
       perSecond: 0,
-      breaks: 0,
+      retries: 0,
       id: '',
       error: undefined,
       known: false,
@@ -214,10 +214,10 @@ async function begin(key: number, work: Work, file: File): Promise<void> {
       if (shownOf(key)?.phase === 'retrying') change(key, { phase: 'sending' });
       progress(key, work, sent);
     },
-    onRetry: (isBreak) => {
+    onRetry: () => {
       clock(work, -1);
-      const breaks = (shownOf(key)?.breaks ?? 0) + (isBreak ? 1 : 0);
-      change(key, { phase: 'retrying', breaks, perSecond: 0 });
+      const retries = (shownOf(key)?.retries ?? 0) + 1;
+      change(key, { phase: 'retrying', retries, perSecond: 0 });
     },
     onDone: () => finish(key, false),
     onError: (error, isOver) => {

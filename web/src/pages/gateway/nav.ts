@@ -12,7 +12,6 @@ export const gateway: Area = {
     { path: '/gateway/console', label: 'Console' },
     { path: '/gateway/tenants', label: 'Tenants and tokens' },
     { path: '/gateway/schedules', label: 'Schedules', shows: isOperator },
-    { path: '/ops/errors', label: 'Errors', shows: isOperator },
     { path: '/gateway/briefings', label: 'Briefings', shows: isOperator },
   ],
 };

@@ -18,26 +18,47 @@ export function needsSomebody(account: Account, now = serverNow()): boolean {
 
 async function readAccounts(signal: AbortSignal): Promise<Account[]> {
   const { tenants } = await api.get('/admin/tenants', { query: { limit: tenantsMax }, signal });
-  const lists = await Promise.all(tenants.map((one) =>
-    api.get('/admin/tenants/{tenant}/accounts', { path: { tenant: one.tenant_id }, signal })));
+  const lists = await Promise.all(
+    tenants.map((one) =>
+      api.get('/admin/tenants/{tenant}/accounts', { path: { tenant: one.tenant_id }, signal }),
+    ),
+  );
   return lists.flatMap((list) => list.accounts).filter((one) => needsSomebody(one));
 }
 
-const linkOf = (row: Account) => href('/gateway', { tenant: row.tenant, provider: row.provider, account: row.account_id });
+const linkOf = (row: Account) =>
+  href('/gateway', { tenant: row.tenant, provider: row.provider, account: row.account_id });
 const columns: Column<Account>[] = [
   { key: 'account', label: 'Account', cell: (row) => `${row.provider} / ${row.account_id}` },
   { key: 'state', label: 'State', cell: (row) => <State state={row.state} /> },
-  { key: 'error', label: 'Last error', cell: (row) => <span title={row.last_error}>{row.last_error}</span> },
-  { key: 'expires', label: 'Expires', align: 'right', cell: (row) => <Time at={row.expires_at} missing="never" /> },
+  {
+    key: 'error',
+    label: 'Last error',
+    cell: (row) => <span title={row.last_error}>{row.last_error}</span>,
+  },
+  {
+    key: 'expires',
+    label: 'Expires',
+    align: 'right',
+    cell: (row) => <Time at={row.expires_at} missing="never" />,
+  },
 ];
 
 export function Attention() {
   const list = useQuery('/admin/tenants#attention', readAccounts, { pollMs: 60_000 });
   if (!list.data || list.data.length === 0) return null;
   return (
-    <Section title="Tokens that need attention" action={<a href={href('/gateway')}>All accounts</a>}>
-      <Table label="Accounts that need attention" rows={list.data} columns={columns} linkOf={linkOf}
-        idOf={(row) => `${row.tenant}/${row.provider}/${row.account_id}`} />
+    <Section
+      title="Tokens that need attention"
+      action={<a href={href('/gateway')}>All accounts</a>}
+    >
+      <Table
+        label="Accounts that need attention"
+        rows={list.data}
+        columns={columns}
+        linkOf={linkOf}
+        idOf={(row) => `${row.tenant}/${row.provider}/${row.account_id}`}
+      />
     </Section>
   );
 }

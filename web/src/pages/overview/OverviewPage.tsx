@@ -4,7 +4,18 @@ import { useQuery } from '../../api/query';
 import { isOperator, mayManage, mayWrite, useMe } from '../../api/session';
 import { useHealth } from '../../frame/health';
 import { href } from '../../router';
-import { Bytes, Count, ErrorBox, type Fact, Figures, LinkButton, Meter, Money, Page, State } from '../../ui';
+import {
+  Bytes,
+  Count,
+  ErrorBox,
+  type Fact,
+  Figures,
+  LinkButton,
+  Meter,
+  Money,
+  Page,
+  State,
+} from '../../ui';
 import { Attention } from './Attention';
 import { FirstSteps } from './FirstSteps';
 import { Proposals } from './Proposals';
@@ -12,8 +23,16 @@ import { Spend } from './Spend';
 
 const pollMs = 30_000;
 
-function Used({ used, allowed, label, write }: {
-  used: number; allowed: number | null; label: string; write: (n: number) => preact.ComponentChildren;
+function Used({
+  used,
+  allowed,
+  label,
+  write,
+}: {
+  used: number;
+  allowed: number | null;
+  label: string;
+  write: (n: number) => preact.ComponentChildren;
 }) {
   if (allowed === null) return <>no limit</>;
   return <Meter used={used} allowed={allowed} label={label} text={<>of {write(allowed)}</>} />;
@@ -21,58 +40,117 @@ function Used({ used, allowed, label, write }: {
 
 function HealthWords() {
   const { data, error } = useHealth();
-  if (error) return <State state="bad" tone="bad">The daemon does not answer; what is shown is older.</State>;
+  if (error)
+    return (
+      <State state="bad" tone="bad">
+        The daemon does not answer; what is shown is older.
+      </State>
+    );
   if (!data) return null;
   const ill = Object.entries(data.services).filter(([, state]) => state !== 'up');
-  if (data.mode === 'frozen') return <State state="frozen">The gateway is frozen: no call of a tool goes out.</State>;
-  if (ill.length > 0) return <State state={data.status}>{ill.map(([name, state]) => `${name} is ${state}`).join(', ')}</State>;
-  return <State state={data.status}>{data.status === 'healthy' ? 'Everything works' : `The daemon is ${data.status}`}</State>;
+  if (data.mode === 'frozen')
+    return <State state="frozen">The gateway is frozen: no call of a tool goes out.</State>;
+  if (ill.length > 0)
+    return (
+      <State state={data.status}>
+        {ill.map(([name, state]) => `${name} is ${state}`).join(', ')}
+      </State>
+    );
+  return (
+    <State state={data.status}>
+      {data.status === 'healthy' ? 'Everything works' : `The daemon is ${data.status}`}
+    </State>
+  );
 }
 
 export default function OverviewPage() {
   const me = useMe();
   const key = me?.organization_id ?? null;
-  const usage = useQuery(key && `/api/v1/usage@${key}`, (signal) => api.get('/api/v1/usage', { signal }), { pollMs });
+  const usage = useQuery(
+    key && `/api/v1/usage@${key}`,
+    (signal) => api.get('/api/v1/usage', { signal }),
+    { pollMs },
+  );
   const health = useHealth();
   if (!me) return null;
   const plan = usage.data;
   const admin = isOperator(me) || mayManage(me);
   const bytes = (n: number) => <Bytes bytes={n} />;
   const count = (n: number) => <Count n={n} />;
-  const figures: Fact[] = plan === undefined ? [] : [
-    {
-      label: 'Artifacts', value: <Count n={plan.artifacts.used} />, href: href('/artifacts'),
-      note: <Used {...plan.artifacts} label="Artifacts used of the plan" write={count} />,
-    },
-    {
-      label: 'Storage', value: <Bytes bytes={plan.storage_bytes.used} />, href: href('/artifacts', { sort: '-size' }),
-      note: <Used {...plan.storage_bytes} label="Storage used of the plan" write={bytes} />,
-    },
-    {
-      label: 'AI spend this month', value: <Money usd={plan.ai_usd.used} />, href: href('/ai'),
-      note: <Used {...plan.ai_usd} label="AI spend of the budget" write={(n) => <Money usd={n} />} />,
-    },
-    {
-      label: 'Gateway calls this month', value: <Count n={plan.gateway_calls.used} />, ...(admin && { href: href('/gateway') }),
-      note: <Used {...plan.gateway_calls} label="Gateway calls of the plan" write={count} />,
-    },
-  ];
+  const figures: Fact[] =
+    plan === undefined
+      ? []
+      : [
+          {
+            label: 'Artifacts',
+            value: <Count n={plan.artifacts.used} />,
+            href: href('/artifacts'),
+            note: <Used {...plan.artifacts} label="Artifacts used of the plan" write={count} />,
+          },
+          {
+            label: 'Storage',
+            value: <Bytes bytes={plan.storage_bytes.used} />,
+            href: href('/artifacts', { sort: '-size' }),
+            note: <Used {...plan.storage_bytes} label="Storage used of the plan" write={bytes} />,
+          },
+          {
+            label: 'AI spend this month',
+            value: <Money usd={plan.ai_usd.used} />,
+            href: href('/ai'),
+            note: (
+              <Used
+                {...plan.ai_usd}
+                label="AI spend of the budget"
+                write={(n) => <Money usd={n} />}
+              />
+            ),
+          },
+          {
+            label: 'Gateway calls this month',
+            value: <Count n={plan.gateway_calls.used} />,
+            ...(admin && { href: href('/gateway') }),
+            note: <Used {...plan.gateway_calls} label="Gateway calls of the plan" write={count} />,
+          },
+        ];
   const tokens = health.data?.tokens;
   if (tokens && isOperator(me)) {
     const ill = tokens.expired + tokens.expiring_soon;
     figures.push({
-      label: 'Provider tokens', value: <Count n={tokens.total} />, href: href('/gateway'),
-      note: ill > 0
-        ? <State state="expiring">{tokens.expired} expired, {tokens.expiring_soon} expire soon</State>
-        : 'none needs attention',
+      label: 'Provider tokens',
+      value: <Count n={tokens.total} />,
+      href: href('/gateway'),
+      note:
+        ill > 0 ? (
+          <State state="expiring">
+            {tokens.expired} expired, {tokens.expiring_soon} expire soon
+          </State>
+        ) : (
+          'none needs attention'
+        ),
     });
   }
   return (
-    <Page title="Overview" state={<HealthWords />}
-      action={mayWrite(me) && <LinkButton kind="primary" href={href('/artifacts', { upload: true })}>Upload an artifact</LinkButton>}>
+    <Page
+      title="Overview"
+      state={<HealthWords />}
+      action={
+        mayWrite(me) && (
+          <LinkButton kind="primary" href={href('/artifacts', { upload: true })}>
+            Upload an artifact
+          </LinkButton>
+        )
+      }
+    >
       {usage.error && !plan && <ErrorBox error={usage.error} onRetry={usage.refresh} />}
       {figures.length > 0 && <Figures figures={figures} />}
-      {plan && <FirstSteps me={me} artifacts={plan.artifacts.used} members={plan.members.used} spent={plan.ai_usd.used} />}
+      {plan && (
+        <FirstSteps
+          me={me}
+          artifacts={plan.artifacts.used}
+          members={plan.members.used}
+          spent={plan.ai_usd.used}
+        />
+      )}
       {isOperator(me) && <Proposals me={me} />}
       {admin && <Attention />}
       {isOperator(me) && <Spend />}

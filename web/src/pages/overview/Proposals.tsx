@@ -9,13 +9,17 @@ type Decision = Schema<'Decision'>;
 const tones: Record<string, Tone> = { critical: 'bad', warning: 'warn', info: 'info' };
 
 export function Proposals({ me }: { me: Me }) {
-  const list = useQuery('/admin/decisions?status=proposed',
-    (signal) => api.get('/admin/decisions', { query: { status: 'proposed', limit: 20 }, signal }), { pollMs: 60_000 });
+  const list = useQuery(
+    '/admin/decisions?status=proposed',
+    (signal) => api.get('/admin/decisions', { query: { status: 'proposed', limit: 20 }, signal }),
+    { pollMs: 60_000 },
+  );
   const rows = list.data?.decisions ?? [];
   if (rows.length === 0) return null;
   const decide = async (row: Decision, status: 'accepted' | 'rejected') => {
     const before = list.data;
-    if (before) list.set({ ...before, decisions: before.decisions.filter((one) => one.id !== row.id) });
+    if (before)
+      list.set({ ...before, decisions: before.decisions.filter((one) => one.id !== row.id) });
     try {
       await api.patch('/admin/decisions/{id}', { path: { id: row.id }, body: { status } });
       toast(status === 'accepted' ? 'Accepted.' : 'Rejected.');
@@ -25,20 +29,39 @@ export function Proposals({ me }: { me: Me }) {
     }
   };
   return (
-    <Section title="Today's briefing" action={<a href={href('/gateway/briefings')}>All briefings</a>}>
+    <Section
+      title="Today's briefing"
+      action={<a href={href('/gateway/briefings')}>All briefings</a>}
+    >
       <ul class="proposals">
         {rows.map((row) => (
           <li key={row.id}>
             <div>
               <State state={row.severity} tone={tones[row.severity] ?? 'none'} />{' '}
-              <b dir="auto">{row.kind.replace(/_/g, ' ')}{row.subject && `: ${row.subject}`}</b>{' '}
-              <span class="muted small"><Time at={row.ts} /></span>
+              <b dir="auto">
+                {row.kind.replace(/_/g, ' ')}
+                {row.subject && `: ${row.subject}`}
+              </b>{' '}
+              <span class="muted small">
+                <Time at={row.ts} />
+              </span>
               <p dir="auto">{row.suggestion}</p>
             </div>
             {mayOperate(me) && (
               <div class="form-actions">
-                <Button label={`Accept: ${row.suggestion}`} onClick={() => void decide(row, 'accepted')}>Accept</Button>
-                <Button kind="quiet" label={`Reject: ${row.suggestion}`} onClick={() => void decide(row, 'rejected')}>Reject</Button>
+                <Button
+                  label={`Accept: ${row.suggestion}`}
+                  onClick={() => void decide(row, 'accepted')}
+                >
+                  Accept
+                </Button>
+                <Button
+                  kind="quiet"
+                  label={`Reject: ${row.suggestion}`}
+                  onClick={() => void decide(row, 'rejected')}
+                >
+                  Reject
+                </Button>
               </div>
             )}
           </li>

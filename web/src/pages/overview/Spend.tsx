@@ -2,37 +2,83 @@
 import { api } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { href } from '../../router';
-import { Chart, Count, DateRange, daysOf, ErrorBox, Money, Section, Skeleton, useRange } from '../../ui';
+import {
+  Chart,
+  Count,
+  DateRange,
+  daysOf,
+  ErrorBox,
+  Money,
+  Section,
+  Skeleton,
+  useRange,
+} from '../../ui';
 
 export function Spend() {
   const range = useRange('30d');
   const { from, to } = range;
-  const report = useQuery(`/admin/usage?group_by=day&from=${from}&to=${to}`,
-    (signal) => api.get('/admin/usage', { query: { group_by: 'day', from, to }, signal }), { pollMs: 60_000 });
+  const report = useQuery(
+    `/admin/usage?group_by=day&from=${from}&to=${to}`,
+    (signal) => api.get('/admin/usage', { query: { group_by: 'day', from, to }, signal }),
+    { pollMs: 60_000 },
+  );
   const days = daysOf(range);
   const times = days.map((day) => Date.parse(day) / 1000);
   const byDay = new Map((report.data?.usage ?? []).map((one) => [one.day ?? '', one]));
   const rows = report.data?.usage ?? [];
-  const sum = (of: (row: (typeof rows)[number]) => number) => rows.reduce((all, row) => all + of(row), 0);
+  const sum = (of: (row: (typeof rows)[number]) => number) =>
+    rows.reduce((all, row) => all + of(row), 0);
   return (
-    <Section title="AI by day" action={<DateRange fallback="30d" />}
-      note={report.data && (
-        <>
-          <a href={href('/ai', { from, to })}><Money usd={sum((row) => row.cost_usd)} /></a> for{' '}
-          <a href={href('/ai/requests', { from, to })}><Count n={sum((row) => row.requests)} /> requests</a>, of which{' '}
-          <Count n={sum((row) => row.failures)} /> failed. Days are of UTC.
-        </>
-      )}>
+    <Section
+      title="AI by day"
+      action={<DateRange fallback="30d" />}
+      note={
+        report.data && (
+          <>
+            <a href={href('/ai', { from, to })}>
+              <Money usd={sum((row) => row.cost_usd)} />
+            </a>{' '}
+            for{' '}
+            <a href={href('/ai/requests', { from, to })}>
+              <Count n={sum((row) => row.requests)} /> requests
+            </a>
+            , of which <Count n={sum((row) => row.failures)} /> failed. Days are of UTC.
+          </>
+        )
+      }
+    >
       {report.error && !report.data && <ErrorBox error={report.error} onRetry={report.refresh} />}
       {!report.data && !report.error && <Skeleton lines={5} />}
       {report.data && (
         <div class="chart-pair">
-          <Chart title="Spend by day" kind="bars" unit="usd" times={times} sync="overview"
-            series={[{ label: 'Spend', values: days.map((day) => byDay.get(day)?.cost_usd ?? 0) }]} />
-          <Chart title="Requests by day" kind="bars" unit="count" times={times} sync="overview" series={[
-            { label: 'Answered', values: days.map((day) => (byDay.get(day)?.requests ?? 0) - (byDay.get(day)?.failures ?? 0)) },
-            { label: 'Failed', tone: 'bad', values: days.map((day) => byDay.get(day)?.failures ?? 0) },
-          ]} />
+          <Chart
+            title="Spend by day"
+            kind="bars"
+            unit="usd"
+            times={times}
+            sync="overview"
+            series={[{ label: 'Spend', values: days.map((day) => byDay.get(day)?.cost_usd ?? 0) }]}
+          />
+          <Chart
+            title="Requests by day"
+            kind="bars"
+            unit="count"
+            times={times}
+            sync="overview"
+            series={[
+              {
+                label: 'Answered',
+                values: days.map(
+                  (day) => (byDay.get(day)?.requests ?? 0) - (byDay.get(day)?.failures ?? 0),
+                ),
+              },
+              {
+                label: 'Failed',
+                tone: 'bad',
+                values: days.map((day) => byDay.get(day)?.failures ?? 0),
+              },
+            ]}
+          />
         </div>
       )}
     </Section>

@@ -4,7 +4,19 @@ import { api } from '../../api/client';
 import { clearCache } from '../../api/query';
 import { changeMe, type Me, meStore, useMe } from '../../api/session';
 import { href, navigate } from '../../router';
-import { Badge, Button, type Column, Confirm, Field, Form, Page, Section, State, Table, toast } from '../../ui';
+import {
+  Badge,
+  Button,
+  type Column,
+  Confirm,
+  Field,
+  Form,
+  Page,
+  Section,
+  State,
+  Table,
+  toast,
+} from '../../ui';
 import { AccountTabs } from './AccountTabs';
 
 type Place = NonNullable<Me['organizations']>[number];
@@ -27,27 +39,60 @@ export default function AccountPage() {
     toast('Your account is deleted.');
   };
   return (
-    <Page title="Account" state={<>You are <b dir="auto">{me.name || me.email}</b>, signed in as {me.email}.</>}>
+    <Page
+      title="Account"
+      state={
+        <>
+          You are <b dir="auto">{me.name || me.email}</b>, signed in as {me.email}.
+        </>
+      }
+    >
       <AccountTabs />
       <Section title="Name">
-        <Form submit="Save name" onSubmit={async ({ name = '' }) => {
-          await changeMe({ name });
-          toast('Name saved.');
-        }}>
-          <Field name="name" label="Name" defaultValue={me.name ?? ''} autocomplete="name" maxLength={200} required />
+        <Form
+          submit="Save name"
+          onSubmit={async ({ name = '' }) => {
+            await changeMe({ name });
+            toast('Name saved.');
+          }}
+        >
+          <Field
+            name="name"
+            label="Name"
+            defaultValue={me.name ?? ''}
+            autocomplete="name"
+            maxLength={200}
+            required
+          />
         </Form>
       </Section>
       <Section title="Organizations">
-        <Table label="Organizations" rows={me.organizations ?? []} columns={columns} idOf={(place) => place.organization_id}
-          empty={<p>You are in no organization. Somebody who is in one can invite you.</p>} />
+        <Table
+          label="Organizations"
+          rows={me.organizations ?? []}
+          columns={columns}
+          idOf={(place) => place.organization_id}
+          empty={<p>You are in no organization. Somebody who is in one can invite you.</p>}
+        />
       </Section>
-      <Section title="Delete the account"
-        note="Organizations that nobody else is in go too, in 7 days. Of one with others in it somebody else must be an owner first.">
-        <div><Button kind="danger" onClick={() => setLeaving(true)}>Delete my account …</Button></div>
+      <Section
+        title="Delete the account"
+        note="Organizations that nobody else is in go too, in 7 days. Of one with others in it somebody else must be an owner first."
+      >
+        <div>
+          <Button kind="danger" onClick={() => setLeaving(true)}>
+            Delete my account …
+          </Button>
+        </div>
       </Section>
       {leaving && (
-        <Confirm title="Delete the account" typed={me.email ?? ''} action="Delete my account" onConfirm={end}
-          onClose={() => setLeaving(false)}>
+        <Confirm
+          title="Delete the account"
+          typed={me.email ?? ''}
+          action="Delete my account"
+          onConfirm={end}
+          onClose={() => setLeaving(false)}
+        >
           <p>This cannot be undone. Your sessions end at once.</p>
         </Confirm>
       )}

@@ -12,7 +12,14 @@ export function AccountTabs() {
   return (
     <nav class="tabs" aria-label="Account">
       {parts.map((one) => (
-        <a key={one.path} class="tab" href={href(one.path)} aria-current={one.path === path ? 'page' : undefined}>{one.label}</a>
+        <a
+          key={one.path}
+          class="tab"
+          href={href(one.path)}
+          aria-current={one.path === path ? 'page' : undefined}
+        >
+          {one.label}
+        </a>
       ))}
     </nav>
   );

@@ -39,31 +39,60 @@ export function Begin({ way, token }: { way: Way; token: string }) {
   const [isDone, setDone] = useState(false);
   useTitle(title);
   if (token === '') {
-    return <><h1>{title}</h1><p>This link has no token. Open it whole, as it was sent to you.</p></>;
+    return (
+      <>
+        <h1>{title}</h1>
+        <p>This link has no token. Open it whole, as it was sent to you.</p>
+      </>
+    );
   }
   if (isDone) {
-    return <><h1>Your password is set</h1><p>Sign in with it.</p><LinkButton kind="primary" href={href('/login')}>Sign in</LinkButton></>;
+    return (
+      <>
+        <h1>Your password is set</h1>
+        <p>Sign in with it.</p>
+        <LinkButton kind="primary" href={href('/login')}>
+          Sign in
+        </LinkButton>
+      </>
+    );
   }
   return (
     <>
       <h1>{title}</h1>
       <p>{text}</p>
-      <Form submit={button} onSubmit={async (values) => {
-        await begin(way, token, values);
-        if (way === 'reset') {
-          history.replaceState(null, '', href('/reset'));
-          setDone(true);
-          return;
-        }
-        await loadMe();
-        navigate(href('/'), { replace: true });
-      }}>
+      <Form
+        submit={button}
+        onSubmit={async (values) => {
+          await begin(way, token, values);
+          if (way === 'reset') {
+            history.replaceState(null, '', href('/reset'));
+            setDone(true);
+            return;
+          }
+          await loadMe();
+          navigate(href('/'), { replace: true });
+        }}
+      >
         {way !== 'reset' && <Field name="name" label="Name" autocomplete="name" maxLength={200} />}
         {way !== 'reset' && (
-          <Field name="email" label="E-mail address" type="email" autocomplete="username" required={way === 'setup'} />
+          <Field
+            name="email"
+            label="E-mail address"
+            type="email"
+            autocomplete="username"
+            required={way === 'setup'}
+          />
         )}
-        <Field name="password" label="Password" type="password" autocomplete="new-password" required minLength={8}
-          hint="At least 8 characters." />
+        <Field
+          name="password"
+          label="Password"
+          type="password"
+          autocomplete="new-password"
+          required
+          minLength={8}
+          hint="At least 8 characters."
+        />
       </Form>
     </>
   );

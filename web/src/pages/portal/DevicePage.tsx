@@ -13,8 +13,9 @@ const codeForm = /^[\w-]{1,32}$/;
 
 function Ask({ code }: { code: string }) {
   const [answer, setAnswer] = useState<'allowed' | 'refused' | null>(null);
-  const { data, error } = useQuery(`/auth/device/${code}`,
-    (signal) => api.get('/auth/device/{user_code}', { path: { user_code: code }, signal }));
+  const { data, error } = useQuery(`/auth/device/${code}`, (signal) =>
+    api.get('/auth/device/{user_code}', { path: { user_code: code }, signal }),
+  );
   const decide = useAction(async (allow: boolean) => {
     await api.post('/auth/device/{user_code}', { path: { user_code: code }, body: { allow } });
     setAnswer(allow ? 'allowed' : 'refused');
@@ -25,13 +26,21 @@ function Ask({ code }: { code: string }) {
   if (!data) return <Skeleton />;
   return (
     <>
-      <p><b dir="auto">{data.device_name}</b> ({data.client_id}), at {data.address}.</p>
-      <p>Allow it only if you have just begun this there yourself. It may then do all that you may, until you sign it
-        out.</p>
+      <p>
+        <b dir="auto">{data.device_name}</b> ({data.client_id}), at {data.address}.
+      </p>
+      <p>
+        Allow it only if you have just begun this there yourself. It may then do all that you may,
+        until you sign it out.
+      </p>
       {decide.error && <ErrorBox error={decide.error} />}
       <div class="form-actions">
-        <Button kind="primary" busy={decide.busy} onClick={() => void decide.run(true)}>Allow</Button>
-        <Button busy={decide.busy} onClick={() => void decide.run(false)}>Refuse</Button>
+        <Button kind="primary" busy={decide.busy} onClick={() => void decide.run(true)}>
+          Allow
+        </Button>
+        <Button busy={decide.busy} onClick={() => void decide.run(false)}>
+          Refuse
+        </Button>
       </div>
     </>
   );
@@ -45,15 +54,28 @@ export default function DevicePage({ query }: PageProps) {
   return (
     <>
       <h1>A device asks to sign in as you</h1>
-      {code === ''
-        ? (
-          <Form submit="Go on" onSubmit={async ({ user_code = '' }) => navigate(href('/device', { user_code: user_code.trim() }))}>
-            <Field name="user_code" label="The code that the device shows" required maxLength={32} autocomplete="off"
-              pattern="[\w\-]+" spellcheck={false} />
-          </Form>
-        )
-        : me ? <Ask key={code} code={code} />
-          : <SignIn next={href('/device', { user_code: code })} onDone={() => void loadMe()} />}
+      {code === '' ? (
+        <Form
+          submit="Go on"
+          onSubmit={async ({ user_code = '' }) =>
+            navigate(href('/device', { user_code: user_code.trim() }))
+          }
+        >
+          <Field
+            name="user_code"
+            label="The code that the device shows"
+            required
+            maxLength={32}
+            autocomplete="off"
+            pattern="[\w\-]+"
+            spellcheck={false}
+          />
+        </Form>
+      ) : me ? (
+        <Ask key={code} code={code} />
+      ) : (
+        <SignIn next={href('/device', { user_code: code })} onDone={() => void loadMe()} />
+      )}
     </>
   );
 }

@@ -10,18 +10,31 @@ export default function ForgotPage() {
   return (
     <>
       <h1>A new password</h1>
-      {isSent
-        ? <p role="status">If there is an account with this address, a link is on its way to it. It works once.</p>
-        : (
-          <Form submit="Send me a link" onSubmit={async ({ email = '' }) => {
+      {isSent ? (
+        <p role="status">
+          If there is an account with this address, a link is on its way to it. It works once.
+        </p>
+      ) : (
+        <Form
+          submit="Send me a link"
+          onSubmit={async ({ email = '' }) => {
             await api.post('/auth/reset', { body: { email } });
             setSent(true);
-          }}>
-            <Field name="email" label="E-mail address" type="email" autocomplete="username" required
-              hint="Without mail, an operator makes the link: kvcs people reset-link." />
-          </Form>
-        )}
-      <p class="small"><a href={href('/login')}>Back to signing in</a></p>
+          }}
+        >
+          <Field
+            name="email"
+            label="E-mail address"
+            type="email"
+            autocomplete="username"
+            required
+            hint="Without mail, an operator makes the link: kvcs people reset-link."
+          />
+        </Form>
+      )}
+      <p class="small">
+        <a href={href('/login')}>Back to signing in</a>
+      </p>
     </>
   );
 }

@@ -25,8 +25,14 @@ export default function InvitationPage({ query }: PageProps) {
       <h1>Join the organization</h1>
       <p>You were invited, and are signed in as {me.name}.</p>
       {error && <ErrorBox error={error} />}
-      <p><Button kind="primary" busy={busy} onClick={() => void run()}>Join as {me.name}</Button></p>
-      <p class="small"><a href={href('/')}>Not now</a></p>
+      <p>
+        <Button kind="primary" busy={busy} onClick={() => void run()}>
+          Join as {me.name}
+        </Button>
+      </p>
+      <p class="small">
+        <a href={href('/')}>Not now</a>
+      </p>
     </>
   );
 }

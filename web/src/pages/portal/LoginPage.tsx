@@ -16,7 +16,12 @@ export default function LoginPage({ query }: PageProps) {
   return (
     <>
       <h1>Sign in</h1>
-      <SignIn next={next} onDone={() => { void loadMe().then(() => navigate(next, { replace: true })); }} />
+      <SignIn
+        next={next}
+        onDone={() => {
+          void loadMe().then(() => navigate(next, { replace: true }));
+        }}
+      />
     </>
   );
 }

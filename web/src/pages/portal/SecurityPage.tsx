@@ -1,9 +1,19 @@
 // The own password, and a second factor for sign-ins by it.
 import { useState } from 'preact/hooks';
 import { api, type Schema } from '../../api/client';
-import { useAction } from '../../api/query';
 import { loadMe, useMe } from '../../api/session';
-import { Button, Copy, Dialog, downloadText, ErrorBox, Field, Form, Page, Section, State, toast } from '../../ui';
+import {
+  Button,
+  Copy,
+  Dialog,
+  downloadText,
+  Field,
+  Form,
+  Page,
+  Section,
+  State,
+  toast,
+} from '../../ui';
 import { AccountTabs } from './AccountTabs';
 
 // The secret in groups of four, as authenticator apps show it.
@@ -12,30 +22,67 @@ const grouped = (secret: string): string => secret.replace(/(.{4})(?=.)/g, '$1 '
 function RecoveryCodes({ codes, onClose }: { codes: string[]; onClose: () => void }) {
   return (
     <Dialog title="Recovery codes" onClose={onClose}>
-      <p>Each is good once, in place of a code of the app. Keep them now; they are not shown again.</p>
-      <pre class="block" tabIndex={0}><code>{codes.join('\n')}</code></pre>
+      <p>
+        Each is good once, in place of a code of the app. Keep them now; they are not shown again.
+      </p>
+      <pre class="block" tabIndex={0}>
+        <code>{codes.join('\n')}</code>
+      </pre>
       <div class="form-actions">
-        <Copy text={codes.join('\n')} label="the recovery codes">Copy all</Copy>
-        <Button onClick={() => downloadText('kvcs-recovery-codes.txt', codes.join('\n') + '\n', 'text/plain')}>Download</Button>
+        <Copy text={codes.join('\n')} label="the recovery codes">
+          Copy all
+        </Copy>
+        <Button
+          onClick={() =>
+            downloadText('kvcs-recovery-codes.txt', codes.join('\n') + '\n', 'text/plain')
+          }
+        >
+          Download
+        </Button>
       </div>
     </Dialog>
   );
 }
 
-function TurnOn({ start, onCodes, onClose }: {
-  start: Schema<'TotpStart'>; onCodes: (codes: string[]) => void; onClose: () => void;
+function TurnOn({
+  start,
+  onCodes,
+  onClose,
+}: {
+  start: Schema<'TotpStart'>;
+  onCodes: (codes: string[]) => void;
+  onClose: () => void;
 }) {
   return (
     <Dialog title="Turn on a second factor" onClose={onClose}>
-      <p>Add this secret to an authenticator app, or <a href={start.otpauth_url}>open it in one on this device</a>.
-        Then type the code that it shows.</p>
-      <div class="secret-row"><code>{grouped(start.secret)}</code><Copy text={start.secret} label="the secret" /></div>
-      <Form submit="Turn on" onCancel={onClose} onSubmit={async ({ code = '' }) => {
-        const { recovery_codes } = await api.post('/auth/totp/confirm', { body: { code: code.replace(/\s/g, '') } });
-        onCodes(recovery_codes);
-        await loadMe();
-      }}>
-        <Field name="code" label="Code" required maxLength={40} inputMode="numeric" autocomplete="one-time-code" />
+      <p>
+        Add this secret to an authenticator app, or{' '}
+        <a href={start.otpauth_url}>open it in one on this device</a>. Then type the code that it
+        shows.
+      </p>
+      <div class="secret-row">
+        <code>{grouped(start.secret)}</code>
+        <Copy text={start.secret} label="the secret" />
+      </div>
+      <Form
+        submit="Turn on"
+        onCancel={onClose}
+        onSubmit={async ({ code = '' }) => {
+          const { recovery_codes } = await api.post('/auth/totp/confirm', {
+            body: { code: code.replace(/\s/g, '') },
+          });
+          onCodes(recovery_codes);
+          await loadMe();
+        }}
+      >
+        <Field
+          name="code"
+          label="Code"
+          required
+          maxLength={40}
+          inputMode="numeric"
+          autocomplete="one-time-code"
+        />
       </Form>
     </Dialog>
   );
@@ -45,27 +92,76 @@ function SecondFactor({ isOn }: { isOn: boolean }) {
   const [start, setStart] = useState<Schema<'TotpStart'> | null>(null);
   const [codes, setCodes] = useState<string[] | null>(null);
   const [ending, setEnding] = useState(false);
-  const begin = useAction(async () => setStart(await api.post('/auth/totp')));
+  const [asking, setAsking] = useState(false);
   return (
-    <Section title="Second factor" note="Sign-ins by password then also ask for a code of an authenticator app.">
-      <p><State state={isOn ? 'on' : 'off'} tone={isOn ? 'good' : 'none'} /></p>
-      {begin.error && <ErrorBox error={begin.error} />}
+    <Section
+      title="Second factor"
+      note="Sign-ins by password then also ask for a code of an authenticator app."
+    >
+      <p>
+        <State state={isOn ? 'on' : 'off'} tone={isOn ? 'good' : 'none'} />
+      </p>
       <div>
-        {isOn
-          ? <Button onClick={() => setEnding(true)}>Turn off …</Button>
-          : <Button kind="primary" busy={begin.busy} onClick={() => void begin.run()}>Turn on …</Button>}
+        {isOn ? (
+          <Button onClick={() => setEnding(true)}>Turn off …</Button>
+        ) : (
+          <Button kind="primary" onClick={() => setAsking(true)}>
+            Turn on …
+          </Button>
+        )}
       </div>
-      {start && <TurnOn start={start} onClose={() => setStart(null)} onCodes={(all) => { setStart(null); setCodes(all); }} />}
+      {asking && (
+        <Dialog title="It is you?" onClose={() => setAsking(false)}>
+          <Form
+            submit="Go on"
+            onCancel={() => setAsking(false)}
+            onSubmit={async ({ current_password = '' }) => {
+              const body = current_password === '' ? {} : { current_password };
+              setStart(await api.post('/auth/totp', { body }));
+              setAsking(false);
+            }}
+          >
+            <Field
+              name="current_password"
+              label="Your password"
+              type="password"
+              autocomplete="current-password"
+              hint="Left empty if you have none: then a sign-in of the last five minutes counts."
+            />
+          </Form>
+        </Dialog>
+      )}
+      {start && (
+        <TurnOn
+          start={start}
+          onClose={() => setStart(null)}
+          onCodes={(all) => {
+            setStart(null);
+            setCodes(all);
+          }}
+        />
+      )}
       {codes && <RecoveryCodes codes={codes} onClose={() => setCodes(null)} />}
       {ending && (
         <Dialog title="Turn off the second factor" onClose={() => setEnding(false)}>
-          <Form submit="Turn off" kind="danger" onCancel={() => setEnding(false)} onSubmit={async ({ code = '' }) => {
-            await api.delete('/auth/totp', { body: { code: code.replace(/\s/g, '') } });
-            setEnding(false);
-            await loadMe();
-            toast('The second factor is off.');
-          }}>
-            <Field name="code" label="A code of the app, or a recovery code" required maxLength={40} autocomplete="one-time-code" />
+          <Form
+            submit="Turn off"
+            kind="danger"
+            onCancel={() => setEnding(false)}
+            onSubmit={async ({ code = '' }) => {
+              await api.delete('/auth/totp', { body: { code: code.replace(/\s/g, '') } });
+              setEnding(false);
+              await loadMe();
+              toast('The second factor is off.');
+            }}
+          >
+            <Field
+              name="code"
+              label="A code of the app, or a recovery code"
+              required
+              maxLength={40}
+              autocomplete="one-time-code"
+            />
           </Form>
         </Dialog>
       )}
@@ -81,15 +177,32 @@ export default function SecurityPage() {
     <Page title="Password and second factor">
       <AccountTabs />
       <Section title="Password" note="All your other sessions end when it changes.">
-        <Form key={count} submit="Change password" onSubmit={async ({ current_password = '', new_password = '' }) => {
-          await api.post('/auth/password', { body: { current_password, new_password } });
-          await loadMe();
-          setCount(count + 1);
-          toast('Password changed. You are signed out everywhere else.');
-        }}>
-          <Field name="current_password" label="Password now" type="password" autocomplete="current-password" required />
-          <Field name="new_password" label="New password" type="password" autocomplete="new-password" required minLength={8}
-            hint="At least 8 characters." />
+        <Form
+          key={count}
+          submit="Change password"
+          onSubmit={async ({ current_password = '', new_password = '' }) => {
+            await api.post('/auth/password', { body: { current_password, new_password } });
+            await loadMe();
+            setCount(count + 1);
+            toast('Password changed. You are signed out everywhere else.');
+          }}
+        >
+          <Field
+            name="current_password"
+            label="Password now"
+            type="password"
+            autocomplete="current-password"
+            required
+          />
+          <Field
+            name="new_password"
+            label="New password"
+            type="password"
+            autocomplete="new-password"
+            required
+            minLength={8}
+            hint="At least 8 characters."
+          />
         </Form>
       </Section>
       <SecondFactor isOn={me.second_factor === true} />

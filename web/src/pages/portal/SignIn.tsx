@@ -15,9 +15,16 @@ function Providers({ next, onTop }: { next: string; onTop: boolean }) {
   const ways = data?.providers ?? [];
   if (ways.length === 0) return null;
   return (
-    <p>Or sign in through{' '}
-      {ways.map((way, at) => <span key={way.name}>{at > 0 && ', '}
-        <a href={wayBack(way.url, next)} {...(onTop && { target: '_blank', rel: 'noopener' })}>{way.name}</a></span>)}
+    <p>
+      Or sign in through{' '}
+      {ways.map((way, at) => (
+        <span key={way.name}>
+          {at > 0 && ', '}
+          <a href={wayBack(way.url, next)} {...(onTop && { target: '_blank', rel: 'noopener' })}>
+            {way.name}
+          </a>
+        </span>
+      ))}
       {onTop && ' in another tab'}.
     </p>
   );
@@ -25,33 +32,76 @@ function Providers({ next, onTop }: { next: string; onTop: boolean }) {
 
 // `onDone`: the session has begun. `next`: the hash that other providers lead back to. `onTop`: over a page
 // that must not be left.
-export function SignIn({ onDone, next = '#/', onTop = false, email: known = '' }: {
-  onDone: () => void; next?: string; onTop?: boolean; email?: string;
+export function SignIn({
+  onDone,
+  next = '#/',
+  onTop = false,
+  email: known = '',
+}: {
+  onDone: () => void;
+  next?: string;
+  onTop?: boolean;
+  email?: string;
 }) {
   const [ticket, setTicket] = useState('');
   if (ticket !== '') {
     return (
-      <Form key="code" submit="Go on" onCancel={() => setTicket('')} onSubmit={async ({ code = '' }) => {
-        await api.post('/auth/login/totp', { body: { ticket, code: code.trim() } });
-        onDone();
-      }}>
-        <p>Your account asks for a code of your authenticator app, or one of your recovery codes.</p>
-        <Field name="code" label="Code" required maxLength={40} autocomplete="one-time-code" autofocus />
+      <Form
+        key="code"
+        submit="Go on"
+        onCancel={() => setTicket('')}
+        onSubmit={async ({ code = '' }) => {
+          await api.post('/auth/login/totp', { body: { ticket, code: code.trim() } });
+          onDone();
+        }}
+      >
+        <p>
+          Your account asks for a code of your authenticator app, or one of your recovery codes.
+        </p>
+        <Field
+          name="code"
+          label="Code"
+          required
+          maxLength={40}
+          autocomplete="one-time-code"
+          autofocus
+        />
       </Form>
     );
   }
   return (
     <>
-      <Form key="password" submit="Sign in" onSubmit={async ({ email = '', password = '' }) => {
-        const step = await api.post('/auth/login', { body: { email, password } });
-        if (step.totp_required) setTicket(step.ticket ?? '');
-        else onDone();
-      }}>
-        <Field name="email" label="E-mail address" type="email" autocomplete="username" required defaultValue={known} />
-        <Field name="password" label="Password" type="password" autocomplete="current-password" required />
+      <Form
+        key="password"
+        submit="Sign in"
+        onSubmit={async ({ email = '', password = '' }) => {
+          const step = await api.post('/auth/login', { body: { email, password } });
+          if (step.totp_required) setTicket(step.ticket ?? '');
+          else onDone();
+        }}
+      >
+        <Field
+          name="email"
+          label="E-mail address"
+          type="email"
+          autocomplete="username"
+          required
+          defaultValue={known}
+        />
+        <Field
+          name="password"
+          label="Password"
+          type="password"
+          autocomplete="current-password"
+          required
+        />
       </Form>
       <Providers next={next} onTop={onTop} />
-      {!onTop && <p class="small"><a href={href('/forgot')}>Forgot the password?</a></p>}
+      {!onTop && (
+        <p class="small">
+          <a href={href('/forgot')}>Forgot the password?</a>
+        </p>
+      )}
     </>
   );
 }
