@@ -99,6 +99,7 @@ litellm_provider: any # Text, as in LiteLLM's table.
 mode: any
 source: any # Where the price was read; default: "set by an admin".
 date: any # When, as 2026-11-29; default: today.
+deprecation_date: any # The day from which /v1/models leaves it out; default: none.
 ...)"},
     {"Price", R"(
 # Prices of longer inputs stand beside what is listed: ..._above_200k_tokens, as numbers.
@@ -137,6 +138,10 @@ litellm_provider: string
 mode: string # chat, responses, embedding.
 source: string # Where the price was read.
 date: string # When, as 2026-11-29.
+deprecation_date: string # The day from which /v1/models leaves it out.
+has_ended: boolean # Past that day: left out of /v1/models, and still served and charged.
+from: string # The day on which this price came into force.
+later: object # The price that follows, and the day `from`.
 ...
 model!: string
 org_id: id
@@ -326,6 +331,23 @@ Result<http::Response> AiAdminApi::put_price(http::Request& request) {
   return reply(200, answer);
 }
 
+namespace {
+
+// The row as the API shows it, with what the calendar does to it.
+Json shown_price(const Pricing& pricing, const Price& price, std::string model) {
+  Json out = price_to_json(price);
+  out["model"] = std::move(model);
+  if (pricing.has_ended(price)) out["has_ended"] = true;
+  if (!price.from.empty()) out["from"] = price.from;
+  if (price.later != nullptr) {
+    out["later"] = price_to_json(*price.later);
+    out["later"]["from"] = price.later->from;
+  }
+  return out;
+}
+
+}  // namespace
+
 Result<http::Response> AiAdminApi::get_price(http::Request& request) {
   const std::string model = model_param(request);
   Result<PricedModel> found = pricing_.find(request.query_value("org_id").value_or(""), "", model);
@@ -333,8 +355,7 @@ Result<http::Response> AiAdminApi::get_price(http::Request& request) {
     return not_found("There is no price for '" + printable(model, kShownValue) + "'.")
         .with_reason("model_not_priced");
   }
-  Json answer = price_to_json(*found->price);
-  answer["model"] = model;
+  Json answer = shown_price(pricing_, *found->price, model);
   answer["price_version"] = found->version;
   return reply(200, answer);
 }
@@ -349,13 +370,10 @@ Result<http::Response> AiAdminApi::remove_price(http::Request& request) {
 Result<http::Response> AiAdminApi::list_prices(http::Request&) {
   Json prices = Json::array(), set_here = Json::array();
   for (const auto& price : pricing_.list()) {
-    Json one = price_to_json(*price);
-    one["model"] = price->provider + "/" + price->model;
-    prices.push_back(std::move(one));
+    prices.push_back(shown_price(pricing_, *price, price->provider + "/" + price->model));
   }
   for (const Pricing::Override& entry : KVCS_TRY(overrides_.list())) {
-    Json one = price_to_json(entry.price);
-    one["model"] = entry.model;
+    Json one = shown_price(pricing_, entry.price, entry.model);
     if (!entry.organization_id.empty()) one["org_id"] = entry.organization_id;
     set_here.push_back(std::move(one));
   }

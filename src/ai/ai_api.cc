@@ -48,6 +48,7 @@ owned_by!: string # The provider, or "alias".
 context_window: integer
 max_output_tokens: integer
 pricing: object # USD per token and per call, by the names of the price table.
+deprecation_date: string # The day from which its provider no longer serves it.
 capabilities: {boolean} # What the price table says that the model can do, each true.)"},
     {"OwnUsage", R"(
 user_id!: id

@@ -73,7 +73,7 @@ namespace {
 
 constexpr http::ApiType kTypes[] = {
     {"ChatAsk", R"(
-model!: string(1..200) = "gpt-4o-mini" # provider/model, a known model or an alias.
+model!: string(1..200) = "gpt-6-luna" # provider/model, a known model or an alias.
 messages: any # And all that OpenAI's API knows: what is not listed here is passed on as it is.
 stream: boolean
 stream_options: object
@@ -82,7 +82,7 @@ max_completion_tokens: integer(-1..10000000)
 n: integer(1..128)
 ...)"},
     {"ResponsesAsk", R"(
-model!: string(1..200) = "gpt-4o-mini"
+model!: string(1..200) = "gpt-6-luna"
 input: any
 stream: boolean
 max_output_tokens: integer(-1..10000000)
@@ -92,7 +92,7 @@ model!: string(1..200) = "text-embedding-3-small"
 input: any
 ...)"},
     {"MessagesAsk", R"(
-model!: string(1..200) = "claude-sonnet-4-5"
+model!: string(1..200) = "claude-sonnet-5-5"
 messages: any
 stream: boolean
 max_tokens: integer(-1..10000000) # 0 and -1 state no bound.

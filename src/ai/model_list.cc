@@ -90,9 +90,12 @@ Result<std::vector<ServedModel>> ModelList::list(const Principal& who) const {
     for (const std::string& name : names_at(*provider, caller)) {
       ServedModel model{provider->name + "/" + name, provider->name, nullptr};
       if (!seen.insert(model.id).second) continue;
-      if (KVCS_TRY(may_call(caller, model.id, {provider, name}, model.price))) {
-        listed.push_back(std::move(model));
-      }
+      if (!KVCS_TRY(may_call(caller, model.id, {provider, name}, model.price))) continue;
+      // What the price table says has ended is offered where the provider's record names it.
+      const auto& named = provider->models;
+      const bool is_named = std::find(named.begin(), named.end(), name) != named.end();
+      const bool has_ended = model.price != nullptr && pricing_.has_ended(*model.price);
+      if (is_named || !has_ended) listed.push_back(std::move(model));
     }
   }
   return listed;
@@ -122,8 +125,9 @@ namespace {
 // The members of a price row that are prices.
 Json prices_json(const Price& price) {
   Json all = price_to_json(price);
-  for (const char* fact : {"litellm_provider", "mode", "max_input_tokens", "max_output_tokens",
-                           "max_tokens_per_image", "supports_reasoning", "source", "date"}) {
+  for (const char* fact :
+       {"litellm_provider", "mode", "max_input_tokens", "max_output_tokens", "max_tokens_per_image",
+        "supports_reasoning", "source", "date", "deprecation_date"}) {
     all.erase(fact);
   }
   return all;
@@ -161,6 +165,7 @@ void add_facts(const ServedModel& model, const char* input_name, const char* out
   const Price& price = *model.price;
   if (price.max_input_tokens > 0) out[input_name] = price.max_input_tokens;
   if (price.max_output_tokens > 0) out[output_name] = price.max_output_tokens;
+  if (!price.deprecation_date.empty()) out["deprecation_date"] = price.deprecation_date;
   out["pricing"] = prices_json(price);
   out["capabilities"] = capabilities_json(price);
 }

@@ -28,7 +28,8 @@ class ModelList final {
 
   // Each model once: aliases, then by provider what it lists, or else all that has a price, and
   // what has a price of the operator's alone. A model is left out that the key, its user or its
-  // organization may not use, whose provider has no key, or that has no price.
+  // organization may not use, whose provider has no key, that has no price, or whose price row says
+  // that it has ended, unless the provider's own record names it.
   Result<std::vector<ServedModel>> list(const Principal& who) const;
   // The model that a request of this name reaches, also by names that list() does not have.
   // NotFound with reason model_not_found.

@@ -115,7 +115,7 @@ class Settling final {
     tokens.*dearest({{true, &TokenUsage::input, rates.input},
                      {chat_.cache_writes != CacheWrites::kNone, &TokenUsage::cache_write_5m,
                       rates.cache_write_5m},
-                     {chat_.cache_writes == CacheWrites::kOneHour, &TokenUsage::cache_write_1h,
+                     {chat_.cache_writes == CacheWrites::kLong, &TokenUsage::cache_write_1h,
                       rates.cache_write_1h},
                      {chat_.asked.input_audio > 0, &TokenUsage::input_audio, rates.input_audio}}) =
         count;
@@ -146,7 +146,7 @@ class Settling final {
     const int64_t can = std::max(context, worst_.input_tokens) * readings;
     TokenUsage& tokens = out_.tokens;
     // An API that states one figure for all writes means those that were asked for.
-    if (chat_.cache_writes == CacheWrites::kOneHour && !seen_.splits_cache_writes) {
+    if (chat_.cache_writes == CacheWrites::kLong && !seen_.splits_cache_writes) {
       tokens.cache_write_1h += std::exchange(tokens.cache_write_5m, 0);
     }
     const int64_t stated = tokens.input_total();

@@ -78,7 +78,7 @@ Result<int64_t> input_bound(const ChatRequest& chat, const Price& price) {
 int64_t dearest_input(const ChatRequest& chat, const Rates& rates) {
   int64_t pico = std::max(rates.input, rates.cache_read);
   if (chat.cache_writes != CacheWrites::kNone) pico = std::max(pico, rates.cache_write_5m);
-  if (chat.cache_writes == CacheWrites::kOneHour) pico = std::max(pico, rates.cache_write_1h);
+  if (chat.cache_writes == CacheWrites::kLong) pico = std::max(pico, rates.cache_write_1h);
   if (chat.asked.input_audio > 0) pico = std::max(pico, rates.input_audio);
   if (chat.images > 0 || !chat.unbounded_by.empty()) pico = std::max(pico, rates.input_image);
   return pico;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/log.h"
 
 namespace kvcs {
 namespace {
@@ -38,12 +39,20 @@ Result<std::string> find_shipped_file(std::string_view name, std::string_view se
                    std::string(setting) + ".");
 }
 
-// Pricing checks the whole text before it takes any of it.
+// Pricing checks the whole text before it takes any of it. The models whose rows are past their end
+// are told in one line of the log.
 Status load_prices(const Config& config, ai::Pricing& pricing) {
   std::string path = config.ai.prices_path;
   if (path.empty()) path = KVCS_TRY(find_shipped_file("prices.yaml", "ai.prices_path"));
   const std::string text = KVCS_TRY(read_small_file(path, kPricesFileMaxBytes));
-  return pricing.load_yaml(text, path);
+  KVCS_TRY(pricing.load_yaml(text, path));
+  std::string names;
+  for (const auto& price : pricing.list()) {
+    if (!pricing.has_ended(*price)) continue;
+    names += (names.empty() ? "" : ", ") + price->provider + "/" + price->model;
+  }
+  if (!names.empty()) log::info("prices.models_ended", {{"path", path}, {"models", names}});
+  return ok();
 }
 
 Result<gateway::Catalogue> read_catalogue(const Config& config) {

@@ -17,7 +17,7 @@ namespace kvcs {
 Result<std::string> find_shipped_file(std::string_view name, std::string_view setting);
 
 // Puts the prices of ai.prices_path, or the shipped ones, in force. Invalid leaves those in force
-// that were. The start and SIGHUP call it.
+// that were. The start and SIGHUP call it. The log names the models that have ended by it.
 Status load_prices(const Config& config, ai::Pricing& pricing);
 // Invalid names the file and line of the catalogue that does not fit.
 Result<gateway::Catalogue> read_catalogue(const Config& config);

@@ -265,7 +265,7 @@ std::vector<Command> request_commands() {
       {.name = "admin requests",
        .summary = "List single AI requests, newest first.",
        .options = usage_filters(),
-       .examples = {{"kvcs admin requests --model gpt-4o-mini --max 20", "The last 20."},
+       .examples = {{"kvcs admin requests --model gpt-6-luna --max 20", "The last 20."},
                     {"kvcs admin requests --outcome provider_error --min-cost 0.01",
                      "Failures that cost money."}},
        .run = run_request_list},

@@ -20,8 +20,8 @@ namespace kvcs {
 struct TokenUsage {
   int64_t input = 0;  // Uncached, text.
   int64_t cache_read = 0;
-  int64_t cache_write_5m = 0;  // OpenAI's cache_write and Anthropic's default bucket.
-  int64_t cache_write_1h = 0;
+  int64_t cache_write_5m = 0;  // Kept for minutes: 5 with Anthropic, 30 with OpenAI.
+  int64_t cache_write_1h = 0;  // Kept for longer: an hour with Anthropic, twelve with OpenAI.
   int64_t input_audio = 0;
   int64_t input_image = 0;  // Where a provider counts them apart; else they are in `input`.
   int64_t output = 0;       // Text, without reasoning.

@@ -29,7 +29,7 @@ struct ConfiguredProviders {
   std::unique_ptr<WatchedKv> kv = make_watched_kv(*memory);
   AuditedKv audited{*kv, clock, *entropy};
   Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
-  ai::Pricing pricing;
+  ai::Pricing pricing{clock};
   ai::Providers providers{*kv, audited, *kv, sealer, pricing};
 };
 

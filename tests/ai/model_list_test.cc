@@ -88,7 +88,7 @@ struct House {
   std::unique_ptr<WatchedKv> kv = make_watched_kv(*memory);
   AuditedKv audited{*kv, clock, *entropy};
   Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
-  Pricing pricing;
+  Pricing pricing{clock};
   PriceOverrides overrides{*kv, audited, *kv, pricing};
   Providers providers{*kv, audited, *kv, sealer, pricing};
   Directory directory{*kv, *kv};
@@ -150,6 +150,32 @@ TEST_CASE("model list: a provider without a key serves nothing where one is need
   CHECK_FALSE(house.finds("gpt-4o-mini"));
   REQUIRE(house.providers.put_credential(kOrg, "openai", Secret("own"), kWho).ok());
   CHECK(house.lists("openai/gpt-4o-mini"));
+}
+
+TEST_CASE("model list: a model past its end is offered where the operator names it, and served",
+          "[unit][ai]") {
+  House house;
+  REQUIRE(house.pricing
+              .load_yaml("models:\n  openai/old: {input_cost_per_token: 1e-06, deprecation_date: "
+                         "\"2026-11-30\"}\n",
+                         "prices.yaml")
+              .ok());
+  house.clock.set_unix_ms(*parse_iso8601_ms("2026-11-29T23:00:00Z"));
+  CHECK(house.lists("openai/old"));
+  house.clock.set_unix_ms(*parse_iso8601_ms("2026-11-30"));
+  CHECK_FALSE(house.lists("openai/old"));
+  CHECK(house.finds("openai/old"));
+  CHECK(openai_model(house.models.find(house.who, "old").value())["deprecation_date"] ==
+        "2026-11-30");
+  // An override with an end of its own says no more than the file.
+  house.price("openai/old", R"({"input_cost_per_token":1e-6,"deprecation_date":"2026-06-01"})");
+  CHECK_FALSE(house.lists("openai/old"));
+  house.price("openai/old", R"({"input_cost_per_token":1e-6})");
+  CHECK(house.lists("openai/old"));
+  REQUIRE(house.overrides.remove("", "openai/old", kWho).ok());
+  CHECK_FALSE(house.lists("openai/old"));
+  house.add_provider("openai", ProviderKind::kOpenAi, "k", "https://api.openai.com/v1", {"old"});
+  CHECK(house.lists("openai/old"));
 }
 
 TEST_CASE("model list: a model without a price is there for who has stated one", "[unit][ai]") {

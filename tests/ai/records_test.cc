@@ -23,7 +23,7 @@ struct AiStore {
   std::unique_ptr<WatchedKv> kv = make_watched_kv(*memory);
   AuditedKv audited{*kv, clock, *entropy};
   Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
-  Pricing pricing;
+  Pricing pricing{clock};
 };
 
 Members members_of(const Provider& provider) {
@@ -85,20 +85,22 @@ Members members_of(const Price& price) {
                output_audio_pico, output_image_pico, web_search_pico, file_search_pico,
                code_session_pico, image_made_pico, request_pico, service_tiers, tiers, factors,
                max_input_tokens, max_output_tokens, image_tokens_max, searches_per_request,
-               supports_reasoning, source, date] = price;
+               supports_reasoning, source, date, deprecation_date, later, from] = price;
+  // Of the price file alone, where pricing_test.cc has them.
+  (void)later, (void)from;
   Members members = name_members(
       "provider model mode input_pico output_pico cache_read_pico cache_write_5m_pico "
       "cache_write_1h_pico input_audio_pico input_image_pico reasoning_pico output_audio_pico "
       "output_image_pico search_low search_medium search_high search_preview file_search_pico "
       "code_session_pico "
       "image_made_pico request_pico max_input_tokens max_output_tokens image_tokens_max "
-      "searches_per_request supports_reasoning source date",
+      "searches_per_request supports_reasoning source date deprecation_date",
       provider, model, mode, input_pico, output_pico, cache_read_pico, cache_write_5m_pico,
       cache_write_1h_pico, input_audio_pico, input_image_pico, reasoning_pico, output_audio_pico,
       output_image_pico, web_search_pico[kSearchLow], web_search_pico[kSearchMedium],
       web_search_pico[kSearchHigh], web_search_pico[kSearchPreview], file_search_pico,
       code_session_pico, image_made_pico, request_pico, max_input_tokens, max_output_tokens,
-      image_tokens_max, searches_per_request, supports_reasoning, source, date);
+      image_tokens_max, searches_per_request, supports_reasoning, source, date, deprecation_date);
   members = with_all(members, "service_tier", service_tiers);
   members = with_all(members, "tier", tiers);
   return with_all(members, "factor", factors);
@@ -134,7 +136,8 @@ Price full_price() {
           .searches_per_request = 142,
           .supports_reasoning = true,
           .source = "source",
-          .date = "2026-11-29"};
+          .date = "2026-11-29",
+          .deprecation_date = "2027-01-14"};
 }
 
 }  // namespace
@@ -157,7 +160,7 @@ TEST_CASE("records: an override of a price reaches the requests of whom it is fo
     PriceOverrides overrides(*store.kv, store.audited, *store.kv, store.pricing);
     REQUIRE(overrides.put(mine, "openai/model", full_price(), kWho).ok());
   }
-  Pricing pricing;
+  Pricing pricing(store.clock);
   const PriceOverrides fresh(*store.kv, store.audited, *store.kv, pricing);
   const Result<PricedModel> found = pricing.find(mine, "openai", "model");
   INFO(found.status().to_string());

@@ -80,6 +80,42 @@ TEST_CASE("settlement: each picture of embeddings may be as long as the context"
   CHECK(settled.reserved >= 10'000'000);
 }
 
+TEST_CASE("settlement: OpenAI's cache writes for twelve hours are reserved and charged as such",
+          "[unit][ai]") {
+  Price price = plain_price();
+  price.cache_write_5m_pico = 1'250'000;
+  price.cache_write_1h_pico = 2'500'000;
+  const auto cost = [&](ApiKind api, const std::string& body, const std::string& usage) {
+    const Settled settled =
+        settle(api, R"({"model":"m",)" + body + "}", price, {usage}, ExchangeEnd::kAnswered);
+    CHECK(settled.reserved >= settled.cost);
+    CHECK(settled.findings == 0);
+    return settled.cost;
+  };
+  const std::string text(400, 'a');
+  const std::string input = R"("max_output_tokens":9,"input":")" + text + "\"";
+  const std::string ttl = R"(,"prompt_cache_options":{"ttl":"12h"})";
+  const auto usage = [](const std::string& details) {
+    return R"({"usage":{"input_tokens":400,"output_tokens":0,"input_tokens_details":{)"
+           R"("cache_write_tokens":400)" +
+           details + "}}}";
+  };
+  CHECK(cost(ApiKind::kResponses, input, usage("")) == 400 * 1'250);
+  CHECK(cost(ApiKind::kResponses, input + ttl, usage("")) == 400 * 2'500);
+  const std::string split =
+      R"(,"cache_write_tokens_details":{"ttl_12h_tokens":100,"ttl_30m_tokens":300})";
+  CHECK(cost(ApiKind::kResponses, input + ttl, usage(split)) == 100 * 2'500 + 300 * 1'250);
+  // Chat completions have no split: a breakpoint for twelve hours makes all writes such.
+  const auto messages = [&](const std::string& hours) {
+    return R"("max_tokens":9,"messages":[{"role":"user","content":[{"type":"text","text":")" +
+           text + R"(","prompt_cache_breakpoint":{"mode":"explicit","ttl":")" + hours + "\"}}]}]";
+  };
+  const std::string said = R"({"choices":[],"usage":{"prompt_tokens":400,"completion_tokens":0,)"
+                           R"("prompt_tokens_details":{"cache_write_tokens":400}}})";
+  CHECK(cost(ApiKind::kChatCompletions, messages("30m"), said) == 400 * 1'250);
+  CHECK(cost(ApiKind::kChatCompletions, messages("12h"), said) == 400 * 2'500);
+}
+
 TEST_CASE("settlement: an input to which searches may have added is charged at its bound",
           "[unit][ai]") {
   const std::string tools = R"(,"tools":[{"type":"web_search_20250305","max_uses":2}])";

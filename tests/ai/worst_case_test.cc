@@ -102,6 +102,7 @@ std::string random_members(ApiKind api, Dice& dice) {
     case ApiKind::kResponses:
       if (dice.coin()) add(R"("previous_response_id":"resp_1")");
       if (dice.coin()) add(R"("tools":[{"type":"web_search"},{"type":"file_search"}])");
+      if (dice.coin()) add(R"("prompt_cache_options":{"ttl":"12h"})");
       if (dice.coin()) add("\"max_tool_calls\":" + std::to_string(dice.from(0, 20)));
       if (dice.coin()) add("\"max_output_tokens\":" + std::to_string(dice.from(0, 50'000)));
       break;
@@ -175,7 +176,7 @@ TokenUsage random_usage(ApiKind api, const ChatRequest& request, const Price& pr
   if (api != ApiKind::kEmbeddings) {
     usage.cache_read = take(input, dice);
     if (request.cache_writes != CacheWrites::kNone) usage.cache_write_5m = take(input, dice);
-    if (request.cache_writes == CacheWrites::kOneHour) usage.cache_write_1h = take(input, dice);
+    if (request.cache_writes == CacheWrites::kLong) usage.cache_write_1h = take(input, dice);
     if (request.asked.input_audio > 0) usage.input_audio = take(input, dice);
     if (request.images > 0 && !is_messages) usage.input_image = take(input, dice);
     int64_t output = worst.output_tokens * request.choices * request.samplings;
@@ -203,7 +204,9 @@ std::string answer_members(ApiKind api, const TokenUsage& usage) {
   const std::string input = std::to_string(usage.input_total());
   const std::string output = std::to_string(usage.output_total());
   const std::string in = "{" + member("cached_tokens", usage.cache_read) + "," +
-                         member("cache_write_tokens", usage.cache_write_5m) + "," +
+                         member("cache_write_tokens", usage.cache_write_5m + usage.cache_write_1h) +
+                         ",\"cache_write_tokens_details\":{" +
+                         member("ttl_12h_tokens", usage.cache_write_1h) + "}," +
                          member("image_tokens", usage.input_image) + "," +
                          member("audio_tokens", usage.input_audio) + "}";
   const std::string out = "{" + member("reasoning_tokens", usage.reasoning) + "," +

@@ -152,7 +152,7 @@ test('openai: embeddings and responses, whole and streamed', async () => {
 test('openai: models lists what the key may use', async () => {
   const ids = [];
   for await (const model of openai().models.list()) ids.push(model.id);
-  assert.ok(ids.includes('openai/gpt-4o-mini') && ids.includes('anthropic/claude-haiku-4-5'), ids.slice(0, 5));
+  assert.ok(ids.includes('openai/gpt-6-luna') && ids.includes('anthropic/claude-sonnet-5-5'), ids.slice(0, 5));
 });
 
 test('openai: failures are the SDK\'s own error classes', async () => {

@@ -165,7 +165,7 @@ Status read_more(const Members& root, ChatRequest& request) {
   KVCS_TRY(read_reasoning(root, request));
   KVCS_TRY(read_google_members(root, request));
   // Some providers write to their caches by themselves and bill it.
-  request.cache_writes = CacheWrites::kFiveMinutes;
+  request.cache_writes = CacheWrites::kShort;
   KVCS_TRY(read_cache_control(root.object(), request.cache_writes));
   // Qwen-Long takes files by a line of text.
   if (request.unbounded_by.empty() && request.body.find("fileid://") != std::string::npos) {

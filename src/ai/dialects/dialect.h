@@ -19,8 +19,9 @@
 
 namespace kvcs::ai {
 
-// Writes to a prompt cache that a request asks for, by how long they are kept.
-enum class CacheWrites : uint8_t { kNone, kFiveMinutes, kOneHour };
+// Writes to a prompt cache that a request asks for, by how long they are kept: 5 or 30 minutes, or
+// an hour (Anthropic) and twelve (OpenAI), which cost more.
+enum class CacheWrites : uint8_t { kNone, kShort, kLong };
 
 // A client's request as far as the gateway must understand it: what it acts on, and all that the
 // request may cost before prices are known. The body itself is kept as bytes.

@@ -208,6 +208,7 @@ const SeenUsage& Meter::seen() const {
   }
   take(stated.cache_read, input);
   take(stated.cache_write_5m, input);
+  take(stated.cache_write_1h, stated.cache_write_5m);  // A part of all writes.
   take(stated.input_audio, input);
   take(stated.input_image, input);
   stated.input = input;

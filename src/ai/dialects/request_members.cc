@@ -17,6 +17,9 @@ using simdjson::dom::element;
 using simdjson::dom::object;
 
 constexpr size_t kWordMaxBytes = 64;
+// The members whose "ttl" says how long a cache write is kept: Anthropic's, then OpenAI's.
+constexpr std::string_view kCacheControls[] = {"cache_control", "prompt_cache_options",
+                                               "prompt_cache_breakpoint"};
 
 // 100, 100.0 and 1e2 are integers by JSON Schema.
 bool whole_number(const element& value, int64_t& out) {
@@ -124,17 +127,19 @@ Status read_cache_control(const element& value, CacheWrites& writes) {
 
 Status read_cache_control(const object& members, CacheWrites& writes) {
   for (const auto& [name, member] : members) {
-    const bool is_control = equal_ignore_case(name, "cache_control");
-    if (is_control && name != "cache_control") {
-      return bad_member("cache_control", "is written '" + printable(name, kShownName) + "'.");
+    const auto control_name =
+        std::find_if(std::begin(kCacheControls), std::end(kCacheControls),
+                     [&name = name](auto one) { return equal_ignore_case(name, one); });
+    const bool is_control = control_name != std::end(kCacheControls);
+    if (is_control && name != *control_name) {
+      return bad_member(*control_name, "is written '" + printable(name, kShownName) + "'.");
     }
     object control;
     if (is_control && member.get(control) == simdjson::SUCCESS) {
       std::string ttl;
-      KVCS_TRY(read_word(control, "ttl", "cache_control.", ttl));
-      const CacheWrites asked =
-          ttl.empty() || ttl == "5m" ? CacheWrites::kFiveMinutes : CacheWrites::kOneHour;
-      writes = std::max(writes, asked);
+      KVCS_TRY(read_word(control, "ttl", std::string(*control_name) + ".", ttl));
+      const bool is_short = ttl.empty() || ttl == "5m" || ttl == "30m";
+      writes = std::max(writes, is_short ? CacheWrites::kShort : CacheWrites::kLong);
     } else {
       KVCS_TRY(read_cache_control(member, writes));
     }

@@ -68,7 +68,7 @@ class Reader final {
     KVCS_TRY(find_once(root, "model", "", found, value));
     std::string_view model;
     if (!found || value.get(model) != simdjson::SUCCESS) {
-      return bad_member("model", "required; a string like \"gpt-4o-mini\" or \"provider/model\".");
+      return bad_member("model", "required; a string like \"gpt-6-luna\" or \"provider/model\".");
     }
     if (model.empty() || model.size() > kModelMaxBytes) {
       return bad_member("model", "must have 1 to " + std::to_string(kModelMaxBytes) + " bytes.");

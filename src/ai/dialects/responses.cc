@@ -93,7 +93,8 @@ constexpr RequestRules kRules = {.messages = "input",
 
 Status read_more(const Members& root, ChatRequest& request) {
   KVCS_TRY(read_tier(root, request));
-  request.cache_writes = CacheWrites::kFiveMinutes;
+  request.cache_writes = CacheWrites::kShort;  // OpenAI writes to its caches by itself.
+  KVCS_TRY(read_cache_control(root.object(), request.cache_writes));
   element value;
   bool found;
   KVCS_TRY(find_once(root, "reasoning", "", found, value));
@@ -184,6 +185,19 @@ class ResponsesMeter final : public Meter {
            "},\"incomplete_details\":null,\"output\":[],\"usage\":null}}\n\n";
   }
 
+ protected:
+  // The writes that are kept for twelve hours are a part of all writes, stated one level deeper.
+  void read_more_usage(const Members& usage) override {
+    Meter::read_more_usage(usage);
+    object details, writes;
+    if (usage["input_tokens_details"].get(details) != simdjson::SUCCESS ||
+        details["cache_write_tokens_details"].get(writes) != simdjson::SUCCESS) {
+      return;
+    }
+    noted().splits_cache_writes = true;
+    read_count(writes, "ttl_12h_tokens", raw().cache_write_1h, noted().input_is_absurd);
+  }
+
  private:
   struct Items {
     TokenUsage calls;
@@ -193,6 +207,7 @@ class ResponsesMeter final : public Meter {
   void read_whole_answer(const Members& root) override {
     note_id(root);
     read_output(root);
+    read_tool_usage(root);
     std::string_view status;
     if (root["status"].get(status) == simdjson::SUCCESS && status == "failed") set_error();
     array output;
@@ -206,6 +221,7 @@ class ResponsesMeter final : public Meter {
     note_answer(response);
     note_id(response);
     read_output(response);
+    read_tool_usage(response);
     return read_usage(response);
   }
 
@@ -244,6 +260,15 @@ class ResponsesMeter final : public Meter {
       read_item(item, items);
     }
     take_items(items);
+  }
+
+  // OpenAI counts the searches that it bills beside the usage: one call may search several times.
+  // The count leaves out searches at a discount, so that it never takes away from the calls seen.
+  void read_tool_usage(const Members& response) {
+    object search;
+    if (response["tool_usage"]["web_search"].get(search) != simdjson::SUCCESS) return;
+    bool is_absurd = false;
+    read_count(search, "num_requests", raw().web_searches, is_absurd);
   }
 
   static void read_item(const Members& item, Items& items) {

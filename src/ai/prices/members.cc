@@ -16,9 +16,8 @@
 namespace kvcs::ai {
 namespace {
 
-constexpr std::array<std::string_view, 24> kFacts = {
+constexpr std::array<std::string_view, 23> kFacts = {
     "max_tokens",
-    "deprecation_date",
     "comment",
     "metadata",
     "rpm",

@@ -50,10 +50,12 @@ Result<bool> read_flag(std::string_view model, std::string_view member, const Js
   return invalid(std::string(model) + "." + std::string(member) + ": must be true or false.");
 }
 
-Result<std::string> read_day(std::string_view model, const Json& value) {
+Result<std::string> read_day(std::string_view model, const std::string& member,
+                             const Json& object) {
+  const Json& value = object.at(member);
   const std::string text = value.is_string() ? value.get<std::string>() : "";
   if (text.size() != 10 || !parse_iso8601_ms(text).ok()) {
-    return invalid(std::string(model) + ".date: must be a day, as 2026-11-29.");
+    return invalid(std::string(model) + "." + member + ": must be a day, as 2026-11-29.");
   }
   return text;
 }
@@ -217,7 +219,9 @@ Result<bool> read_single_member(Price& price, const std::string& name, const Jso
   } else if (name == "source" && value.is_string()) {
     price.source = value.get<std::string>();
   } else if (name == "date") {
-    price.date = KVCS_TRY(read_day(price.model, value));
+    price.date = KVCS_TRY(read_day(price.model, name, object));
+  } else if (name == "deprecation_date") {
+    price.deprecation_date = KVCS_TRY(read_day(price.model, name, object));
   } else {
     return false;
   }
@@ -270,6 +274,33 @@ Result<Price> parse_price(std::string_view model, const Json& object, UnknownMem
     price.searches_per_request = 1;
   }
   return price;
+}
+
+Result<std::shared_ptr<const Price>> parse_dated_price(std::string_view model, const Json& object) {
+  const auto later = object.find("later");
+  if (later == object.end()) {
+    const Price price = KVCS_TRY(parse_price(model, object, UnknownMembers::kRefuse));
+    return std::make_shared<const Price>(price);
+  }
+  const std::string name = std::string(model) + ".later";
+  if (!later->is_object() || !later->contains("from")) {
+    return invalid(name + ": must be an object with the day `from`, and the members that change.");
+  }
+  Json first = object, then = object;
+  first.erase("later");
+  then.erase("later");
+  for (const auto& [member, value] : later->items()) {
+    if (member != "from") then[member] = value;
+  }
+  Price price = KVCS_TRY(parse_price(model, first, UnknownMembers::kRefuse));
+  const std::shared_ptr<const Price> changed = KVCS_TRY(parse_dated_price(model, then));
+  auto next = std::make_shared<Price>(*changed);
+  next->from = KVCS_TRY(read_day(name, "from", *later));
+  if (next->later != nullptr && next->later->from <= next->from) {
+    return invalid(name + ".later.from: must come after " + next->from + ".");
+  }
+  price.later = std::move(next);
+  return std::make_shared<const Price>(std::move(price));
 }
 
 namespace {
@@ -347,6 +378,7 @@ Json price_to_json(const Price& price) {
   if (price.supports_reasoning) out["supports_reasoning"] = true;
   if (!price.source.empty()) out["source"] = price.source;
   if (!price.date.empty()) out["date"] = price.date;
+  if (!price.deprecation_date.empty()) out["deprecation_date"] = price.deprecation_date;
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/mutex.h"
 #include "base/yaml.h"
@@ -61,12 +62,12 @@ std::string_view without_date(std::string_view model) {
 Status add_rows(Table& table, const YamlDocument& document, const Json& models) {
   for (const auto& [name, members] : models.items()) {
     const std::string where = document.where({"models", name});
-    Result<Price> price = parse_price(name, members, UnknownMembers::kRefuse);
+    Result<PricePointer> price = parse_dated_price(name, members);
     if (!price.ok()) return std::move(price).status().with_context(where);
-    if (price->provider.empty() || name.find('/') == name.npos) {
+    if (name.find('/') == name.npos || name.front() == '/') {
       return invalid(where + ": write the model as provider/model, not '" + printable(name) + "'.");
     }
-    PricePointer row = std::make_shared<const Price>(std::move(price).value());
+    PricePointer row = std::move(price).value();
     table.by_full_name.emplace(name, row);
     table.by_bare_name.emplace(row->model, row);
     table.rows.push_back(std::move(row));
@@ -137,6 +138,19 @@ PricePointer find_bare_override(const Overrides& overrides, std::string_view org
 }  // namespace
 
 struct Pricing::Impl {
+  explicit Impl(const Clock& time) : clock(time) {}
+
+  // The row of the file that holds today in place of `row`, and its version.
+  PricedModel today(PricePointer row, const std::string& version) const {
+    std::string dated = version;
+    while (row->later != nullptr && format_day(clock.unix_ms()) >= row->later->from) {
+      row = row->later;
+      dated = version + "@" + row->from;
+    }
+    return PricedModel{std::move(row), std::move(dated)};
+  }
+
+  const Clock& clock;
   mutable SharedMutex mutex;
   // Shared by two owners: this object, and a find() that is under way while the table is swapped.
   std::shared_ptr<const Table> table KVCS_GUARDED_BY(mutex) = std::make_shared<Table>();
@@ -148,7 +162,7 @@ struct Pricing::Impl {
   }
 };
 
-Pricing::Pricing() : impl_(std::make_unique<Impl>()) {}
+Pricing::Pricing(const Clock& clock) : impl_(std::make_unique<Impl>(clock)) {}
 Pricing::~Pricing() = default;
 
 Status Pricing::load_yaml(std::string_view text, std::string_view file_name) {
@@ -187,12 +201,12 @@ Result<PricedModel> Pricing::find(std::string_view organization_id, std::string_
   for (const std::string_view name : {bare, without_date(bare)}) {
     PricePointer row = find_override(*overrides, organization_id, provider, name);
     if (row != nullptr) return PricedModel{std::move(row), version, true};
-    if (row == nullptr) row = find_row(*table, provider, name);
+    row = find_row(*table, provider, name);
     if (row == nullptr) {
       const auto alias = table->aliases.find(name);
       if (alias != table->aliases.end()) row = table->by_full_name.find(alias->second)->second;
     }
-    if (row != nullptr) return PricedModel{std::move(row), version};
+    if (row != nullptr) return impl_->today(std::move(row), version);
   }
   if (provider.empty()) {
     PricePointer row = find_bare_override(*overrides, organization_id, bare);
@@ -217,11 +231,17 @@ std::optional<PricedModel> Pricing::find_exact(std::string_view organization_id,
   if (row != nullptr) return PricedModel{std::move(row), version, true};
   const auto it = table->by_full_name.find(name);
   if (it == table->by_full_name.end()) return std::nullopt;
-  return PricedModel{it->second, version};
+  return impl_->today(it->second, version);
 }
 
 std::vector<std::shared_ptr<const Price>> Pricing::list() const {
-  return impl_->snapshot().first->rows;
+  std::vector<std::shared_ptr<const Price>> rows = impl_->snapshot().first->rows;
+  for (PricePointer& row : rows) row = impl_->today(std::move(row), "").price;
+  return rows;
+}
+bool Pricing::has_ended(const Price& price) const {
+  return !price.deprecation_date.empty() &&
+         format_day(impl_->clock.unix_ms()) >= price.deprecation_date;
 }
 std::vector<std::string> Pricing::overridden_names(std::string_view organization_id) const {
   const auto overrides = impl_->snapshot().second;

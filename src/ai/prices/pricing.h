@@ -5,6 +5,11 @@
 // A table of prices never changes once it is read, and its version is a hash of its content.
 // Pricing swaps whole tables under requests that go on with the one they began with, and a bad
 // reload keeps the last good one. Thread-safe.
+//
+// A row may have an end (deprecation_date) and a successor (later, in the file alone). The row that
+// holds today is the one that find(), find_exact() and list() answer with. A model past its end
+// keeps its price: a request that names it goes to the provider, which knows best whether it still
+// serves it, and is charged; it is only left out of what is offered (model_list.h).
 #pragma once
 #include <array>
 #include <cstdint>
@@ -17,6 +22,10 @@
 #include "ai/ai.h"
 #include "base/json.h"
 #include "base/status.h"
+
+namespace kvcs {
+class Clock;
+}  // namespace kvcs
 
 namespace kvcs::ai {
 
@@ -81,6 +90,11 @@ struct Price {
   int64_t searches_per_request = 0;  // Of a model that searches whether asked to or not.
   bool supports_reasoning = false;   // Output may be more than what is shown of it.
   std::string source, date;          // Where the row was read, and when ("2026-11-20").
+  // The day (UTC) from which the provider no longer serves the model; "" = none is stated.
+  std::string deprecation_date;
+  // The row that takes this one's place on the day later->from (UTC); null: none.
+  std::shared_ptr<const Price> later;  // Owners: this row, and those of PricedModel.
+  std::string from;                    // "" for a row that no other one comes before.
 };
 
 // The treatment of members that have no meaning here: LiteLLM's file has many, an admin's typing
@@ -92,7 +106,10 @@ enum class UnknownMembers : uint8_t { kIgnore, kRefuse };
 // is taken as it is; a JSON number by its shortest decimal form, which is what was written for up
 // to 15 significant digits.
 Result<Price> parse_price(std::string_view model, const Json& object, UnknownMembers unknown);
-Json price_to_json(const Price& price);
+// The same of a row of the file, which may have a member "later": an object with the day `from`
+// and the members that change then, among them another "later".
+Result<std::shared_ptr<const Price>> parse_dated_price(std::string_view model, const Json& object);
+Json price_to_json(const Price& price);  // Without `later`.
 
 // The price of a length of input, a service tier and the factors of a request, all resolved; what
 // is not stated has fallen back. Pico-USD per token or call.
@@ -119,7 +136,8 @@ struct PricedModel {
 
 class Pricing final {
  public:
-  Pricing();
+  // `clock` decides which row holds today; it must outlive this object.
+  explicit Pricing(const Clock& clock);
   ~Pricing();
   // Replaces the shipped table. Invalid (file, line, model) leaves the one in force.
   Status load_yaml(std::string_view text, std::string_view file_name);
@@ -140,6 +158,8 @@ class Pricing final {
   std::optional<PricedModel> find_exact(std::string_view organization_id, std::string_view provider,
                                         std::string_view model) const;
   std::vector<std::shared_ptr<const Price>> list() const;
+  // Whether the model of the row is past its end.
+  bool has_ended(const Price& price) const;
   // The names of the overrides of everybody and of the organization, as an admin wrote them.
   std::vector<std::string> overridden_names(std::string_view organization_id) const;
   std::string version() const;

@@ -69,6 +69,48 @@ TEST_CASE("meter: OpenAI's subsets are taken out of their totals", "[unit][ai]")
   CHECK(fed.meter().response_model() == "gpt");
 }
 
+TEST_CASE("meter: cache writes for twelve hours are a part of all writes", "[unit][ai]") {
+  Fed fed(kResponses);
+  const TokenUsage& usage = fed.json(R"({"usage":{
+    "input_tokens":1000,"output_tokens":50,"total_tokens":1050,
+    "input_tokens_details":{"cached_tokens":100,"cache_write_tokens":800,
+      "cache_write_tokens_details":{"ttl_12h_tokens":500,"ttl_30m_tokens":300}}}})")
+                                .usage();
+  CHECK(usage.input == 100);
+  CHECK(usage.cache_read == 100);
+  CHECK(usage.cache_write_5m == 300);
+  CHECK(usage.cache_write_1h == 500);
+  CHECK(usage.input_total() == 1000);
+  CHECK(fed.seen().splits_cache_writes);
+  // Without the split nobody knows, and the request decides.
+  Fed plain(kResponses);
+  CHECK(plain
+            .json(R"({"usage":{"input_tokens":1000,"output_tokens":1,
+    "input_tokens_details":{"cache_write_tokens":800}}})")
+            .usage()
+            .cache_write_5m == 800);
+  CHECK_FALSE(plain.seen().splits_cache_writes);
+}
+
+TEST_CASE("meter: searches that OpenAI counts itself are more than one a call", "[unit][ai]") {
+  const std::string call = R"({"type":"web_search_call","action":{"type":"search"}})";
+  const auto searches = [&](const std::string& output, const std::string& requests) {
+    const std::string answer = R"({"output":[)" + output + R"(],"tool_usage":{"web_search":{)" +
+                               R"("num_requests":)" + requests + R"(}},"usage":{)" +
+                               R"("input_tokens":1,"output_tokens":1}})";
+    Fed stream(kResponses);
+    stream.feed(R"({"type":"response.completed","response":)" + answer + "}");
+    const int64_t streamed = stream.usage().web_searches;
+    const int64_t whole = Fed(kResponses).json(answer).usage().web_searches;
+    CHECK(streamed == whole);
+    return whole;
+  };
+  CHECK(searches(call, "3") == 3);
+  CHECK(searches("", "2") == 2);
+  CHECK(searches(call, "0") == 1);  // At a discount, or not counted.
+  CHECK(searches(call, "null") == 1);
+}
+
 TEST_CASE("meter: ids of what an answer has made are taken where the provider itself names them",
           "[unit][ai]") {
   using Ids = std::vector<std::string>;

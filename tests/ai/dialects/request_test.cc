@@ -271,12 +271,20 @@ TEST_CASE("request: cache writes are found wherever they stand, and the longest 
           "[unit][ai]") {
   CHECK(read(kMessages, R"("messages":[{"content":"x"}])").cache_writes == CacheWrites::kNone);
   CHECK(read(kMessages, R"("system":[{"type":"text","cache_control":{"type":"ephemeral"}}])")
-            .cache_writes == CacheWrites::kFiveMinutes);
+            .cache_writes == CacheWrites::kShort);
   CHECK(read(kMessages, R"("system":[{"cache_control":{"type":"ephemeral"}}],"messages":[{)"
                         R"("content":[{"cache_control":{"type":"ephemeral","ttl":"1h"}}]}])")
-            .cache_writes == CacheWrites::kOneHour);
+            .cache_writes == CacheWrites::kLong);
   CHECK(read(kMessages, R"("tools":[{"cache_control":{"ttl":"1h"}}])").cache_writes ==
-        CacheWrites::kOneHour);
+        CacheWrites::kLong);
+  for (const ApiKind api : {kResponses, kChat}) {
+    const auto writes = [&](const char* members) { return read(api, members).cache_writes; };
+    CHECK(writes(R"("prompt_cache_options":{"ttl":"30m"})") == CacheWrites::kShort);
+    CHECK(writes(R"("prompt_cache_options":{"ttl":"12h"})") == CacheWrites::kLong);
+    CHECK(writes(R"("x":[{"content":[{"prompt_cache_breakpoint":{"ttl":"12h"}}]}])") ==
+          CacheWrites::kLong);
+    CHECK(has(refusal(api, R"("Prompt_Cache_Options":{"ttl":"12h"})"), "prompt_cache_options"));
+  }
 }
 
 TEST_CASE("request: a bound that is sent along takes the client's own member, or the API's",

@@ -89,8 +89,8 @@ TEST_CASE("price members: discounts, batches, storage and doubled prices do no h
 
 TEST_CASE("price members: facts are facts, and a stranger without money in its name is told",
           "[unit][ai]") {
-  for (const char* name : {"supports_vision", "max_tokens", "deprecation_date", "tpm",
-                           "supported_output_modalities", "prompt_cache_min_tokens"}) {
+  for (const char* name : {"supports_vision", "max_tokens", "tpm", "supported_output_modalities",
+                           "prompt_cache_min_tokens"}) {
     INFO(name);
     CHECK(meaning(name, "1") == MemberMeaning::kFact);
   }

@@ -4,6 +4,8 @@
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include "base/clock.h"
+
 using namespace kvcs;
 using namespace kvcs::ai;
 
@@ -60,7 +62,8 @@ TEST_CASE("pricing: a bad member is named with its limit", "[unit][ai]") {
 }
 
 TEST_CASE("pricing: a model is found by every spelling, and an unknown one refused", "[unit][ai]") {
-  Pricing pricing;
+  const ManualClock clock;
+  Pricing pricing(clock);
   REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
   for (const char* name : {"gpt-4o-mini", "openai/gpt-4o-mini", "small", "gpt-4o-mini-2024-07-18",
                            "gpt-4o-mini-20240718"}) {
@@ -74,7 +77,8 @@ TEST_CASE("pricing: a model is found by every spelling, and an unknown one refus
 }
 
 TEST_CASE("pricing: cost is rounded up once, over all kinds of tokens", "[unit][ai]") {
-  Pricing pricing;
+  const ManualClock clock;
+  Pricing pricing(clock);
   REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
   CHECK(cost(pricing, "gpt-4o-mini", {.input = 1}) == 150);
   CHECK(cost(pricing, "gpt-4o-mini", {.cache_read = 1}) == 75);
@@ -86,7 +90,8 @@ TEST_CASE("pricing: cost is rounded up once, over all kinds of tokens", "[unit][
 }
 
 TEST_CASE("pricing: past the long-context bound the whole request costs more", "[unit][ai]") {
-  Pricing pricing;
+  const ManualClock clock;
+  Pricing pricing(clock);
   REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
   CHECK(cost(pricing, "claude-sonnet-4", {.input = 200'000}) == 600'000'000);
   CHECK(cost(pricing, "claude-sonnet-4", {.input = 200'001}) == 1'200'006'000);
@@ -95,7 +100,8 @@ TEST_CASE("pricing: past the long-context bound the whole request costs more", "
 }
 
 TEST_CASE("pricing: absurd token counts do not overflow", "[unit][ai]") {
-  Pricing pricing;
+  const ManualClock clock;
+  Pricing pricing(clock);
   REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
   CHECK(cost(pricing, "claude-sonnet-4", {.input = INT64_MAX / 4, .output = INT64_MAX / 4}) > 0);
   CHECK(cost(pricing, "gpt-4o-mini", {.input = -5}) == 0);
@@ -103,7 +109,8 @@ TEST_CASE("pricing: absurd token counts do not overflow", "[unit][ai]") {
 
 TEST_CASE("pricing: an organization's price beats everybody's, which beats the file's",
           "[unit][ai]") {
-  Pricing pricing;
+  const ManualClock clock;
+  Pricing pricing(clock);
   REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
   const std::string before = pricing.version();
   Price everybody, theirs;
@@ -118,7 +125,8 @@ TEST_CASE("pricing: an organization's price beats everybody's, which beats the f
 }
 
 TEST_CASE("pricing: a bad file names its line and leaves the good table", "[unit][ai]") {
-  Pricing pricing;
+  const ManualClock clock;
+  Pricing pricing(clock);
   REQUIRE(pricing.load_yaml(kYaml, "prices.yaml").ok());
   const std::string good = pricing.version();
   for (const char* text :
@@ -158,4 +166,93 @@ TEST_CASE("pricing: an answer in another service tier costs what that tier costs
       *parse_price("openai/gpt-4o-mini", *parse_json_exact(dump_json(price_to_json(price))),
                    UnknownMembers::kRefuse);
   CHECK(cost_nano_usd(again, usage) == 75'000 + 75'000 + 600'000);
+}
+
+TEST_CASE("pricing: a later price takes the place of a row on its day", "[unit][ai]") {
+  ManualClock clock(*parse_iso8601_ms("2026-12-31T23:59:59Z"));
+  Pricing pricing(clock);
+  REQUIRE(pricing
+              .load_yaml(R"(
+models:
+  google/flash:
+    input_cost_per_token: 7.5e-07
+    output_cost_per_token: 3.75e-06
+    max_input_tokens: 1000
+    later:
+      from: "2027-01-01"
+      input_cost_per_token: 1.5e-06
+      later: {from: "2027-06-01", output_cost_per_token: 9e-06}
+aliases:
+  quick: google/flash
+)",
+                         "prices.yaml")
+              .ok());
+  const auto prices = [&](std::string_view name) {
+    const auto found = pricing.find("", "", name);
+    return std::pair(*found->price->input_pico, *found->price->output_pico);
+  };
+  const std::string version = pricing.find("", "google", "flash")->version;
+  CHECK(prices("flash") == std::pair<int64_t, int64_t>(750'000, 3'750'000));
+  clock.advance_ms(1'000);
+  for (const char* name : {"flash", "google/flash", "quick", "flash-2026-09-01"}) {
+    INFO(name);
+    CHECK(prices(name) == std::pair<int64_t, int64_t>(1'500'000, 3'750'000));
+  }
+  CHECK(pricing.find("", "google", "flash")->price->max_input_tokens == 1000);
+  CHECK(pricing.find("", "google", "flash")->version == version + "@2027-01-01");
+  CHECK(*pricing.find_exact("", "google", "flash")->price->input_pico == 1'500'000);
+  CHECK(*pricing.list().front()->input_pico == 1'500'000);
+  clock.set_unix_ms(*parse_iso8601_ms("2027-07-01"));
+  CHECK(prices("flash") == std::pair<int64_t, int64_t>(1'500'000, 9'000'000));
+  // An override is what its admin says, on every day.
+  Price theirs;
+  theirs.input_pico = 2;
+  pricing.set_overrides({{"", "flash", theirs}});
+  CHECK(*pricing.find("", "google", "flash")->price->input_pico == 2);
+}
+
+TEST_CASE("pricing: a row has ended from its day on, and keeps its price", "[unit][ai]") {
+  ManualClock clock(*parse_iso8601_ms("2026-11-29T23:59:59Z"));
+  Pricing pricing(clock);
+  REQUIRE(pricing
+              .load_yaml("models:\n  a/old: {input_cost_per_token: 1e-06, deprecation_date: "
+                         "\"2026-11-30\"}\n  a/new: {input_cost_per_token: 1e-06}\n",
+                         "prices.yaml")
+              .ok());
+  const auto has_ended = [&](std::string_view model) {
+    return pricing.has_ended(*pricing.find("", "a", model)->price);
+  };
+  CHECK_FALSE(has_ended("old"));
+  clock.advance_ms(1'000);
+  CHECK(has_ended("old"));
+  CHECK_FALSE(has_ended("new"));
+  CHECK(cost(pricing, "old", {.input = 1}) == 1'000);
+  const Json row = price_to_json(*pricing.find("", "a", "old")->price);
+  CHECK(row["deprecation_date"] == "2026-11-30");
+}
+
+TEST_CASE("pricing: a later price without a day, or out of order, is named", "[unit][ai]") {
+  const ManualClock clock;
+  Pricing pricing(clock);
+  const auto fault = [&](const std::string& later) {
+    return pricing
+        .load_yaml("models:\n  a/b: {input_cost_per_token: 0, later: " + later + "}\n", "p.yaml")
+        .message();
+  };
+  const auto names = [](const std::string& text, const char* part) {
+    INFO(text);
+    return text.find(part) != std::string::npos;
+  };
+  CHECK(names(fault("{input_cost_per_token: 1e-06}"), "a/b.later: must be an object"));
+  CHECK(names(fault("soon"), "a/b.later: must be an object"));
+  CHECK(names(fault("{from: 2027}"), "a/b.later.from: must be a day"));
+  CHECK(names(fault("{from: \"2027-01-01\", tpyo: 1}"), "tpyo"));
+  CHECK(names(fault("{from: \"2027-02-01\", later: {from: \"2027-01-01\"}}"),
+              "must come after 2027-02-01"));
+  CHECK(fault("{from: \"2027-02-01\", input_cost_per_token: 1e-06}").empty());
+  const Json row = *parse_json_exact(R"({"input_cost_per_token":0,"later":{"from":"2027-02-01"}})");
+  CHECK(names(parse_price("m", row, UnknownMembers::kRefuse).status().message(), "later"));
+  const Json end = *parse_json_exact(R"({"input_cost_per_token":0,"deprecation_date":"soon"})");
+  CHECK(names(parse_price("m", end, UnknownMembers::kRefuse).status().message(),
+              "deprecation_date: must be a day"));
 }

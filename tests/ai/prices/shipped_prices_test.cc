@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "ai/prices/dimensions.h"
+#include "base/clock.h"
 
 using namespace kvcs;
 using namespace kvcs::ai;
@@ -22,7 +23,8 @@ std::string source_folder() {
 
 const Pricing& shipped() {
   static const auto pricing = [] {
-    auto loaded = std::make_unique<Pricing>();
+    static const ManualClock clock(*parse_iso8601_ms("2026-11-30T12:00:00Z"));
+    auto loaded = std::make_unique<Pricing>(clock);
     std::ifstream file(source_folder() + "/config/prices.yaml");
     std::ostringstream text;
     text << file.rdbuf();
@@ -59,14 +61,14 @@ int64_t cost_of_million(const Price& price, int64_t TokenUsage::*count,
 }  // namespace
 
 TEST_CASE("shipped prices: each row says where and when it was read", "[unit][ai]") {
-  CHECK(shipped().list().size() > 140);
+  CHECK(shipped().list().size() > 135);
   for (const auto& price : shipped().list()) {
     INFO(price->provider << "/" << price->model);
     const bool names_page = price->source.find("https://") != std::string::npos;
     CHECK(names_page);
     CHECK(price->date.size() == 10);
     CHECK(price->date >= "2026-07-01");
-    CHECK(price->date <= "2026-11-29");
+    CHECK(price->date <= "2026-11-30");
   }
 }
 
@@ -114,7 +116,7 @@ TEST_CASE("shipped prices: models that reason say so", "[unit][ai]") {
   for (const char* name :
        {"openai/o3", "openai/gpt-5", "openai/gpt-6-sol", "anthropic/claude-haiku-4-5",
         "google/gemini-2.5-pro", "deepseek/deepseek-flash", "xai/grok-4.7",
-        "groq/openai/gpt-oss-120b", "mistral/magistral-medium-latest"}) {
+        "groq/openai/gpt-oss-120b", "mistral/magistral-medium-2509"}) {
     INFO(name);
     CHECK(row(name).supports_reasoning);
   }
@@ -128,10 +130,12 @@ TEST_CASE("shipped prices: models that reason say so", "[unit][ai]") {
 TEST_CASE("shipped prices: tiers, fast modes, tools and pictures are as published", "[unit][ai]") {
   CHECK(cost_of_million(row("openai/gpt-4o"), &TokenUsage::output, "priority") == 17'000'000);
   CHECK(cost_of_million(row("openai/gpt-5"), &TokenUsage::input, "flex") == 625'000);
-  CHECK(cost_of_million(row("anthropic/claude-opus-4-8"), &TokenUsage::output, "", "fast") ==
+  CHECK(cost_of_million(row("anthropic/claude-opus-5"), &TokenUsage::output, "", "fast") ==
         50'000'000);
-  CHECK(cost_of_million(row("anthropic/claude-opus-4-7"), &TokenUsage::input, "", "fast") ==
-        30'000'000);
+  for (const char* name : {"claude-opus-4-6", "claude-opus-4-7", "claude-opus-4-8"}) {
+    INFO(name);  // Their fast mode was removed.
+    CHECK_FALSE(has_factor(row(std::string("anthropic/") + name), "fast"));
+  }
   TokenUsage usage;
   usage.input = usage.output = 1'000;
   usage.region = "us";
@@ -156,4 +160,66 @@ TEST_CASE("shipped prices: tiers, fast modes, tools and pictures are as publishe
   // The provider's bound is at the number, not above it.
   CHECK(rates_of(row("xai/grok-4.6"), {}, 200'000).input == 4'000'000);
   CHECK(rates_of(row("xai/grok-4.6"), {}, 199'999).input == 2'000'000);
+}
+
+TEST_CASE("shipped prices: a cache write that is kept longer costs what its provider asks",
+          "[unit][ai]") {
+  for (const auto& price : shipped().list()) {
+    if (price->provider != "openai" || !price->cache_write_5m_pico) continue;
+    INFO(price->model);
+    CHECK(*price->cache_write_5m_pico * 4 == *price->input_pico * 5);  // 30 minutes.
+    REQUIRE(price->cache_write_1h_pico.has_value());
+    CHECK(*price->cache_write_1h_pico * 2 == *price->input_pico * 5);  // 12 hours.
+    const Rates beyond = rates_of(*price, {}, 300'000);
+    CHECK(beyond.cache_write_1h == 2 * beyond.cache_write_5m);
+  }
+  CHECK(cost_of_million(row("openai/gpt-6.2-sol"), &TokenUsage::cache_write_1h) == 5'000'000);
+  CHECK(cost_of_million(row("openai/gpt-6.2-astra"), &TokenUsage::input, "priority") == 16'000'000);
+}
+
+TEST_CASE("shipped prices: what has ended says when, and what is promised ends by itself",
+          "[unit][ai]") {
+  const std::pair<const char*, const char*> ends[] = {
+      {"openai/gpt-4o-2024-05-13", "2026-10-23"},    {"openai/o3", "2026-12-11"},
+      {"openai/gpt-4o-mini", "2027-01-14"},          {"openai/gpt-5.1", "2027-04-01"},
+      {"anthropic/claude-sonnet-4-5", "2026-11-30"}, {"anthropic/claude-opus-4-5", "2027-01-22"},
+      {"google/gemini-2.5-pro", "2026-12-01"},       {"groq/llama-3.1-8b-instant", "2026-08-16"},
+      {"mistral/mistral-medium-2508", "2026-08-31"}};
+  for (const auto& [name, day] : ends) {
+    INFO(name);
+    CHECK(row(name).deprecation_date == day);
+    CHECK(shipped().has_ended(row(name)) == (std::string(day) <= "2026-11-30"));
+  }
+  CHECK_FALSE(shipped().has_ended(row("openai/gpt-6-luna")));
+  for (const char* name : {"gemini-3.6-flash", "gemini-3.7-flash", "gemini-3.8-flash"}) {
+    INFO(name);
+    const Price& now = row(std::string("google/") + name);
+    REQUIRE(now.later != nullptr);
+    CHECK(now.later->from == "2027-01-01");
+    CHECK(now.reasoning_pico == now.output_pico);
+    CHECK(now.later->reasoning_pico == now.later->output_pico);
+    for (const std::string_view tier : {"", "flex", "priority"}) {
+      TokenUsage conditions;
+      conditions.service_tier = tier;
+      const Rates before = rates_of(now, conditions, 1),
+                  after = rates_of(*now.later, conditions, 1);
+      CHECK(after.input == 2 * before.input);
+      CHECK(after.output == 2 * before.output);
+      CHECK(after.cache_read == 2 * before.cache_read);
+    }
+  }
+}
+
+TEST_CASE("shipped prices: a name that moves between models has no price of its own",
+          "[unit][ai]") {
+  for (const auto& price : shipped().list()) {
+    INFO(price->provider << "/" << price->model);
+    const bool moves = price->model.ends_with("-latest");
+    CHECK((!moves || shipped().has_ended(*price)));
+  }
+  for (const char* name : {"mistral/mistral-large-latest", "mistral-medium-latest",
+                           "mistral-small-latest", "codestral-latest", "gemini-flash-latest"}) {
+    INFO(name);
+    CHECK(shipped().find("", "", name).status().reason() == "model_not_priced");
+  }
 }
