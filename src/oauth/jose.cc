@@ -50,10 +50,10 @@ Result<std::string> decode(std::string_view part, std::string_view what) {
 Result<JwsAlgorithm> parse_algorithm(const Json& header) {
   const std::string name = text_member(header, "alg");
   for (const auto algorithm : {JwsAlgorithm::kRs256, JwsAlgorithm::kEs256, JwsAlgorithm::kEdDsa}) {
-    if (name == algorithm_name(algorithm)) return algorithm;
+    if (is_algorithm(name, algorithm)) return algorithm;
   }
   return token_refused(kTokenAlgorithm, "The token's alg is \"" + printable(name, kShownWord) +
-                                            "\"; RS256, ES256 and EdDSA are accepted.");
+                                            "\"; RS256, ES256, EdDSA and Ed25519 are accepted.");
 }
 
 struct Header {
@@ -126,6 +126,11 @@ Result<std::string> from_base64url_exact(std::string_view text) {
 std::string_view algorithm_name(JwsAlgorithm algorithm) {
   static constexpr std::array<std::string_view, 3> kNames = {"RS256", "ES256", "EdDSA"};
   return kNames[static_cast<size_t>(algorithm)];
+}
+
+bool is_algorithm(std::string_view name, JwsAlgorithm algorithm) {
+  return name == algorithm_name(algorithm) ||
+         (algorithm == JwsAlgorithm::kEdDsa && name == "Ed25519");
 }
 
 Status token_refused(std::string_view reason, std::string message) {

@@ -1,9 +1,9 @@
 // Tokens that another party has signed (JOSE): a compact JWS (RFC 7515) whose signature a key of
 // that party's JWK Set (RFC 7517) verifies, and the check of its claims (RFC 7519 §4.1, OpenID
 // Connect Core §3.1.3.7). The signatures are RS256, ES256 (RFC 7518 §3.3, §3.4) and EdDSA with
-// Ed25519 (RFC 8037); there is no other, so that neither `none` nor a MAC made with a public key
-// counts. The key comes from the set alone: what a token says of keys (jwk, jku, x5c, x5u) is not
-// looked at, and its kid is compared and used for nothing else.
+// Ed25519 (RFC 8037, RFC 9864); there is no other, so that neither `none` nor a MAC made with a
+// public key counts. The key comes from the set alone: what a token says of keys (jwk, jku, x5c,
+// x5u) is not looked at, and its kid is compared and used for nothing else.
 //
 // Every refusal of a token is Unauthenticated and says in its message what was wrong; the reasons
 // are below. Sets and claims do not change once they are made; functions without state.
@@ -40,6 +40,9 @@ inline constexpr std::string_view kTokenEarly = "token_not_yet_valid";
 
 enum class JwsAlgorithm : uint8_t { kRs256, kEs256, kEdDsa };
 std::string_view algorithm_name(JwsAlgorithm algorithm);
+// Whether a token or a key means the algorithm by `name`: EdDSA has the name Ed25519 as well
+// (RFC 9864), which says the curve.
+bool is_algorithm(std::string_view name, JwsAlgorithm algorithm);
 
 struct JwkFree {
   void operator()(evp_pkey_st* key) const;

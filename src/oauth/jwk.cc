@@ -119,7 +119,7 @@ std::string fault_of_use(const Json& object, JwsAlgorithm algorithm) {
         std::find(operations->begin(), operations->end(), "verify") != operations->end();
     if (!verifies) return "is not for signatures: its key_ops do not name verify.";
   }
-  if (object.contains("alg") && text_member(object, "alg") != algorithm_name(algorithm)) {
+  if (object.contains("alg") && !is_algorithm(text_member(object, "alg"), algorithm)) {
     return "is for " + printable(text_member(object, "alg"), kShownWord) + ", which is not known.";
   }
   // Whoever has read the set can sign with it.

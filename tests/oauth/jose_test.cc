@@ -115,6 +115,26 @@ TEST_CASE("jose: a token of any of the three algorithms is found by its kid, com
   }
 }
 
+TEST_CASE("jose: EdDSA and Ed25519 are one algorithm, of a token and of a key", "[unit][oauth]") {
+  const TokenMaker maker(JwsAlgorithm::kEdDsa);
+  for (const char* of_key : {"EdDSA", "Ed25519"}) {
+    Json jwk = maker.jwk("k");
+    jwk["alg"] = of_key;
+    for (const std::string of_token : {"EdDSA", "Ed25519"}) {
+      INFO(of_key << ", " << of_token);
+      const std::string token = maker.sign(R"({"alg":")" + of_token + R"(","kid":"k"})", "{}");
+      CHECK(verify_jws(token, set_of({jwk})).ok());
+    }
+  }
+  // The name of another algorithm, and of another curve, is none of them.
+  Json jwk = maker.jwk("k");
+  jwk["alg"] = "Ed448";
+  CHECK(reason_of(maker.sign(R"({"alg":"Ed25519","kid":"k"})", "{}"), set_of({jwk})) ==
+        kTokenKeyRefused);
+  CHECK(reason_of(maker.sign(R"({"alg":"Ed448","kid":"k"})", "{}"), set_of({maker.jwk("k")})) ==
+        kTokenAlgorithm);
+}
+
 TEST_CASE("jose: headers that ask for something else than a signature are refused",
           "[unit][oauth]") {
   const TokenMaker maker(JwsAlgorithm::kRs256), other(JwsAlgorithm::kEs256);
