@@ -101,6 +101,7 @@ void tell_of_damage(Parts& parts) {
     }
   };
   tell(damage_of_rocks(*parts.kv_engine), "kv.damaged", "kv");
+  tell(*parts.staged_damage, "upload.damaged", "staged");
   for (const char* name : {"portal.db", "ledger.db"}) {
     tell(*damage_of_database(parts.config.data_dir + "/sql/" + name), "db.damaged", name);
   }

@@ -111,21 +111,11 @@ Status OwnerDeletions::begin(const OwnerRef& owner, const AuditContext& who,
   record.owner = owner;
   record.who = who;
   record.began_ms = parts_.clock().unix_ms();
-  const auto end_paid = [&]() -> Status {
-    if (owner.kind != Owner::kOrganization || !parts_.before_organization_goes) return ok();
-    return parts_.before_organization_goes(owner.id);
-  };
   if (check) {
     const Turn turn(*this, record.key());
     if (!turn.taken()) return in_deletion(owner.id);
-    // What is not to go goes on being paid for.
-    const auto check_and_end_paid = [&](const OwnerHoldings& holdings) -> Status {
-      KVCS_TRY(check(holdings));
-      return end_paid();
-    };
-    KVCS_TRY(ask(record, check_and_end_paid));
+    KVCS_TRY(ask(record, check));
   } else {
-    KVCS_TRY(end_paid());
     const DeletionBegin first = KVCS_TRY(first_batch(record));
     KVCS_TRY(put_up(first, record, who));
   }
@@ -216,6 +206,11 @@ Result<bool> OwnerDeletions::go_on(const OwnerRef& owner, const std::function<bo
   if (record->asked) {       // Whoever asked is gone.
     KVCS_TRY(withdraw(*record));
     return true;
+  }
+  // After the deletion was written down, so that what stays is paid for still; before the walk,
+  // which takes the record that says what to end.
+  if (owner.kind == Owner::kOrganization && parts_.before_organization_goes) {
+    KVCS_TRY(parts_.before_organization_goes(owner.id));
   }
   OwnerWalk walk(parts_, record->owner, record->who,
                  [&] { return stopping_.load() || cancelled(); });

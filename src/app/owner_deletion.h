@@ -42,8 +42,9 @@ class OwnerDeletions final {
   Status begin(const OwnerRef& owner, const AuditContext& who, const HoldingsCheck& check = {});
   // Conflict with reason name_in_deletion.
   Status check_not_begun(keyspace::Owner kind, std::string_view id) const;
-  // Passes until nothing is left. False: cancelled, another thread is at it, or a request of the
-  // owner is still under way.
+  // Ends what an organization pays for, then passes until nothing is left. False: cancelled,
+  // another thread is at it, or a request of the owner is still under way. Fails as
+  // Parts::before_organization_goes does, and is tried again.
   Result<bool> go_on(const OwnerRef& owner, const std::function<bool()>& cancelled);
 
   // Before the first request: nobody comes in with a key of what is half gone, and no project is

@@ -10,11 +10,37 @@ namespace kvcs {
 
 Result<Organization> PlannedDeletions::plan(std::string_view organization_id,
                                             const AuditContext& who) {
-  if (parts_.before_organization_goes) {
-    KVCS_TRY(parts_.before_organization_goes(organization_id));
-  }
   const int64_t at_ms = parts_.kept_clock->steady().unix_ms() + kPlannedDeletionMs;
-  return parts_.organizations->plan_deletion(organization_id, at_ms, who);
+  Organization planned =
+      KVCS_TRY(parts_.organizations->plan_deletion(organization_id, at_ms, who));
+  set_ended(organization_id, false);
+  // The deletion is planned in any case, and the job asks again.
+  if (const Status ended = end_paid(organization_id); !ended.ok()) {
+    log::warn("deletion.still_paid",
+              {{"organization", planned.id}, {"error", ended.to_string()}});
+  }
+  return planned;
+}
+
+// Asked once in each life of the daemon, which costs nothing where it was ended before.
+Status PlannedDeletions::end_paid(std::string_view organization_id) {
+  if (!parts_.before_organization_goes) return ok();
+  {
+    const MutexLock lock(mutex_);
+    if (ended_.contains(std::string(organization_id))) return ok();
+  }
+  KVCS_TRY(parts_.before_organization_goes(organization_id));
+  set_ended(organization_id, true);
+  return ok();
+}
+
+void PlannedDeletions::set_ended(std::string_view organization_id, bool is_ended) {
+  const MutexLock lock(mutex_);
+  if (is_ended) {
+    ended_.emplace(organization_id);
+  } else {
+    ended_.erase(std::string(organization_id));
+  }
 }
 
 Result<Organization> PlannedDeletions::take_back(std::string_view organization_id,
@@ -23,21 +49,33 @@ Result<Organization> PlannedDeletions::take_back(std::string_view organization_i
 }
 
 Status PlannedDeletions::begin_due() {
-  const int64_t now_ms = parts_.kept_clock->steady().unix_ms();
+  Status still_paid;
   for (const PlannedDeletion& planned : KVCS_TRY(parts_.organizations->list_planned())) {
-    if (planned.at_ms > now_ms) continue;
-    const Result<Organization> organization = parts_.organizations->find(planned.organization_id);
-    if (organization.code() == Code::kNotFound) continue;  // Its deletion is under way.
-    Status begun = organization.status();
-    if (begun.ok() && organization->deletion_ms == planned.at_ms) {
-      begun = parts_.deletions->begin(
-          {keyspace::Owner::kOrganization, organization->id, organization->id, organization->slug},
-          {planned.actor, "deletion", ""});
-    }
-    if (!begun.ok()) {
-      log::warn("deletion.not_begun",
-                {{"organization", planned.organization_id}, {"error", begun.to_string()}});
-    }
+    const Status ended = bring_on(planned);
+    if (!ended.ok()) still_paid = ended;
+  }
+  return still_paid;
+}
+
+// Money first, as Stripe may have been away when the deletion was planned. Only what is paid still
+// is a failure of the job.
+Status PlannedDeletions::bring_on(const PlannedDeletion& planned) {
+  const Result<Organization> organization = parts_.organizations->find(planned.organization_id);
+  if (organization.code() == Code::kNotFound) return ok();  // Its deletion is under way.
+  Status begun = organization.status();
+  if (begun.ok() && organization->deletion_ms != planned.at_ms) return ok();
+  const bool is_due = planned.at_ms <= parts_.kept_clock->steady().unix_ms();
+  if (begun.ok()) {
+    if (is_due) set_ended(organization->id, false);  // Something may have been paid since.
+    KVCS_TRY(end_paid(organization->id));
+    if (!is_due) return ok();
+    begun = parts_.deletions->begin(
+        {keyspace::Owner::kOrganization, organization->id, organization->id, organization->slug},
+        {planned.actor, "deletion", ""});
+  }
+  if (!begun.ok()) {
+    log::warn("deletion.not_begun",
+              {{"organization", planned.organization_id}, {"error", begun.to_string()}});
   }
   return ok();
 }

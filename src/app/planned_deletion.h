@@ -3,8 +3,11 @@
 // (base/kept_clock.h). Thread-safe.
 #pragma once
 #include <cstdint>
+#include <set>
+#include <string>
 #include <string_view>
 
+#include "base/mutex.h"
 #include "identity/orgs.h"
 #include "kv/audited_kv.h"
 
@@ -18,16 +21,23 @@ class PlannedDeletions final {
  public:
   explicit PlannedDeletions(Parts& parts) : parts_(parts) {}
 
-  // From now on every door refuses what is of the organization. As Parts::before_organization_goes
-  // fails, and then nothing is changed.
+  // From now on every door refuses what is of the organization. Then what is paid for it ends, by
+  // Parts::before_organization_goes; where that fails, the job tries again until it has.
   Result<Organization> plan(std::string_view organization_id, const AuditContext& who);
   // Conflict with reason deletion_not_planned.
   Result<Organization> take_back(std::string_view organization_id, const AuditContext& who);
-  // Begins the deletions whose time has come. One that fails is told in the log and tried again.
+  // Ends what is paid for organizations that are to go, and begins the deletions whose time has
+  // come. One that fails is told in the log and tried again. Fails where something is paid still.
   Status begin_due();
 
  private:
+  Status end_paid(std::string_view organization_id);
+  void set_ended(std::string_view organization_id, bool is_ended);
+  Status bring_on(const PlannedDeletion& planned);
+
   Parts& parts_;
+  Mutex mutex_;
+  std::set<std::string> ended_ KVCS_GUARDED_BY(mutex_);  // Organizations that pay no longer.
 };
 
 }  // namespace kvcs

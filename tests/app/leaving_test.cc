@@ -3,6 +3,8 @@
 // an organization to nobody. Method: a whole daemon over HTTP with a clock set by hand.
 #include <nlohmann/json.hpp>
 
+#include <atomic>
+
 #include "app/owner_deletion.h"
 #include "identity/identity.h"
 #include "identity/orgs.h"
@@ -167,28 +169,66 @@ TEST_CASE("leaving: an operator deletes at once, and takes a plan back by resumi
   CHECK(f.app.as_owner("GET", "/admin/organizations/" + mine).status == 404);
 }
 
-TEST_CASE("leaving: what is paid for an organization elsewhere is asked first",
+TEST_CASE("leaving: what is paid for an organization elsewhere ends once its going is written down",
           "[fault][app][portal]") {
   House f;
-  std::vector<std::string> asked;
-  Status answer = unavailable("The payment provider does not answer.");
-  f.app.parts().before_organization_goes = [&](std::string_view id) {
-    asked.emplace_back(id);
-    return answer;
+  std::atomic<int> asked = 0;
+  std::atomic<bool> is_away = true, is_other = false;  // The daemon's own job asks, too.
+  f.app.parts().before_organization_goes = [&](std::string_view id) -> Status {
+    asked++;
+    if (id != f.org) is_other = true;
+    return is_away ? unavailable("The payment provider does not answer.") : ok();
   };
-  CHECK(f.owner.send("DELETE", f.path).status == 503);
-  CHECK(f.key_status() == 200);
-  answer = ok();
+  const auto job_fails = [&] {
+    return f.app.parts().deletions->run([] { return false; }).code() == Code::kUnavailable;
+  };
   f.give_up();
-  CHECK(asked == std::vector<std::string>{f.org, f.org});
-  // And again before the end: a failure puts it off.
-  answer = unavailable("The payment provider does not answer.");
-  f.clock.advance_ms(8 * kDayMs);
+  CHECK(f.key_status() == 403);
+  CHECK(asked > 0);
+  // The job asks again until it is ended, and says that it is not.
+  CHECK(job_fails());
+  is_away = false;
   f.run_job();
+  const int until_ended = asked;
+  f.run_job();
+  CHECK(asked == until_ended);
+  // And again before the end: a failure puts it off.
+  is_away = true;
+  f.clock.advance_ms(8 * kDayMs);
+  CHECK(job_fails());
   CHECK(f.is_there());
-  answer = ok();
+  is_away = false;
   f.run_job();
   CHECK_FALSE(f.is_there());
+  CHECK_FALSE(is_other);
+}
+
+TEST_CASE("leaving: an organization whose deletion cannot be written down is paid for still",
+          "[fault][app][portal]") {
+  std::atomic<bool> is_down = false;
+  AppOptions options;
+  options.kv_faults = [&](std::string_view op, std::string_view) -> Status {
+    const bool writes = op == "write" || op == "cas";
+    return is_down && writes ? unavailable("The disk is full.") : ok();
+  };
+  TestApp app(options);
+  Browser owner = set_up(app);
+  const std::string org = app.credential("organization_id");
+  std::atomic<int> asked = 0;
+  app.parts().before_organization_goes = [&](std::string_view) {
+    asked++;
+    return ok();
+  };
+  is_down = true;
+  CHECK(owner.send("DELETE", "/api/v1/organizations/" + org).status == 503);
+  CHECK(app.as_owner("DELETE", "/admin/organizations/" + org + "?force=true").status == 503);
+  CHECK(asked == 0);
+  is_down = false;
+  // One that holds something is refused, and paid for still.
+  CHECK(app.as_owner("DELETE", "/admin/organizations/" + org).status == 409);
+  CHECK(asked == 0);
+  CHECK(app.as_owner("DELETE", "/admin/organizations/" + org + "?force=true").status / 100 == 2);
+  CHECK(asked > 0);
 }
 
 TEST_CASE("leaving: what a person has under way ends with the organization, the session does not",

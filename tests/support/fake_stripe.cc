@@ -80,10 +80,12 @@ void FakeStripe::check(const LoopbackPeer::Request& request, const Asked& asked)
 
 std::string FakeStripe::subscription_json(const std::string& id) const {
   const Sub& sub = subs_.at(id);
+  const int64_t ends_at = sub.cancels ? 1'769'904'000 : sub.cancel_at;
   return "{\"id\":\"" + id + "\",\"object\":\"subscription\",\"customer\":\"" + sub.customer +
          "\",\"status\":\"" + sub.status + "\",\"created\":" + std::to_string(sub.created) +
          ",\"cancel_at_period_end\":" + (sub.cancels ? "true" : "false") +
-         ",\"cancel_at\":null,\"pending_update\":" + (declining_ ? "{\"expires_at\":1}" : "null") +
+         ",\"cancel_at\":" + (ends_at > 0 ? std::to_string(ends_at) : "null") +
+         ",\"pending_update\":" + (declining_ ? "{\"expires_at\":1}" : "null") +
          ",\"latest_invoice\":" + invoice_json("in_" + id, 1500) +
          ",\"items\":{\"object\":\"list\",\"data\":[{\"id\":\"si_" + id +
          "\",\"current_period_end\":1769904000,\"price\":{\"id\":\"" + sub.price + "\"}}]}}";
@@ -126,7 +128,10 @@ std::pair<int, std::string> FakeStripe::answer_subscription(const Asked& asked) 
   if (asked.method == "DELETE") found->second.status = "canceled";
   if (asked.method == "POST") {
     const std::string cancels = form_of(asked, "cancel_at_period_end");
+    const bool ends_time = asked.form.find("cancel_at=") != std::string::npos;
+    if (!cancels.empty() && ends_time) return refuse(400, "parameter_invalid");
     if (!cancels.empty()) found->second.cancels = cancels == "true";
+    if (ends_time) found->second.cancel_at = 0;
     const std::string price = form_of(asked, "items[0][price]");
     if (!price.empty() && !declining_) found->second.price = price;
   }
@@ -199,13 +204,18 @@ std::string FakeStripe::subscribe(const std::string& customer, const std::string
   MutexLock lock(mutex_);
   const int number = next_++;
   const std::string id = "sub_" + std::to_string(number);
-  subs_[id] = {customer, price, status, false, 1'767'225'600 + number};
+  subs_[id] = {customer, price, status, false, 1'767'225'600 + number, 0};
   return id;
 }
 
 void FakeStripe::set_status(const std::string& id, const std::string& status) {
   MutexLock lock(mutex_);
   subs_.at(id).status = status;
+}
+
+void FakeStripe::set_cancel_at(const std::string& id, int64_t unix_s) {
+  MutexLock lock(mutex_);
+  subs_.at(id).cancel_at = unix_s;
 }
 
 FakeStripe::Sub FakeStripe::subscription(const std::string& id) const {

@@ -28,6 +28,7 @@ class FakeStripe final {
     std::string customer, price, status;
     bool cancels = false;
     int64_t created = 0;
+    int64_t cancel_at = 0;  // A time that was set in the dashboard; 0: none.
   };
 
   portal::BillingConfig config(const std::string& secrets = kWebhookSecret) const;
@@ -35,6 +36,7 @@ class FakeStripe final {
   std::string subscribe(const std::string& customer, const std::string& price,
                         const std::string& status);
   void set_status(const std::string& id, const std::string& status);
+  void set_cancel_at(const std::string& id, int64_t unix_s);
   Sub subscription(const std::string& id) const;
   std::vector<Asked> asked() const;
   size_t asked_count(const std::string& method, const std::string& path) const;

@@ -4,16 +4,27 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "base/log.h"
 #include "kv/keyspace.h"
 
 namespace kvcs::portal {
+namespace {
+
+constexpr int kSilentInARowMax = 5;
+
+}  // namespace
 
 Status billing_busy() {
   return unavailable("The organization's payments are being changed at this moment. Try again.")
       .with_reason("billing_busy")
       .with_retry_after_s(1);
+}
+
+bool is_organization_gone(const Status& failure) {
+  return failure.code() == Code::kNotFound && failure.reason() != "stripe_not_found";
 }
 
 Billing::Billing(Services services) : s_(std::move(services)), stripe_(s_.config, s_.upstream) {}
@@ -170,18 +181,42 @@ void Billing::tell_unknown_price(std::string_view organization_id,
                 "price to its plan there and send SIGHUP."});
 }
 
+// Customers in order, the first one behind the last that a run which was cut off has asked for.
+Result<std::vector<KvItem>> Billing::customers_in_turn() const {
+  std::vector<KvItem> all;
+  const auto add = [&](const KvItem& item) -> Status {
+    all.push_back(item);
+    return ok();
+  };
+  KVCS_TRY(kv_for_each(s_.kv, KvFamily::kConfig, keyspace::billing_customer(""), add));
+  const MutexLock lock(mutex_);
+  const auto first = std::find_if(all.begin(), all.end(),
+                                  [&](const KvItem& item) { return item.key > last_asked_; });
+  std::rotate(all.begin(), first, all.end());
+  return all;
+}
+
+void Billing::note_asked(std::string_view customer_key) {
+  const MutexLock lock(mutex_);
+  last_asked_ = customer_key;
+}
+
+// A provider that is silent takes half a minute each time: after some in a row the rest waits for
+// the next run, which begins there.
 Result<std::string> Billing::reconcile(const std::function<bool()>& cancelled) {
   Counter& differences = s_.metrics.counter(
       "kvcs_billing_differences_total",
       "Organizations of which Stripe said something else than its events had told.");
   int64_t asked = 0, changed = 0, failed = 0;
+  int in_a_row = 0;
   Status first;
   const AuditContext who{"billing", "job", ""};
   const auto look = [&](const KvItem& item) -> Status {
-    if (cancelled()) return Status(Code::kTimeout, "The run was cut off.");
     const Result<Synced> synced = sync(item.entry.value, "", who);
-    if (synced.code() == Code::kNotFound) return ok();  // It is being deleted.
+    note_asked(item.key);
+    if (is_organization_gone(synced.status())) return ok();  // It is being deleted.
     asked++;
+    in_a_row = synced.status().reason() == "stripe_unavailable" ? in_a_row + 1 : 0;
     if (!synced.ok()) {
       failed++;
       if (first.ok()) first = synced.status();
@@ -197,11 +232,21 @@ Result<std::string> Billing::reconcile(const std::function<bool()>& cancelled) {
                   "/api/v1/billing/webhook."});
     return ok();
   };
-  KVCS_TRY(kv_for_each(s_.kv, KvFamily::kConfig, keyspace::billing_customer(""), look));
+  const std::vector<KvItem> customers = KVCS_TRY(customers_in_turn());
+  size_t looked = 0;
+  for (; looked < customers.size() && in_a_row < kSilentInARowMax && !cancelled(); looked++) {
+    KVCS_TRY(look(customers[looked]));
+  }
+  const std::string left = looked == customers.size()
+                               ? ""
+                               : "; " + std::to_string(customers.size() - looked) +
+                                     " were not asked for, with whom the next run begins";
   if (failed > 0) {
     return std::move(first).with_context(std::to_string(failed) + " of " + std::to_string(asked) +
-                                         " organizations");
+                                         " organizations" + left);
   }
+  if (!left.empty()) return Status(Code::kTimeout, "The run was cut off" + left + ".");
+  note_asked("");
   if (asked == 0) return std::string();
   return dump_json(Json{{"asked", asked}, {"changed", changed}});
 }
@@ -228,7 +273,7 @@ Status Billing::end_subscription(std::string_view organization_id) {
   // Kept beyond the organization's end: a payment may be under way.
   KvBatch mark;
   mark.put(KvFamily::kSystem, ended_customer(record.customer_id),
-           KvEntry{std::string(organization_id), {}, s_.clock.unix_s() + kEndedCustomerKeptS});
+           KvEntry{std::string(organization_id), {}, s_.latest.unix_s() + kEndedCustomerKeptS});
   KVCS_TRY(s_.kv.write(mark, KvDurability::kSynced));
   KVCS_TRY(close_checkout(record));
   return end_all(record, organization_id);

@@ -13,9 +13,11 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/mutex.h"
 #include "base/status.h"
 #include "identity/orgs.h"
 #include "kv/audited_kv.h"
@@ -41,6 +43,8 @@ Status billing_busy();
 // How long a customer is known whose organization is gone: Stripe's checkouts end within a day, and
 // its payments within some weeks.
 inline constexpr int64_t kEndedCustomerKeptS = int64_t{60} * 86'400;
+// Of sync(): that the organization is not there, and not that Stripe does not know something.
+bool is_organization_gone(const Status& failure);
 
 class Billing final {
  public:
@@ -51,7 +55,8 @@ class Billing final {
     KvStore& kv;
     http::HttpUpstream& upstream;
     Metrics& metrics;
-    const Clock& clock;
+    const Clock& clock;   // The wall clock, as Stripe's.
+    const Clock& latest;  // Never behind the store's (base/kept_clock.h), for what is kept a while.
     // What Stripe sends people back to begins with it.
     std::function<std::string()> public_url;
     std::function<void(const AlertEvent& alert)> alert;
@@ -101,7 +106,9 @@ class Billing final {
   // "" when the customer is none of ours.
   Result<std::string> organization_of(std::string_view customer_id) const;
 
-  // The job: asks for all, and tells what events should have told. Its report.
+  // The job: asks for all, and tells what events should have told. Its report. Fails where Stripe
+  // did, and where it was cut off; the next run of this life begins behind the last that was asked
+  // for, so that customers at the end have their turn, however silent Stripe is.
   Result<std::string> reconcile(const std::function<bool()>& cancelled);
   // Part of deleting an organization, before its records go: nothing is charged any more, and a
   // checkout that is open is closed. Ok when there is nothing to end.
@@ -126,7 +133,7 @@ class Billing final {
   Result<Subscription> fetch(const BillingRecord& record, std::string_view subscription_id) const;
   Result<std::string> open_checkout(const BillingRecord& record, std::string_view price) const;
   Result<Json> begin_checkout(const BillingAsk& ask, const BillingRecord& record,
-                              std::string_view price) const;
+                              std::string_view price, int attempt) const;
   Status close_checkout(const BillingRecord& record) const;
   Status end_all(const BillingRecord& record, std::string_view organization_id);
   Result<std::string> portal_url(const BillingAsk& ask, const BillingRecord& record) const;
@@ -134,9 +141,13 @@ class Billing final {
   // The subscription that can be changed, as Stripe says just now.
   Result<BillingRecord> live(const BillingAsk& ask);
   void tell_unknown_price(std::string_view organization_id, const BillingRecord& record) const;
+  Result<std::vector<KvItem>> customers_in_turn() const;
+  void note_asked(std::string_view customer_key);
 
   const Services s_;
   const Stripe stripe_;
+  mutable Mutex mutex_;
+  std::string last_asked_ KVCS_GUARDED_BY(mutex_);  // By a run that did not come to the end.
 };
 
 }  // namespace kvcs::portal

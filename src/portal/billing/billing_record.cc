@@ -34,6 +34,7 @@ std::string billing_to_json(const BillingRecord& record) {
                         {"item_id", s.item_id},
                         {"price_id", s.price_id},
                         {"cancels", s.cancels},
+                        {"cancels_at_time", s.cancels_at_time},
                         {"period_end", time_json(s.period_end_ms)},
                         {"subscribed_at", time_json(s.created_ms)}});
 }
@@ -54,6 +55,7 @@ Result<BillingRecord> parse_billing(std::string_view text) {
   s.item_id = text_member(*json, "item_id");
   s.price_id = text_member(*json, "price_id");
   s.cancels = flag_member(*json, "cancels");
+  s.cancels_at_time = flag_member(*json, "cancels_at_time");
   s.period_end_ms = time("period_end");
   s.created_ms = time("subscribed_at");
   return record;
@@ -87,7 +89,10 @@ Result<Subscription> read_subscription(const Json& json, const Plans& plans) {
                            "a subscription without id or status");
   }
   s.created_ms = integer_member(json, "created") * 1000;
-  s.cancels = flag_member(json, "cancel_at_period_end") || integer_member(json, "cancel_at") > 0;
+  // A subscription that cancels at the end of its period has that end as its cancel_at, too.
+  const bool at_period_end = flag_member(json, "cancel_at_period_end");
+  s.cancels_at_time = !at_period_end && integer_member(json, "cancel_at") > 0;
+  s.cancels = at_period_end || s.cancels_at_time;
   int64_t period_end_s = integer_member(json, "current_period_end");  // Of older versions.
   const Json* const items = object_member(json, "items");
   const auto list = items == nullptr ? json.end() : items->find("data");

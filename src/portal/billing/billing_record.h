@@ -17,7 +17,8 @@ struct Subscription {
   std::string id;      // "" = none.
   std::string status;  // Stripe's word.
   std::string item_id, price_id;
-  bool cancels = false;  // At the end of the period, or at a time that was set.
+  bool cancels = false;          // At the end of the period, or at a time that was set.
+  bool cancels_at_time = false;  // At a time that was set, which ends otherwise than the other.
   int64_t period_end_ms = 0, created_ms = 0;
 
   bool operator==(const Subscription&) const = default;

@@ -78,6 +78,7 @@ Status Billing::close_checkout(const BillingRecord& record) const {
   return closed.code() == Code::kUnavailable ? closed : ok();
 }
 
+// A key names the try, too: what a try before it made is closed.
 Result<Json> Billing::begin_checkout(const BillingAsk& ask, const BillingRecord& record,
                                      std::string_view price, int attempt) const {
   const std::string page = s_.public_url() + "/#/billing";
@@ -129,6 +130,10 @@ Result<Billing::Place> Billing::checkout(const BillingAsk& ask, std::string_view
     if (after == before.record) return Place{std::move(url)};  // A repeat under the same key.
     const Status written = write(ask.organization_id, before, after, ask.who);
     if (written.ok()) return Place{std::move(url)};
+    // Under one key Stripe gives one page: the other request's is this one, and stays open.
+    if (KVCS_TRY(find(ask.organization_id)).checkout_id == after.checkout_id) {
+      return Place{std::move(url)};
+    }
     (void)stripe_.post("/v1/checkout/sessions/" + after.checkout_id + "/expire", {},
                        "kvcs-expire-" + after.checkout_id);
     if (written.reason() != kBillingChanged) return written;
@@ -200,9 +205,12 @@ Result<Billing::Change> Billing::change(const BillingAsk& ask, std::string_view 
 Result<BillingRecord> Billing::cancel(const BillingAsk& ask, bool cancels) {
   const BillingRecord now = KVCS_TRY(live(ask));
   if (now.subscription.cancels != cancels) {
+    // A time that was set for the end (in Stripe's dashboard) is taken back by an empty one; Stripe
+    // takes one of the two members in a request.
+    oauth::FormPairs form = {{"cancel_at_period_end", cancels ? "true" : "false"}};
+    if (!cancels && now.subscription.cancels_at_time) form = {{"cancel_at", ""}};
     KVCS_TRY(stripe_
-                 .post(subscription_path(now.subscription),
-                       {{"cancel_at_period_end", cancels ? "true" : "false"}},
+                 .post(subscription_path(now.subscription), form,
                        (cancels ? "kvcs-cancel-" : "kvcs-resume-") + ask.repeat_key)
                  .status());
   }

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "portal/billing/billing_record.h"
 
 namespace kvcs::portal {
 namespace {
@@ -39,9 +40,9 @@ Status unavailable_stripe(const std::string& cause) {
       .with_retry_after_s(kRetryAfterS);
 }
 
-std::string code_of(const Json& answer) {
-  const auto error = answer.is_object() ? answer.find("error") : answer.end();
-  return !answer.is_object() || error == answer.end() ? "" : text_member(*error, "code");
+std::string error_member(const Json& answer, const char* name) {
+  const Json* const error = answer.is_object() ? object_member(answer, "error") : nullptr;
+  return error == nullptr ? "" : text_member(*error, name);
 }
 
 Status unknown_object(const std::string& cause) {
@@ -53,8 +54,14 @@ Status unknown_object(const std::string& cause) {
 Status failure(int status, const std::string& where, const Json& answer) {
   const std::string cause =
       "stripe " + where + " -> " + std::to_string(status) + " " + words_of(answer);
-  // An object that a form names is missing under status 400.
-  if (status == 404 || code_of(answer) == "resource_missing") return unknown_object(cause);
+  // Stripe names what it does not know, with status 404, or 400 when a form names it.
+  if (error_member(answer, "code") == "resource_missing") return unknown_object(cause);
+  // With status 400: the key of another request, or of the same with other members.
+  if (error_member(answer, "type") == "idempotency_error") {
+    return conflict("This Idempotency-Key was sent with another request before. Use a new one.")
+        .with_cause(cause)
+        .with_reason("stripe_key_reused");
+  }
   switch (status) {
     case 402:
       return conflict(
@@ -102,6 +109,11 @@ Result<Json> Stripe::ask(http::UpstreamRequest request, std::string_view path) c
   if (!text.ok()) return unavailable_stripe(where + ": " + text.status().to_string());
   const int status = (*opened)->status();
   Result<Json> answer = parse_json_exact(*text);
+  if (status == 404 && (!answer.ok() || error_member(*answer, "code") != "resource_missing")) {
+    return unavailable_stripe(where +
+                              " -> 404, which names nothing of Stripe's; look at "
+                              "billing.stripe_url");
+  }
   if (status < 200 || status > 299) {
     return failure(status, where, answer.ok() ? *answer : Json::object());
   }

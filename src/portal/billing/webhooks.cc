@@ -51,12 +51,14 @@ std::vector<Secret> webhook_secrets(const Secret& list) {
 }
 
 Webhooks::Webhooks(Billing& billing, const BillingConfig& config, KvStore& kv, Metrics& metrics,
-                   const Clock& clock, std::function<void(const AlertEvent& alert)> alert)
+                   const Clock& clock, const Clock& latest,
+                   std::function<void(const AlertEvent& alert)> alert)
     : billing_(billing),
       secrets_(webhook_secrets(config.webhook_secret)),
       kv_(kv),
       metrics_(metrics),
       clock_(clock),
+      latest_(latest),
       alert_(std::move(alert)) {}
 
 Counter& Webhooks::count(std::string_view outcome) const {
@@ -128,10 +130,10 @@ Status Webhooks::apply(std::string_view type, const Json& object, std::string_vi
       billing_.sync(organization, subscription_of(type, object), {"stripe", "webhook", ""})
           .status();
   // An organization that is gone has nothing to be told.
-  if (!synced.ok() && synced.code() != Code::kNotFound) return synced;
+  if (!synced.ok() && !is_organization_gone(synced)) return synced;
   KvBatch batch;
   batch.put(KvFamily::kSystem, keyspace::billing_event(event_id),
-            KvEntry{std::string(type), {}, clock_.unix_s() + kEventKeptS});
+            KvEntry{std::string(type), {}, latest_.unix_s() + kEventKeptS});
   if (type == kPaymentFailed) {
     metrics_
         .counter("kvcs_billing_payments_failed_total",

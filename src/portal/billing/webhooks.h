@@ -24,7 +24,8 @@ class Webhooks final {
  public:
   // All outlive it.
   Webhooks(Billing& billing, const BillingConfig& config, KvStore& kv, Metrics& metrics,
-           const Clock& clock, std::function<void(const AlertEvent& alert)> alert);
+           const Clock& clock, const Clock& latest,
+           std::function<void(const AlertEvent& alert)> alert);
 
   // Ok: nothing need be sent again. Invalid with reason webhook_signature_invalid, or for what is
   // no event; Unavailable: Stripe or the store did not answer, and the event is to be sent again.
@@ -41,6 +42,7 @@ class Webhooks final {
   KvStore& kv_;
   Metrics& metrics_;
   const Clock& clock_;
+  const Clock& latest_;
   const std::function<void(const AlertEvent& alert)> alert_;
   std::atomic<int64_t> told_ms_{0};  // When a refusal was told of.
 };

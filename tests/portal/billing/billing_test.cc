@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "identity/people_rig.h"
+#include "kv/keyspace.h"
 #include "portal/billing/webhooks.h"
 #include "support/fake_stripe.h"
 #include "support/scripted_upstream.h"
@@ -74,11 +75,12 @@ struct Rig : PeopleRig {
   ScriptedUpstream stripe;
   std::function<ScriptedAnswer(const SeenRequest&)> state;
   std::vector<AlertEvent> alerts;
-  Billing billing{{config, plans, organizations, *kv, stripe, metrics, clock,
+  Billing billing{{config, plans, organizations, *kv, stripe, metrics, clock, clock,
                    [] { return std::string("https://kvcs.example.com"); },
                    [this](const AlertEvent& alert) { alerts.push_back(alert); }}};
-  Webhooks webhooks{billing, config, *kv,
-                    metrics, clock,  [this](const AlertEvent& alert) { alerts.push_back(alert); }};
+  Webhooks webhooks{billing, config, *kv, metrics, clock, clock, [this](const AlertEvent& alert) {
+                      alerts.push_back(alert);
+                    }};
 };
 
 }  // namespace
@@ -175,6 +177,8 @@ TEST_CASE("billing: each failure of Stripe is told apart, and none shows the key
       std::string(R"({"error":{"type":"x","code":"y","message":"bad key )") + kStripeKey + "\"}}";
   const Row rows[] = {{401, error, "stripe_refused", Code::kUpstream},
                       {400, error, "stripe_refused", Code::kUpstream},
+                      {400, R"({"error":{"type":"idempotency_error","message":"other"}})",
+                       "stripe_key_reused", Code::kConflict},
                       {402, error, "payment_failed", Code::kConflict},
                       {409, error, "stripe_conflict", Code::kConflict},
                       {429, error, "stripe_unavailable", Code::kUnavailable},
@@ -183,7 +187,9 @@ TEST_CASE("billing: each failure of Stripe is told apart, and none shows the key
                       {200, "[]", "stripe_unavailable", Code::kUnavailable},
                       {200, "{}", "", Code::kUpstream},
                       {200, R"({"data":[{"id":"../x","status":"active"}]})", "", Code::kUpstream},
-                      {404, error, "stripe_not_found", Code::kNotFound}};
+                      // Of another server, or of one on the way: it tells nothing of what is there.
+                      {404, error, "stripe_unavailable", Code::kUnavailable},
+                      {404, "<html>", "stripe_unavailable", Code::kUnavailable}};
   for (const Row& row : rows) {
     INFO(row.status << " " << row.body);
     rig.state = [&](const SeenRequest&) { return json(row.body, row.status); };
@@ -199,6 +205,79 @@ TEST_CASE("billing: each failure of Stripe is told apart, and none shows the key
     return answer;
   };
   CHECK(rig.billing.sync(rig.org.id, "", rig.who).status().reason() == "stripe_unavailable");
+}
+
+TEST_CASE("billing: a wrong address is no customer without a subscription", "[fault][portal]") {
+  Rig rig;
+  rig.begin();
+  const std::string object = subscription("sub_1", "active");
+  rig.state = [](const SeenRequest&) { return json("<h1>Not Found</h1>", 404); };
+  CHECK(rig.take("evt_1", "customer.subscription.created", object).code() == Code::kUnavailable);
+  CHECK(rig.billing.reconcile([] { return false; }).code() == Code::kUnavailable);
+  CHECK(rig.billing.end_subscription(rig.org.id).code() == Code::kUnavailable);
+  // The event was not taken, and comes again.
+  rig.say(object);
+  REQUIRE(rig.take("evt_1", "customer.subscription.created", object).ok());
+  CHECK(rig.plan() == "pro");
+  // What Stripe itself does not know.
+  rig.state = [&](const SeenRequest& request) {
+    if (request.method == "GET") return json(list(object));
+    return json(R"({"error":{"code":"resource_missing","message":"No such subscription"}})", 404);
+  };
+  CHECK(rig.billing.cancel(rig.ask(), true).status().reason() == "stripe_not_found");
+}
+
+TEST_CASE("billing: of two checkouts under one key the page that both got stays open",
+          "[fault][portal]") {
+  Rig rig;
+  std::string inner;
+  int made = 0, expired = 0;
+  rig.stripe.set_handler([&](const SeenRequest& request) {
+    expired += request.url.ends_with("/expire");
+    if (request.url.ends_with("/v1/customers")) return json(R"({"id":"cus_1"})");
+    if (!request.url.ends_with("/v1/checkout/sessions")) return json(list(""));
+    // While the first waits for its page the second gets the same one, and is through.
+    if (made++ == 0) inner = rig.billing.checkout(rig.ask(), "pro", "")->url;
+    return json(R"({"id":"cs_1","status":"open","url":"https://checkout/cs_1"})");
+  });
+  CHECK(rig.billing.checkout(rig.ask(), "pro", "")->url == "https://checkout/cs_1");
+  CHECK(inner == "https://checkout/cs_1");
+  CHECK(made == 2);
+  CHECK(expired == 0);
+}
+
+TEST_CASE("billing: a silent Stripe keeps no customer from its turn", "[fault][portal]") {
+  Rig rig;
+  constexpr int kCustomers = 8;
+  for (int i = 0; i < kCustomers; i++) {
+    Organization wanted;
+    wanted.name = "Org " + std::to_string(i);
+    const std::string id = rig.organizations.create(wanted, rig.who)->id;
+    BillingRecord record;
+    record.customer_id = "cus_" + std::to_string(i);
+    KvBatch batch;
+    batch.put(KvFamily::kConfig, keyspace::org_billing(id), billing_to_json(record));
+    batch.put(KvFamily::kConfig, keyspace::billing_customer(record.customer_id), id);
+    REQUIRE(rig.kv->write(batch, KvDurability::kSynced).ok());
+  }
+  std::string asked;  // A digit for each customer.
+  int status = 500;
+  rig.state = [&](const SeenRequest& request) {
+    asked += request.url[request.url.find("customer=cus_") + 13];
+    return json(status == 200 ? list("") : "{}", status);
+  };
+  const auto never = [] { return false; };
+  const Status first = rig.billing.reconcile(never).status();
+  CHECK(first.code() == Code::kUnavailable);
+  CHECK(first.to_string().find("3 were not asked for") != std::string::npos);
+  CHECK(asked == "01234");
+  CHECK_FALSE(rig.billing.reconcile(never).ok());
+  CHECK(asked == "0123456701");
+  status = 200;
+  CHECK(rig.billing.reconcile(never).value() == R"({"asked":8,"changed":0})");
+  CHECK(asked == "012345670123456701");
+  CHECK(rig.billing.reconcile(never).ok());
+  CHECK(asked == "01234567012345670101234567");
 }
 
 TEST_CASE("billing: an event is taken once, and when the store or Stripe fails it comes again",
