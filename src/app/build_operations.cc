@@ -25,6 +25,7 @@
 #include "base/disk_probe.h"
 #include "base/entropy.h"
 #include "base/log_gatherer.h"
+#include "base/store_damage.h"
 #include "base/thread.h"
 #include "db/db.h"
 #include "db/db_damage.h"
@@ -85,6 +86,7 @@ void add_writing_probes(Parts& parts) {
   std::string blobs = parts.config.blobs.path;
   if (blobs.empty()) blobs = parts.config.data_dir + "/blobs";
   probes.add_writing("blobs", [blobs] { return probe_disk(blobs); });
+  probes.add_writing("blobs", [&parts] { return parts.staged_damage->status(); });
   probes.add_writing("journal", [&parts] { return parts.ai.budgets->journal_status(); });
 }
 

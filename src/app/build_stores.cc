@@ -22,6 +22,7 @@
 #include "base/entropy.h"
 #include "base/kept_clock.h"
 #include "base/log_gatherer.h"
+#include "base/store_damage.h"
 #include "blob/blob.h"
 #include "blob/presign.h"
 #include "db/db.h"
@@ -160,7 +161,12 @@ Status build_blobs_and_upstream(Parts& parts) {
   if (const auto mark = KVCS_TRY(read_directory_mark(config.data_dir))) {
     KVCS_TRY(claim_blobs(config.data_dir, blobs.path, mark->mark.store_id));
   }
-  parts.blob_files = KVCS_TRY(open_file_blobs(blobs));
+  parts.staged_damage = std::make_unique<StoreDamage>(StoreDamage::Store{
+      "What was uploaded in part, in \"" + blobs.path + "/staged\",", "upload.damaged",
+      "upload_damaged",
+      " Each upload goes on from what is there. Look at the disk, and at who else writes there; a "
+      "restart takes this notice away."});
+  parts.blob_files = KVCS_TRY(open_file_blobs(blobs, parts.staged_damage.get()));
   parts.blobs = make_timed_blobs(*parts.blob_files, parts.clock(), blob_timer(*parts.metrics));
   // Uploads that died with the last process.
   KVCS_TRY(parts.blobs->remove_stale_temps());

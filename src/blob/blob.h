@@ -21,6 +21,8 @@
 
 namespace kvcs {
 
+class StoreDamage;
+
 // One upload. Destroyed without finish(): the temp file is removed. One thread.
 class BlobWriter {
  public:
@@ -133,7 +135,10 @@ struct BlobConfig {
   // one is never refused by it.
   int owner_percent = 50;
 };
-Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config);
+// `staged_damage` is told of staged bytes that were durable and are not there any more; it outlives
+// the store.
+Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config,
+                                                   StoreDamage* staged_damage = nullptr);
 std::unique_ptr<BlobStore> make_memory_blobs();
 // Tests: the plan is called before each operation ("begin_write", "append", "finish", "open",
 // "read", "stat", "remove", "for_each", "set_aside", "put_back", "remove_aside",

@@ -16,6 +16,8 @@
 
 namespace kvcs {
 
+class StoreDamage;
+
 bool is_short_of_descriptors(int error_number);
 // Callers of the store pass its failures on to clients, who must not read where the operator keeps
 // what: a path is in the cause, for the log. A full disk is Unavailable with reason disk_full.
@@ -29,6 +31,7 @@ struct BlobFolder {
   std::string path;
   uint64_t free_reserve_bytes = 0, promise_step_bytes = 0;
   int owner_percent = 100;
+  StoreDamage* staged_damage = nullptr;  // Outlives the folder; null: nobody is told.
   HashThreads hash_threads;
   std::atomic<uint64_t> temps_made{0};
   std::atomic<uint64_t> promised_bytes{0};  // What live writers hold and have yet to write.

@@ -147,8 +147,9 @@ class FileReader final : public BlobReader {
 
 class FileBlobs final : public BlobStore {
  public:
-  explicit FileBlobs(const BlobConfig& config) {
+  FileBlobs(const BlobConfig& config, StoreDamage* staged_damage) {
     shared_.path = config.path;
+    shared_.staged_damage = staged_damage;
     shared_.free_reserve_bytes = config.free_reserve_bytes;
     shared_.promise_step_bytes = config.promise_step_bytes;
     shared_.owner_percent = config.owner_percent;
@@ -332,8 +333,9 @@ class FileBlobs final : public BlobStore {
 
 }  // namespace
 
-Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config) {
-  auto blobs = std::make_unique<FileBlobs>(config);
+Result<std::unique_ptr<BlobStore>> open_file_blobs(const BlobConfig& config,
+                                                   StoreDamage* staged_damage) {
+  auto blobs = std::make_unique<FileBlobs>(config, staged_damage);
   KVCS_TRY(blobs->prepare());
   return std::unique_ptr<BlobStore>(std::move(blobs));
 }

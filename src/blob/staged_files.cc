@@ -16,6 +16,7 @@
 #include "base/crypto.h"
 #include "base/descriptor_room.h"
 #include "base/file.h"
+#include "base/store_damage.h"
 #include "blob/file_sink.h"
 #include "blob/folder_names.h"
 #include "blob/staged_mark.h"
@@ -191,6 +192,11 @@ Result<uint64_t> StagedFiles::size(std::string_view id, StagedLook look) {
   KVCS_TRY(file.status());
   const uint64_t length = KVCS_TRY(length_of(*file, path));
   const auto mark = KVCS_TRY(read_staged_mark(mark_of(path)));
+  if (mark && mark->bytes > length && folder_.staged_damage != nullptr) {
+    folder_.staged_damage->note("upload " + std::string(id) + ": " + std::to_string(length) +
+                                " bytes are there, and " + std::to_string(mark->bytes) +
+                                " were acknowledged");
+  }
   if (look == StagedLook::kKept) return mark ? std::min(mark->bytes, length) : 0;
   const uint64_t bytes = counted(mark, length);
   if (bytes == 0 || (mark && mark->bytes == bytes)) return bytes;

@@ -11,6 +11,7 @@
 #include "base/boot_id.h"
 #include "base/crypto.h"
 #include "base/entropy.h"
+#include "base/store_damage.h"
 #include "blob/blob.h"
 #include "support/temp_dir.h"
 
@@ -64,6 +65,33 @@ struct Staging {
 };
 
 }  // namespace
+
+TEST_CASE("staged bytes that were acknowledged and are gone are told, and not counted",
+          "[blob][fault]") {
+  test::TempDir folder;
+  StoreDamage damage({"What was uploaded", "upload.damaged", "upload_damaged", ""});
+  const auto store = open_file_blobs({folder.file("blobs"), 0}, &damage).value();
+  {
+    const auto writer = store->open_staged("one", 0, 1000, "org", kAsItComes).value();
+    REQUIRE(writer->append(std::string(1000, 'a')).ok());
+    REQUIRE(writer->keep().ok());
+  }
+  CHECK(store->staged_size("one", StagedLook::kAll).value() == 1000);
+  CHECK(damage.status().ok());
+  std::filesystem::resize_file(folder.file("blobs") + "/staged/one", 300);
+  CHECK(store->staged_size("one", StagedLook::kAll).value() == 300);
+  CHECK(damage.status().reason() == "upload_damaged");
+  CHECK(damage.take_news()->find("300 bytes are there, and 1000 were acknowledged") !=
+        std::string::npos);
+  // It goes on from there, with a digest of what is there.
+  {
+    const auto writer = store->open_staged("one", 300, 10, "org", kAsItComes).value();
+    REQUIRE(writer->append("0123456789").ok());
+    REQUIRE(writer->keep().ok());
+  }
+  CHECK(store->staged_digest("one").value() == sha256_hex(std::string(300, 'a') + "0123456789"));
+  CHECK_FALSE(damage.take_news().has_value());
+}
 
 TEST_CASE("staged bytes become the blob of their digest, in how many steps they came",
           "[blob][contract]") {
