@@ -49,7 +49,7 @@ namespace {
 // syncs of new stores, and needs nothing of those, so that a thread does it meanwhile.
 struct ShippedFiles {
   explicit ShippedFiles(Parts& parts) {
-    parts.ai.pricing = std::make_unique<ai::Pricing>();
+    parts.ai.pricing = std::make_unique<ai::Pricing>(parts.clock());
     thread.emplace("start-files", [this, &parts] {
       prices = load_prices(parts.config, *parts.ai.pricing);
       catalogue = read_catalogue(parts.config);
@@ -176,7 +176,7 @@ Status App::start(std::function<void()> on_failure) {
   if (p.ops_server) KVCS_TRY(start_ops(*p.ops_server));
   KVCS_TRY(p.server->start());
   const FirstStartServices first{*p.kv,   *p.audited, *p.organizations, *p.projects,
-                                 *p.keys, *p.entropy, p.clock()};
+                                 *p.keys, *p.entropy, p.kept_clock->latest()};
   Result<bool> ensured = ensure_first_start(first, p.config.data_dir, url());
   if (!ensured.ok()) return damage_in_words(p, std::move(ensured).status());
   first_start_ = *ensured;
@@ -239,12 +239,18 @@ Status App::reload(const Config& fresh) {
   log::Level level;
   if (log::parse_level(fresh.log.level, level)) log::set_level(level);
   parts_->config_api->note_log_level(fresh);
-  KVCS_TRY(parts_->master_keys->read_again());
-  if (Status prices = load_prices(parts_->config, *parts_->ai.pricing); !prices.ok()) return prices;
-  if (parts_->config.http.server.tls.certificate_path.empty()) return ok();
-  KVCS_TRY(parts_->server->reload_tls());
-  tell_of_certificate(*parts_);
-  return ok();
+  const bool has_tls = !parts_->config.http.server.tls.certificate_path.empty();
+  const Status tls = has_tls ? parts_->server->reload_tls() : ok();
+  if (has_tls && tls.ok()) tell_of_certificate(*parts_);
+  Status first;
+  for (const Status& read :
+       {parts_->master_keys->read_again(), load_prices(parts_->config, *parts_->ai.pricing),
+        reload_plans(*parts_), tls}) {
+    if (read.ok()) continue;
+    if (!first.ok()) log::error("config.reload_failed", {{"error", read.to_string()}});
+    if (first.ok()) first = read;
+  }
+  return first;
 }
 
 std::vector<std::string> App::stuck() {

@@ -130,7 +130,7 @@ Status build_dev_issuer(Parts& parts) {
   portal.dev_issuer =
       KVCS_TRY(portal::DevIssuer::create({.kv = *parts.kv,
                                           .sealer = *parts.sealer,
-                                          .clock = parts.clock(),
+                                          .clock = parts.kept_clock->latest(),
                                           .entropy = *parts.entropy,
                                           .public_url = [&parts] { return parts.public_url(); }}));
   portal.dev_issuer_api = std::make_unique<portal::DevIssuerApi>(
@@ -146,7 +146,7 @@ Status build_dev_issuer(Parts& parts) {
                                    .client_id = std::string(portal::kDevPortalClient),
                                    .cli_client_id = std::string(portal::kDevCliClient)};
       },
-      *parts.upstream, parts.clock(), *parts.entropy);
+      *parts.upstream, parts.kept_clock->latest(), *parts.entropy);
 }
 
 // Sign-in through issuers.
@@ -179,7 +179,8 @@ Status build_providers(Parts& parts) {
       .sessions = *parts.sessions,
       .people = *parts.people,
       .auth = *parts.auth,
-      .tickets = oauth::TicketStore("sign-in", *parts.kv, *parts.sealer, parts.clock()),
+      .tickets =
+          oauth::TicketStore("sign-in", *parts.kv, *parts.sealer, parts.kept_clock->latest()),
       .entropy = *parts.entropy,
       .browser = parts.browser_rules(),
       .public_url = [&parts] { return parts.public_url(); },
@@ -201,10 +202,12 @@ void build_billing(Parts& parts) {
                                 .upstream = *parts.upstream,
                                 .metrics = *parts.metrics,
                                 .clock = parts.clock(),
+                                .latest = parts.kept_clock->latest(),
                                 .public_url = [&parts] { return parts.public_url(); },
                                 .alert = alert});
-  portal.webhooks = std::make_unique<portal::Webhooks>(*portal.billing, config, *parts.kv,
-                                                       *parts.metrics, parts.clock(), alert);
+  portal.webhooks =
+      std::make_unique<portal::Webhooks>(*portal.billing, config, *parts.kv, *parts.metrics,
+                                         parts.clock(), parts.kept_clock->latest(), alert);
   portal.billing_api =
       std::make_unique<portal::BillingApi>(*portal.billing, *portal.webhooks, parts.clock());
   parts.before_organization_goes = [&parts](std::string_view organization_id) {
@@ -229,7 +232,7 @@ Status build_reset(Parts& parts) {
       .people = *parts.people,
       .sessions = *parts.sessions,
       .hasher = *portal.hasher,
-      .clock = parts.clock(),
+      .clock = parts.kept_clock->latest(),
       .entropy = *parts.entropy,
       .public_url = [&parts] { return parts.public_url(); },
       .take_try = take_account_try(parts),
@@ -271,10 +274,12 @@ void build_me_api(Parts& parts) {
 
 Status build_portal(Parts& parts) {
   PortalParts& portal = parts.portal;
+  // What the end of a link, a ticket or an invitation is counted from, and compared with.
+  const Clock& latest = parts.kept_clock->latest();
   portal.hasher = std::make_unique<portal::PasswordHasher>();
   portal.totp =
       std::make_unique<portal::TotpService>(*parts.kv, *parts.audited, *parts.sealer, parts.clock(),
-                                            *parts.entropy, take_account_try(parts));
+                                            latest, *parts.entropy, take_account_try(parts));
   portal.sign_in = std::make_unique<portal::SignInService>(portal::SignInService::Services{
       .kv = *parts.kv,
       .audited = *parts.audited,
@@ -283,9 +288,9 @@ Status build_portal(Parts& parts) {
       .sessions = *parts.sessions,
       .hasher = *portal.hasher,
       .totp = *portal.totp,
-      .tickets = oauth::TicketStore("second-step", *parts.kv, *parts.sealer, parts.clock()),
+      .tickets = oauth::TicketStore("second-step", *parts.kv, *parts.sealer, latest),
       .entropy = *parts.entropy,
-      .clock = parts.clock(),
+      .clock = latest,
       .find_organization = [&parts](std::string_view slug) -> Result<std::string> {
         return KVCS_TRY(parts.organizations->find_by_slug(slug)).id;
       },
@@ -303,7 +308,7 @@ Status build_portal(Parts& parts) {
                                           .members = *parts.members,
                                           .people = *parts.people,
                                           .organizations = *parts.organizations,
-                                          .clock = parts.clock(),
+                                          .clock = latest,
                                           .entropy = *parts.entropy});
   KVCS_TRY(build_providers(parts));
   build_bearers(parts);
@@ -316,16 +321,16 @@ Status build_portal(Parts& parts) {
       *parts.directory, [&parts] { return parts.public_url(); });
   portal.places_api = std::make_unique<portal::PlacesApi>(
       *parts.organizations, *parts.projects, *parts.members, *parts.directory,
-      portal::mapped_slugs(portal.providers->all()));
+      portal::mapped_slugs(portal.providers->configured()));
   portal.plans_api = std::make_unique<portal::PlansApi>(
       *parts.plans, *parts.organizations,
       [&parts](std::string_view organization_id) { return plan_use(parts, organization_id); });
   build_billing(parts);
   portal.history_api =
       std::make_unique<portal::HistoryApi>(*parts.ledger, *parts.projects, *parts.people);
-  portal.people_api = std::make_unique<portal::PeopleApi>(
-      *parts.people, *parts.sessions, *parts.audited, parts.clock(), *parts.entropy,
-      [&parts] { return parts.public_url(); });
+  portal.people_api =
+      std::make_unique<portal::PeopleApi>(*parts.people, *parts.sessions, *parts.audited, latest,
+                                          *parts.entropy, [&parts] { return parts.public_url(); });
   build_me_api(parts);
   build_device_api(parts);
   return ok();

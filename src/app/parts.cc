@@ -39,6 +39,7 @@
 #include "base/entropy.h"
 #include "base/kept_clock.h"
 #include "base/log_gatherer.h"
+#include "base/store_damage.h"
 #include "blob/blob.h"
 #include "blob/presign.h"
 #include "briefing/briefing.h"

@@ -63,6 +63,7 @@ class ShareService;
 class SeededKeys;
 class ConfigApi;
 class StatusApi;
+class StoreDamage;
 class SystemHealth;
 class MemberService;
 class PersonService;
@@ -261,6 +262,7 @@ struct Parts {
   std::unique_ptr<DbReaders> ledger_readers;
   std::unique_ptr<Ledger> ledger;
   std::unique_ptr<LedgerApi> ledger_api;
+  std::unique_ptr<StoreDamage> staged_damage;  // Of uploads in several requests.
   std::unique_ptr<BlobStore> blob_files;
   std::unique_ptr<BlobStore> blobs;  // Those, timed.
   std::unique_ptr<Presigner> presigner;
@@ -308,8 +310,9 @@ struct Parts {
   std::unique_ptr<Cron> cron;
   std::unique_ptr<JobsApi> jobs_api;
   std::unique_ptr<OwnerDeletions> deletions;
-  // Asked before an organization is suspended for its deletion, and again before it is deleted; a
-  // failure keeps it. What is paid for it elsewhere ends here. May be empty.
+  // Ends what is paid for an organization elsewhere, once its deletion is planned or begun. A
+  // failure holds the deletion up, and is asked again; ok when there is nothing to end. May be
+  // empty.
   std::function<Status(std::string_view organization_id)> before_organization_goes;
   std::unique_ptr<PlannedDeletions> planned_deletions;
   std::unique_ptr<OwnersApi> owners_api;

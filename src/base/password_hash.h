@@ -2,6 +2,7 @@
 // call takes a tenth of a second of a processor, so that requests leave it to other threads. Pure
 // functions.
 #pragma once
+#include <optional>
 #include <string>
 
 #include "base/secret.h"

@@ -63,16 +63,6 @@ bool is_signed_token(std::string_view bearer) {
   return bearer.starts_with("eyJ") && std::count(bearer.begin(), bearer.end(), '.') == 2;
 }
 
-// The prefix decides which table is asked. A tenant may bring a bearer of any other shape, so what
-// has no prefix of ours is a tenant token.
-PrincipalKind family_of(std::string_view bearer) {
-  if (bearer.starts_with("ka_")) return PrincipalKind::kAdminKey;
-  if (bearer.starts_with("kv_")) return PrincipalKind::kProjectKey;
-  if (bearer.starts_with("gw_live_")) return PrincipalKind::kUserKey;
-  if (bearer.starts_with(kSessionTokenPrefix)) return PrincipalKind::kPerson;
-  return PrincipalKind::kTenantToken;
-}
-
 std::string static_key_id(std::string_view sha256_hex) {
   return "static-" + std::string(sha256_hex.substr(0, 8));
 }

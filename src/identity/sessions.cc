@@ -90,7 +90,8 @@ Result<Session> SessionService::read(std::string_view token_hash) const {
   return session;
 }
 
-Result<StartedSession> SessionService::start(const NewSession& wanted, const AuditContext& who) {
+Result<StartedSession> SessionService::start(const NewSession& wanted, const AuditContext& who,
+                                             const Write& write) {
   StartedSession started;
   started.token =
       Secret(std::string(kSessionTokenPrefix) + to_hex(entropy_.bytes(kTokenRandomBytes)));
@@ -111,25 +112,33 @@ Result<StartedSession> SessionService::start(const NewSession& wanted, const Aud
             entry_of(session_to_json(session), session));
   batch.put(KvFamily::kSystem, keyspace::session_of(session.person_id, session.id),
             entry_of(session.token_hash, session));
-  const std::vector<Session> present = KVCS_TRY(list(wanted.person_id));
+  const std::vector<Session> present = KVCS_TRY(stored(wanted.person_id));
   for (size_t i = kSessionsPerPersonMax - 1; i < present.size(); i++) {
     remove_session(batch, present[i]);
   }
-  KVCS_TRY(audited_.write(batch, who));
+  KVCS_TRY(write ? write(batch) : audited_.write(batch, who));
   return started;
 }
 
-Result<std::vector<Session>> SessionService::list(std::string_view person_id) const {
+// Whether they have ended or not: the clock may be wrong for a while.
+Result<std::vector<Session>> SessionService::stored(std::string_view person_id) const {
   std::vector<Session> sessions;
   const auto add = [&](const KvItem& item) -> Status {
     Result<Session> session = read(item.entry.value);
     if (session.code() == Code::kNotFound) return ok();
     KVCS_TRY(session.status());
-    if (!session->has_ended(clock_.unix_ms(), limits_)) sessions.push_back(std::move(*session));
+    sessions.push_back(std::move(*session));
     return ok();
   };
   KVCS_TRY(kv_for_each(kv_, KvFamily::kSystem, keyspace::session_of_prefix(person_id), add));
   std::reverse(sessions.begin(), sessions.end());
+  return sessions;
+}
+
+Result<std::vector<Session>> SessionService::list(std::string_view person_id) const {
+  std::vector<Session> sessions = KVCS_TRY(stored(person_id));
+  const int64_t now_ms = clock_.unix_ms();
+  std::erase_if(sessions, [&](const Session& one) { return one.has_ended(now_ms, limits_); });
   return sessions;
 }
 
@@ -149,21 +158,36 @@ Status SessionService::end(std::string_view person_id, std::string_view session_
   return audited_.write(batch, who);
 }
 
-Status SessionService::end_token(const Secret& token, const AuditContext& who) {
+Result<KvBatch> SessionService::ending_token(const Secret& token) const {
   const Result<Session> session = read(sha256_hex(token.reveal()));
-  if (session.code() == Code::kNotFound) return ok();
-  KVCS_TRY(session.status());
   KvBatch batch;
+  if (session.code() == Code::kNotFound) return batch;
+  KVCS_TRY(session.status());
   remove_session(batch, *session);
-  return audited_.write(batch, who);
+  return batch;
 }
 
+Status SessionService::end_token(const Secret& token, const AuditContext& who) {
+  const KvBatch batch = KVCS_TRY(ending_token(token));
+  return batch.empty() ? ok() : audited_.write(batch, who);
+}
+
+// All that are stored: one that has ended by a clock which is ahead would be back with the clock.
 Result<KvBatch> SessionService::ending(std::string_view person_id, std::string_view kept_id) const {
   KvBatch batch;
-  for (const Session& session : KVCS_TRY(list(person_id))) {
+  for (const Session& session : KVCS_TRY(stored(person_id))) {
     if (session.id != kept_id) remove_session(batch, session);
   }
   return batch;
+}
+
+Status SessionService::end_of_provider(std::string_view person_id, std::string_view provider,
+                                       const AuditContext& who) {
+  KvBatch batch;
+  for (const Session& session : KVCS_TRY(stored(person_id))) {
+    if (session.provider == provider) remove_session(batch, session);
+  }
+  return batch.empty() ? ok() : audited_.write(batch, who);
 }
 
 Status SessionService::end_all(std::string_view person_id, std::string_view kept_id,

@@ -4,6 +4,7 @@
 // Thread-safe.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -59,14 +60,24 @@ class SessionService final {
   SessionService(KvStore& kv, AuditedKv& audited, const Clock& clock, Entropy& entropy,
                  const SessionLimits& limits);
 
-  Result<StartedSession> start(const NewSession& wanted, const AuditContext& who);
+  // `write` writes the records, with whatever is spent for them in the same write; empty: start()
+  // does. Its failure is returned, and there is no session.
+  using Write = std::function<Status(const KvBatch& records)>;
+  Result<StartedSession> start(const NewSession& wanted, const AuditContext& who,
+                               const Write& write = {});
   // Those that have not ended, the newest first.
   Result<std::vector<Session>> list(std::string_view person_id) const;
   // NotFound with reason session_not_found, for another person's too.
   Status end(std::string_view person_id, std::string_view session_id, const AuditContext& who);
-  // The session of this token, whosever it is; ok when there is none.
+  // What ends the session of this token, whosever it is; empty when there is none.
+  Result<KvBatch> ending_token(const Secret& token) const;
+  // Writes that.
   Status end_token(const Secret& token, const AuditContext& who);
-  // What ends all sessions of the person but `kept_id`, to be written with whatever ends them.
+  // Ends those that began through this provider.
+  Status end_of_provider(std::string_view person_id, std::string_view provider,
+                         const AuditContext& who);
+  // What ends all sessions of the person but `kept_id`, to be written with whatever ends them. The
+  // store is asked for them and not the clock, by which one may have ended for a while only.
   Result<KvBatch> ending(std::string_view person_id, std::string_view kept_id) const;
   // Writes that.
   Status end_all(std::string_view person_id, std::string_view kept_id, const AuditContext& who);
@@ -77,6 +88,7 @@ class SessionService final {
 
  private:
   Result<Session> read(std::string_view token_hash) const;
+  Result<std::vector<Session>> stored(std::string_view person_id) const;  // The newest first.
 
   KvStore& kv_;
   AuditedKv& audited_;

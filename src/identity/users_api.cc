@@ -263,7 +263,8 @@ void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess
       {.id = "listUsers", .query = "org_id limit cursor", .answer = "UserPage"});
   rows.add(kGet, user, own_viewer, kNoBody, &UsersApi::get, "One user with this month's usage.",
            {.id = "getUser", .answer = "User"});
-  rows.add(kPatch, user, own_admin, kib(64), &UsersApi::update, "Change limits or status.",
+  rows.add(kPatch, user, own_admin, kib(64), &UsersApi::update,
+           "Change limits or status; what an operator has set, operators alone.",
            {.id = "updateUser", .body = "UserChange", .answer = "UserChanged"});
   rows.add(
       kPost, keys, own_admin, kib(16), &UsersApi::create_key, "Create a key; shown once.",

@@ -162,5 +162,12 @@ Status check_kv_key(std::string_view key);
 Status check_kv_batch(const KvBatch& batch);
 Status check_kv_scan(std::string_view prefix, std::string_view cursor, size_t limit);
 bool is_kv_expired(int64_t expires_at_s, const Clock& clock);
+// An entry whose end somebody was told. Such an end is counted from KeptClock::latest() when the
+// entry is written, and `latest` is asked again here: NotFound when the end has come, though the
+// store has the entry still, since its own clock stands while the machine sleeps. Also when the end
+// is further away than `lifetime_s`, which a clock that was far ahead has made; 0 = any. For use
+// alone: what removes entries asks the store, or a leap would hide them from it.
+Result<KvEntry> kv_get_live(const KvStore& kv, KvFamily family, std::string_view key,
+                            const Clock& latest, int64_t lifetime_s = 0);
 
 }  // namespace kvcs

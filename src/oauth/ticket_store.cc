@@ -38,18 +38,17 @@ Status TicketStore::put(std::string_view secret, std::string_view record, int64_
   return kv_.write(batch, KvDurability::kSynced);
 }
 
-Result<Secret> TicketStore::take(std::string_view secret) {
+Result<Secret> TicketStore::take(std::string_view secret, const Exchange& exchange) {
   const std::string key = key_of(secret);
   const Status gone = not_found("This link has expired or was used already; ask for a new one.");
-  const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, key);
+  const Result<KvEntry> entry = kv_get_live(kv_, KvFamily::kSystem, key, clock_);
   if (entry.code() == Code::kNotFound) return gone;
   if (!entry.ok()) return entry.status();
-  // The store's own clock may be behind; it only keeps the record for longer.
-  if (is_kv_expired(entry.value().expires_at_s, clock_)) return gone;
   // A record that cannot be opened is left where it is: it is a fault of the store or of the key,
   // and not the caller's use of the ticket.
   Secret opened = KVCS_TRY(sealer_.open(entry.value().value, key));
   KvBatch batch;
+  if (exchange) batch = KVCS_TRY(exchange(opened));
   batch.remove(KvFamily::kSystem, key);
   // The removal is synced before the record counts, so that a ticket that was used cannot come
   // back with a power cut.

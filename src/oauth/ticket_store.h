@@ -5,6 +5,7 @@
 // and the other is told that the ticket is gone. No state in memory; thread-safe.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -23,6 +24,7 @@ std::string make_one_time_secret(Entropy& entropy);
 class TicketStore final {
  public:
   // All outlive it. `kind` names the door: a ticket is good at the one that it was made for alone.
+  // `clock`: KeptClock::latest().
   TicketStore(std::string_view kind, KvStore& kv, const Sealer& sealer, const Clock& clock)
       : kind_(kind), kv_(kv), sealer_(sealer), clock_(clock) {}
 
@@ -35,8 +37,10 @@ class TicketStore final {
   Status put(std::string_view secret, std::string_view record, int64_t lifetime_s,
              std::string_view owner = {});
   // The record, which is gone afterwards. NotFound, in words for a person, when it never was, has
-  // expired or was taken.
-  Result<Secret> take(std::string_view secret);
+  // expired or was taken. `exchange` makes of it what is written in the same write; its failure is
+  // returned, and leaves the ticket as it is.
+  using Exchange = std::function<Result<KvBatch>(const Secret& record)>;
+  Result<Secret> take(std::string_view secret, const Exchange& exchange = {});
 
  private:
   std::string key_of(std::string_view secret) const;

@@ -112,16 +112,29 @@ Result<Json> DevIssuer::redeem_code(const std::string& code, const DevGrant& pre
 }
 
 Result<Json> DevIssuer::refresh(const std::string& refresh_token, const std::string& client_id) {
-  const Result<Secret> kept = renewals_.take(refresh_token);
-  if (kept.code() == Code::kNotFound) {
+  Json answer;
+  const auto renew = [&](const Secret& kept) -> Result<KvBatch> {
+    const DevGrant grant = KVCS_TRY(parse_grant(kept));
+    if (grant.client_id != client_id) {
+      return bad_grant("The refresh token was given to another client_id.");
+    }
+    KvBatch records;
+    answer = KVCS_TRY(make_tokens(grant, records));
+    return records;
+  };
+  const Status taken = renewals_.take(refresh_token, renew).status();
+  if (taken.code() == Code::kNotFound) {
     return bad_grant("The refresh token is unknown, old or used; each is good once.");
   }
-  KVCS_TRY(kept.status());
-  const DevGrant grant = KVCS_TRY(parse_grant(*kept));
-  if (grant.client_id != client_id) {
-    return bad_grant("The refresh token was given to another client_id.");
-  }
-  return give_tokens(grant);
+  KVCS_TRY(Status(taken));
+  return answer;
+}
+
+Result<Json> DevIssuer::give_tokens(const DevGrant& grant) {
+  KvBatch records;
+  Json answer = KVCS_TRY(make_tokens(grant, records));
+  KVCS_TRY(s_.kv.write(records, KvDurability::kSynced));
+  return answer;
 }
 
 Json DevIssuer::claims_of(const DevGrant& grant) const {
@@ -136,7 +149,7 @@ Json DevIssuer::claims_of(const DevGrant& grant) const {
               {"name", grant.subject}};
 }
 
-Result<Json> DevIssuer::give_tokens(const DevGrant& grant) {
+Result<Json> DevIssuer::make_tokens(const DevGrant& grant, KvBatch& records) const {
   Json claims = claims_of(grant);
   claims["jti"] = make_uuid_v4(s_.entropy);
   claims["client_id"] = grant.client_id;
@@ -145,7 +158,7 @@ Result<Json> DevIssuer::give_tokens(const DevGrant& grant) {
   DevGrant renewal = grant;
   renewal.nonce = renewal.challenge = renewal.redirect_uri = "";
   const std::string refresh_token = oauth::make_one_time_secret(s_.entropy);
-  KVCS_TRY(renewals_.put(refresh_token, record_of(renewal), kDevRefreshLifetimeS));
+  records.append(renewals_.make(refresh_token, record_of(renewal), kDevRefreshLifetimeS));
   Json answer{{"access_token", access.reveal()},
               {"token_type", "Bearer"},
               {"expires_in", kDevTokenLifetimeS},

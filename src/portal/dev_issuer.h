@@ -50,7 +50,8 @@ class DevIssuer final {
   DeviceFlow& devices() { return devices_; }
 
   Result<std::string> give_code(const DevGrant& grant);
-  // The members of a token answer (RFC 6749 §5.1). The three fail with Invalid and reason
+  // The members of a token answer (RFC 6749 §5.1). A refresh token is spent in the write of the one
+  // that follows it. The three fail with Invalid and reason
   // invalid_grant. A code "mock-auth-code-SUBJECT" that nobody was given stands for that subject.
   Result<Json> redeem_code(const std::string& code, const DevGrant& presented,
                            const std::string& verifier);
@@ -60,6 +61,8 @@ class DevIssuer final {
  private:
   DevIssuer(Services services, Secret key, std::string jwk_set);
   Json claims_of(const DevGrant& grant) const;
+  // The answer of give_tokens(), which counts once `records` are written.
+  Result<Json> make_tokens(const DevGrant& grant, KvBatch& records) const;
 
   const Services s_;
   const Secret key_;

@@ -180,7 +180,8 @@ Result<http::Response> DevIssuerApi::authorize(http::Request& request) {
     const std::string why = has_challenge
                                 ? "login_hint is no subject."
                                 : "PKCE is required: code_challenge with method S256.";
-    response.set("location", *response.find("location") + "&error_description=" + percent_encode(why));
+    response.set("location",
+                 *response.find("location") + "&error_description=" + percent_encode(why));
     return response;
   }
   const std::string code = KVCS_TRY(issuer_.give_code(grant));
@@ -215,11 +216,14 @@ Result<http::Response> DevIssuerApi::redeem_device(const std::string& body,
                                                    const std::string& client_id) {
   DeviceAnswer answer = issuer_.devices().poll(body_member(body, "device_code"), client_id);
   if (answer.state != DeviceState::kApproved) return device_refusal(answer.state);
+  DeviceFlow::Redemption redemption(issuer_.devices(), body_member(body, "device_code"));
   DevGrant grant;
   grant.client_id = client_id;
   grant.subject = std::move(answer.subject);
   grant.scope = std::move(answer.ask.scope);
-  return http::private_reply(200, KVCS_TRY(issuer_.give_tokens(grant)));
+  const Json tokens = KVCS_TRY(issuer_.give_tokens(grant));
+  redemption.done();
+  return http::private_reply(200, tokens);
 }
 
 Result<http::Response> DevIssuerApi::start_device(http::Request& request) {

@@ -101,13 +101,17 @@ Result<http::Response> DeviceApi::give_token(http::Request& request) {
   }
   const DeviceAnswer answer = devices_.poll(body_member(body, "device_code"), client_of(body));
   if (answer.state != DeviceState::kApproved) return device_refusal(answer.state);
+  DeviceFlow::Redemption redemption(devices_, body_member(body, "device_code"));
   const Result<Person> person = s_.people.find(answer.subject);
   if (person.code() == Code::kNotFound || (person.ok() && !person->active)) {
     return device_refusal(DeviceState::kDenied);
   }
   KVCS_TRY(person.status());
   const std::optional<Session> by = KVCS_TRY(find_session(person->id, answer.session_id));
-  if (!by) return device_refusal(DeviceState::kDenied);
+  if (!by) {
+    redemption.done();
+    return device_refusal(DeviceState::kDenied);
+  }
   Caller caller = caller_of(request);
   caller.device = answer.ask.name;
   const StartedSession started = KVCS_TRY(s_.sign_in.start(*person, by->provider, caller));
@@ -116,9 +120,11 @@ Result<http::Response> DeviceApi::give_token(http::Request& request) {
     const Status ended = s_.sessions.end(person->id, started.session.id,
                                          {person_actor(person->id), "sign-in", request.request_id});
     if (ended.code() != Code::kNotFound) KVCS_TRY(Status(ended));
+    redemption.done();
     return device_refusal(DeviceState::kDenied);
   }
   const int64_t left_ms = started.session.expires_ms - started.session.created_ms;
+  redemption.done();
   return http::private_reply(200, Json{{"access_token", started.token.reveal()},
                                        {"token_type", "Bearer"},
                                        {"expires_in", left_ms / 1000},

@@ -133,11 +133,21 @@ DeviceAnswer DeviceFlow::poll(std::string_view device_code, std::string_view cli
     }
     return answer;
   }
+  if (flow.state == DeviceState::kApproved) redeemed_[found->first] = flow;
   answer.ask = std::move(flow.ask);
   answer.subject = std::move(flow.subject);
   answer.session_id = std::move(flow.session_id);
   flows_.erase(found);
   return answer;
+}
+
+DeviceFlow::Redemption::Redemption(DeviceFlow& flows, std::string_view device_code)
+    : flows_(flows), hash_(sha256_hex(device_code)) {}
+
+DeviceFlow::Redemption::~Redemption() {
+  const MutexLock lock(flows_.mutex_);
+  auto node = flows_.redeemed_.extract(hash_);
+  if (!node.empty() && !is_done_) flows_.flows_.insert(std::move(node));
 }
 
 }  // namespace kvcs::portal

@@ -58,8 +58,25 @@ class DeviceFlow final {
   // Once. An empty subject denies. Fails as find().
   Status decide(std::string_view user_code, std::string_view subject,
                 std::string_view session_id = {});
-  // What the program is told. kDenied and kApproved are told once.
+  // What the program is told. kDenied and kApproved are told once. Of kApproved a Redemption keeps
+  // what was agreed to until the program has what it stands for.
   DeviceAnswer poll(std::string_view device_code, std::string_view client_id);
+
+  // Held by whoever was told kApproved. Unless it is done() the approval is put back at its end:
+  // the store took no session, and the program asks again. Lives no longer than the DeviceFlow.
+  class Redemption final {
+   public:
+    Redemption(DeviceFlow& flows, std::string_view device_code);
+    ~Redemption();
+    Redemption(const Redemption&) = delete;
+    Redemption& operator=(const Redemption&) = delete;
+    void done() { is_done_ = true; }
+
+   private:
+    DeviceFlow& flows_;
+    const std::string hash_;
+    bool is_done_ = false;
+  };
 
  private:
   struct Flow {
@@ -78,6 +95,7 @@ class DeviceFlow final {
   const int64_t lifetime_s_, interval_s_;
   Mutex mutex_;
   Flows flows_ KVCS_GUARDED_BY(mutex_);
+  Flows redeemed_ KVCS_GUARDED_BY(mutex_);  // Each until its Redemption ends.
 };
 
 }  // namespace kvcs::portal

@@ -142,7 +142,8 @@ Status InvitationService::withdraw(std::string_view organization_id, std::string
 
 Result<Invitation> InvitationService::find_by_token(const Secret& token) const {
   const std::string hash = sha256_hex(token.reveal());
-  const Result<KvEntry> found = s_.kv.get(KvFamily::kSystem, keyspace::invitation(hash));
+  const Result<KvEntry> found = kv_get_live(s_.kv, KvFamily::kSystem, keyspace::invitation(hash),
+                                            s_.clock, kInvitationLifetimeS);
   if (found.code() == Code::kNotFound) return invitation_invalid();
   if (!found.ok()) return found.status();
   const size_t colon = found->value.find(':');

@@ -286,11 +286,7 @@ Result<http::Response> MeApi::remove_sign_in(http::Request& request) {
   const SignIn gone =
       KVCS_TRY(s_.people.remove_sign_in(person, request.param("sign_in_id"), by(request)));
   const std::string provider = s_.provider_of(gone.issuer);
-  for (const Session& session : KVCS_TRY(s_.sessions.list(person))) {
-    if (session.provider != provider) continue;
-    const Status ended = s_.sessions.end(person, session.id, by(request));
-    if (!ended.ok() && ended.code() != Code::kNotFound) return ended;
-  }
+  KVCS_TRY(s_.sessions.end_of_provider(person, provider, by(request)));
   return http::empty_response(204);
 }
 

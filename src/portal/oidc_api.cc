@@ -311,11 +311,7 @@ Result<http::Response> OidcApi::back_channel(http::Request& request) {
       s_.people.find_by_sign_in({provider->issuer->config().issuer, logout->subject});
   if (person.code() == Code::kNotFound) return http::empty_response(200);
   KVCS_TRY(person.status());
-  for (const Session& session : KVCS_TRY(s_.sessions.list(person->id))) {
-    if (session.provider != provider->name) continue;
-    const Status ended = s_.sessions.end(person->id, session.id, who);
-    if (!ended.ok() && ended.code() != Code::kNotFound) return ended;
-  }
+  KVCS_TRY(s_.sessions.end_of_provider(person->id, provider->name, who));
   http::Response response = http::empty_response(200);
   response.set("cache-control", "no-store");
   return response;

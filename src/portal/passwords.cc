@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
+#include <optional>
 
 #include "base/mutex.h"
 #include "base/password_hash.h"
@@ -59,7 +60,7 @@ struct Job {
   std::string known;  // The hash to compare with; "" makes a new one.
   std::string whose;
   std::string made;
-  bool fits = false;
+  std::optional<bool> fits = false;
   std::atomic<bool> is_done{false};
   Event done;
 
@@ -160,7 +161,11 @@ Result<bool> PasswordHasher::fits(const Secret& password, std::string_view hash,
   job->password = password;
   job->known = hash.empty() ? kNobodysHash : hash;
   KVCS_TRY(impl_->run(job));
-  return job->fits && !hash.empty();
+  if (!job->fits) {
+    return unavailable("There is no memory to compare a password at the moment; try again.")
+        .with_retry_after_s(kBusyRetryAfterS);
+  }
+  return *job->fits && !hash.empty();
 }
 
 }  // namespace kvcs::portal

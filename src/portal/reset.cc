@@ -78,7 +78,9 @@ Result<std::optional<Letter>> ResetService::letter_to(const std::string& email,
   if (person.code() == Code::kNotFound) return nothing;
   KVCS_TRY(person.status());
   if (!person->active) return nothing;
-  const Result<KvEntry> present = s_.kv.get(KvFamily::kConfig, keyspace::person_reset(person->id));
+  const Result<KvEntry> present =
+      kv_get_live(s_.kv, KvFamily::kConfig, keyspace::person_reset(person->id), s_.clock,
+                  kResetLinkLifetimeS);
   if (!present.ok() && present.code() != Code::kNotFound) return present.status();
   const int64_t young_s = s_.clock.unix_s() + kResetLinkLifetimeS - kResetMailGapS;
   if (present.ok() && present->expires_at_s > young_s) return nothing;
@@ -97,7 +99,8 @@ Status ResetService::use(const Secret& token, const Secret& password, const Call
   KVCS_TRY(take_try("reset-link", caller));
   if (!is_uuid(parts.person_id)) return reset_token_invalid();
   const std::string key = keyspace::person_reset(parts.person_id);
-  const Result<KvEntry> known = s_.kv.get(KvFamily::kConfig, key);
+  const Result<KvEntry> known =
+      kv_get_live(s_.kv, KvFamily::kConfig, key, s_.clock, kResetLinkLifetimeS);
   if (!known.ok() && known.code() != Code::kNotFound) return known.status();
   if (!known.ok() || !constant_time_equal(known->value, sha256_hex(parts.secret))) {
     return reset_token_invalid();

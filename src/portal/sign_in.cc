@@ -77,19 +77,22 @@ std::string setup_url(std::string_view public_url, std::string_view token) {
 
 // An owner who is one no longer makes no owners.
 Status SignInService::check_setup_token(std::string_view hash) const {
-  const Result<KvEntry> known = s_.kv.get(KvFamily::kSystem, keyspace::kSetupToken);
+  const Result<KvEntry> known =
+      kv_get_live(s_.kv, KvFamily::kSystem, keyspace::kSetupToken, s_.clock, kSetupLinkLifetimeS);
   if (!known.ok() && known.code() != Code::kNotFound) return known.status();
   if (!known.ok() || !constant_time_equal(known->value, hash)) return setup_token_invalid();
   return KVCS_TRY(s_.may_still(known->metadata)) ? ok() : setup_token_invalid();
 }
 
-// A compare-and-swap: of two requests with the same link one gets in.
-Status SignInService::take_setup_token(std::string_view hash) {
+// A compare-and-swap: of two requests with the same link one gets in. In one write with the
+// person's records, so that the link is not spent for nobody.
+Status SignInService::take_setup_token(std::string_view hash, const KvBatch& records,
+                                       const AuditContext& who) {
   KVCS_TRY(check_setup_token(hash));
-  KvBatch batch;
+  KvBatch batch = records;
   batch.remove(KvFamily::kSystem, std::string(keyspace::kSetupToken));
-  const Status taken = s_.kv.compare_and_swap(KvFamily::kSystem, keyspace::kSetupToken, hash, batch,
-                                              KvDurability::kSynced);
+  const Status taken =
+      s_.audited.compare_and_swap(KvFamily::kSystem, keyspace::kSetupToken, hash, batch, who);
   return taken.code() == Code::kConflict ? setup_token_invalid() : taken;
 }
 
@@ -113,8 +116,10 @@ Status SignInService::take_try(std::string_view account, const Caller& caller) c
       false);
 }
 
+// The session that the browser had ends in the write that begins the new one.
 Result<StartedSession> SignInService::start(const Person& person, std::string_view provider,
-                                            const Caller& caller) {
+                                            const Caller& caller,
+                                            const SessionService::Write& write) {
   NewSession wanted;
   wanted.person_id = person.id;
   wanted.provider = provider;
@@ -126,10 +131,14 @@ Result<StartedSession> SignInService::start(const Person& person, std::string_vi
   wanted.project_id = place.project_id;
   AuditContext who = as(person, caller);
   if (!place.organization_id.empty()) who.source += ", organization " + place.organization_id;
-  if (!caller.old_session.empty()) {
-    KVCS_TRY(s_.sessions.end_token(caller.old_session, who));
-  }
-  return s_.sessions.start(wanted, who);
+  KvBatch old;
+  if (!caller.old_session.empty()) old = KVCS_TRY(s_.sessions.ending_token(caller.old_session));
+  const auto write_both = [&](const KvBatch& records) -> Status {
+    KvBatch batch = old;
+    batch.append(records);
+    return write ? write(batch) : s_.audited.write(batch, who);
+  };
+  return s_.sessions.start(wanted, who, write_both);
 }
 
 // Where the person worked last, else the organization that has had the person for the longest: one
@@ -153,10 +162,12 @@ Result<StartedSession> SignInService::set_up(const Secret& token, const NewAccou
   KVCS_TRY(check_setup_token(hash));
   Prepared wanted = KVCS_TRY(prepare(account, caller));
   wanted.person.role = AdminRole::kOwner;
-  KVCS_TRY(take_setup_token(hash));
   const AuditContext who{"setup-link", "sign-in", caller.request_id};
-  const Person person = KVCS_TRY(
-      s_.people.create(std::move(wanted.person), wanted.sign_in, wanted.password_hash, who));
+  const auto spend = [&](const Person&, const KvBatch& records) {
+    return take_setup_token(hash, records, who);
+  };
+  const Person person = KVCS_TRY(s_.people.create_with(std::move(wanted.person), wanted.sign_in,
+                                                       wanted.password_hash, who, spend));
   const Result<std::string> organization = s_.find_organization(kFirstOrganization);
   if (organization.ok()) {
     KVCS_TRY(s_.members.add(organization.value(), person.id, OrgRole::kOwner, who));
@@ -232,8 +243,9 @@ Result<FirstStep> SignInService::sign_in(std::string_view email, const Secret& p
 // A change of the password ends the sessions that are there, and may have come before this one.
 Result<StartedSession> SignInService::start_by_password(const Person& person,
                                                         std::string_view password_hash,
-                                                        const Caller& caller) {
-  StartedSession started = KVCS_TRY(start(person, kByPassword, caller));
+                                                        const Caller& caller,
+                                                        const SessionService::Write& write) {
+  StartedSession started = KVCS_TRY(start(person, kByPassword, caller, write));
   if (KVCS_TRY(s_.people.password_hash(person.id)) == password_hash) return started;
   KVCS_TRY(s_.sessions.end(person.id, started.session.id, as(person, caller)));
   return wrong_credentials();
@@ -268,7 +280,8 @@ Result<Secret> SignInService::make_ticket(const Person& person, std::string_view
 }
 
 // A ticket is taken for each try and put back after one that failed, so that of tries at once each
-// needs its turn.
+// needs its turn. The code is spent in the write that begins the session: a recovery code is not
+// lost for nothing. What the store fails at is no try.
 Result<StartedSession> SignInService::sign_in_with_code(const Secret& ticket, std::string_view code,
                                                         const Caller& caller) {
   KVCS_TRY(take_try("second-step", caller));
@@ -280,9 +293,13 @@ Result<StartedSession> SignInService::sign_in_with_code(const Secret& ticket, st
   const std::string hash = KVCS_TRY(s_.people.password_hash(person.id));
   if (sha256_hex(hash) != text_member(record, "password")) return ticket_invalid();
   if (!person.active) return person_suspended();
-  const Status checked = s_.totp.check(person.id, code, as(person, caller));
-  if (checked.ok()) return start_by_password(person, hash, caller);
-  const int tries = record.value("tries", 0) - 1;
+  const auto write = [&](const KvBatch& records) {
+    return s_.totp.check(person.id, code, as(person, caller), records);
+  };
+  Result<StartedSession> started = start_by_password(person, hash, caller, write);
+  const Status& checked = started.status();
+  if (checked.ok() || checked.reason() == "wrong_credentials") return started;
+  const int tries = record.value("tries", 0) - (checked.code() == Code::kUnavailable ? 0 : 1);
   record["tries"] = tries;
   if (tries > 0) {
     KVCS_TRY(s_.tickets.put(ticket.reveal(), dump_json(record), kSecondStepLifetimeS));

@@ -120,8 +120,9 @@ class SignInService final {
                         const Caller& caller) const;
   // Begins a session of somebody for whom `provider` has vouched, where the last one of the person
   // was, and ends the one that the browser had.
+  // `write` as SessionService::start()'s.
   Result<StartedSession> start(const Person& person, std::string_view provider,
-                               const Caller& caller);
+                               const Caller& caller, const SessionService::Write& write = {});
   // Ends the person's other sessions and begins a new one. Forbidden with reason wrong_password,
   // also when the password is changed elsewhere meanwhile.
   Result<StartedSession> change_password(std::string_view person_id, const Secret& current,
@@ -140,10 +141,11 @@ class SignInService final {
   };
   Result<Place> last_place(std::string_view person_id) const;
   Status check_setup_token(std::string_view hash) const;
-  Status take_setup_token(std::string_view hash);
+  Status take_setup_token(std::string_view hash, const KvBatch& records, const AuditContext& who);
   Status take_try(std::string_view account, const Caller& caller) const;
   Result<StartedSession> start_by_password(const Person& person, std::string_view password_hash,
-                                           const Caller& caller);
+                                           const Caller& caller,
+                                           const SessionService::Write& write = {});
   Result<Secret> make_ticket(const Person& person, std::string_view password_hash);
 
   Services s_;

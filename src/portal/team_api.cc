@@ -5,7 +5,7 @@
 
 #include "base/address_block.h"
 #include "base/bytes.h"
-#include "http/client/mail.h"
+#include "base/mail_address.h"
 #include "http/json_api.h"
 #include "identity/records.h"
 #include "identity/users.h"
@@ -213,7 +213,7 @@ Letter TeamApi::letter_of(const CreatedInvitation& made, const std::string& url)
 // The organization is counted first: what it may not send counts nothing for the address.
 bool TeamApi::mail(const CreatedInvitation& made, const std::string& url) const {
   const Invitation& invitation = made.invitation;
-  if (mailer_ == nullptr || !http::is_mail_address(invitation.email)) return false;
+  if (mailer_ == nullptr || !is_mail_address(invitation.email)) return false;
   const bool may =
       take_hourly_("invitations-of:" + invitation.organization_id,
                    kInvitationsMailedForOrganizationPerHour) &&

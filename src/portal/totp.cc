@@ -125,40 +125,46 @@ std::string to_json(const Record& record) {
 }  // namespace
 
 TotpService::TotpService(const KvStore& kv, AuditedKv& audited, const Sealer& sealer,
-                         const Clock& clock, Entropy& entropy,
+                         const Clock& clock, const Clock& latest, Entropy& entropy,
                          std::function<int64_t(std::string_view whose)> take_try)
     : kv_(kv),
       audited_(audited),
       sealer_(sealer),
       clock_(clock),
+      latest_(latest),
       entropy_(entropy),
       take_try_(std::move(take_try)) {}
 
-Result<std::optional<std::string>> TotpService::read(std::string_view person_id) const {
+Result<std::optional<KvEntry>> TotpService::read(std::string_view person_id) const {
   Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::person_totp(person_id));
-  if (entry.code() == Code::kNotFound) return std::optional<std::string>();
+  if (entry.code() == Code::kNotFound) return std::optional<KvEntry>();
   if (!entry.ok()) return entry.status();
-  return std::optional(std::move(entry->value));
+  return std::optional(std::move(*entry));
 }
 
-Status TotpService::change(std::string_view person_id, const Edit& edit, const AuditContext& who) {
+Status TotpService::change(std::string_view person_id, const Edit& edit, const AuditContext& who,
+                           const KvBatch& also) {
   const std::string key = keyspace::person_totp(person_id);
   Status stored;
   for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
-    const std::optional<std::string> before = KVCS_TRY(read(person_id));
+    const std::optional<KvEntry> before = KVCS_TRY(read(person_id));
     std::optional<Record> record;
-    if (before) record = parse(*before);
+    if (before) record = parse(before->value);
     if (before && !record) return internal("damaged record of a second factor");
+    // A start that has ended is none, also while the store has it still.
+    if (before && is_kv_expired(before->expires_at_s, latest_)) record.reset();
     KVCS_TRY(edit(record));
     KvBatch batch;
     if (record) {
       const int64_t end_s =
-          record->is_confirmed ? 0 : clock_.unix_ms() / 1000 + kTotpStartLifetimeS;
+          record->is_confirmed ? 0 : latest_.unix_s() + kTotpStartLifetimeS;
       batch.put(KvFamily::kConfig, key, KvEntry{to_json(*record), {}, end_s});
     } else {
       batch.remove(KvFamily::kConfig, key);
     }
-    stored = audited_.compare_and_swap(KvFamily::kConfig, key, before, batch, who);
+    batch.append(also);
+    const auto expected = before ? std::optional<std::string_view>(before->value) : std::nullopt;
+    stored = audited_.compare_and_swap(KvFamily::kConfig, key, expected, batch, who);
     if (stored.code() != Code::kConflict || !stored.reason().empty()) return stored;
   }
   return stored;
@@ -166,9 +172,9 @@ Status TotpService::change(std::string_view person_id, const Edit& edit, const A
 
 // A record that cannot be read counts as one: nobody gets in because something is damaged.
 Result<bool> TotpService::is_on(std::string_view person_id) const {
-  const std::optional<std::string> text = KVCS_TRY(read(person_id));
-  if (!text) return false;
-  const std::optional<Record> record = parse(*text);
+  const std::optional<KvEntry> entry = KVCS_TRY(read(person_id));
+  if (!entry) return false;
+  const std::optional<Record> record = parse(entry->value);
   return !record || record->is_confirmed;
 }
 
@@ -239,13 +245,13 @@ Result<std::vector<Secret>> TotpService::confirm(std::string_view person_id, std
 }
 
 Status TotpService::check(std::string_view person_id, std::string_view code,
-                          const AuditContext& who) {
+                          const AuditContext& who, const KvBatch& also) {
   KVCS_TRY(too_many_tries(take_try_("totp:" + std::string(person_id))));
   const auto edit = [&](std::optional<Record>& record) -> Status {
     if (!record || !record->is_confirmed) return is_off();
     return spend(person_id, code, *record);
   };
-  return change(person_id, edit, who);
+  return change(person_id, edit, who, also);
 }
 
 Status TotpService::remove(std::string_view person_id, std::string_view code,

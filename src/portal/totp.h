@@ -29,9 +29,11 @@ std::string to_base32(std::string_view bytes);  // RFC 4648, without padding.
 
 class TotpService final {
  public:
-  // All outlive it. `take_try` as SignInService's.
+  // All outlive it. `clock` is the wall clock, as codes go by the phone's; `latest`
+  // (base/kept_clock.h) ends a start that nobody confirmed. `take_try` as SignInService's.
   TotpService(const KvStore& kv, AuditedKv& audited, const Sealer& sealer, const Clock& clock,
-              Entropy& entropy, std::function<int64_t(std::string_view whose)> take_try);
+              const Clock& latest, Entropy& entropy,
+              std::function<int64_t(std::string_view whose)> take_try);
 
   struct Start {
     Secret secret_base32;
@@ -45,9 +47,10 @@ class TotpService final {
   Result<std::vector<Secret>> confirm(std::string_view person_id, std::string_view code,
                                       const AuditContext& who);
   Result<bool> is_on(std::string_view person_id) const;
-  // Spends a code or a recovery code. Failures as of confirm(), and Conflict with reason
-  // totp_is_off.
-  Status check(std::string_view person_id, std::string_view code, const AuditContext& who);
+  // Spends a code or a recovery code, in one write with `also`, which is what it opens. Failures as
+  // of confirm(), and Conflict with reason totp_is_off.
+  Status check(std::string_view person_id, std::string_view code, const AuditContext& who,
+               const KvBatch& also = {});
   // The same, and takes the factor off.
   Status remove(std::string_view person_id, std::string_view code, const AuditContext& who);
   // By an operator, without a code. Conflict with reason totp_is_off.
@@ -57,16 +60,18 @@ class TotpService final {
   struct Record;
   static std::optional<Record> parse(std::string_view text);
   // What is stored; nothing when there is none.
-  Result<std::optional<std::string>> read(std::string_view person_id) const;
+  Result<std::optional<KvEntry>> read(std::string_view person_id) const;
   Status spend(std::string_view person_id, std::string_view code, Record& record) const;
   // Reads, lets `edit` change or remove the record, and writes, until nobody came between.
   using Edit = std::function<Status(std::optional<Record>& record)>;
-  Status change(std::string_view person_id, const Edit& edit, const AuditContext& who);
+  Status change(std::string_view person_id, const Edit& edit, const AuditContext& who,
+                const KvBatch& also = {});
 
   const KvStore& kv_;
   AuditedKv& audited_;
   const Sealer& sealer_;
   const Clock& clock_;
+  const Clock& latest_;
   Entropy& entropy_;
   const std::function<int64_t(std::string_view whose)> take_try_;
 };

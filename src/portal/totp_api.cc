@@ -45,7 +45,7 @@ void TotpApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
       kPost, "", person, http::kib(1), &TotpApi::start,
       "Begin a second factor: the secret for an authenticator app. Needs the password again, or "
       "without one a sign-in of the last five minutes.",
-      {.body = "TotpAsk", .status = 201, .answer = "TotpStart"});
+      {.id = "startTotp", .body = "TotpAsk", .status = 201, .answer = "TotpStart"});
   rows.add(kPost, "/confirm", person, http::kib(1), &TotpApi::confirm,
            "Turn it on with its first code; sign-ins by password ask for one from now on.",
            {.id = "confirmTotp", .body = "TotpCode", .answer = "RecoveryCodes"});

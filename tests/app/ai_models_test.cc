@@ -83,3 +83,30 @@ TEST_CASE("ai models: what is listed can be called, and what cannot be called is
   CHECK(page["data"].size() == list["data"].size());
   CHECK(page["first_id"] == page["data"].front()["id"]);
 }
+
+TEST_CASE("ai models: one past its end is not listed, is told to admins, and is served",
+          "[contract][ai]") {
+  AiHouse house;
+  const auto set = [&](const char* end) {
+    const std::string body = std::string(R"({"input_cost_per_token":1e-6,)") +
+                             R"("output_cost_per_token":1e-6,"max_output_tokens":100)" + end + "}";
+    REQUIRE(house.admin("PUT", "/admin/ai/prices/openai/gpt-old", body).status == 200);
+  };
+  const auto is_listed = [&] {
+    return has(house.app.as(house.key, "GET", "/v1/models").body, "\"openai/gpt-old\"");
+  };
+  set("");
+  CHECK(is_listed());
+  set(R"(,"deprecation_date":"2025-12-31")");
+  CHECK_FALSE(is_listed());
+  const Json model = read(house.app.as(house.key, "GET", "/v1/models/openai/gpt-old"));
+  CHECK(model["deprecation_date"] == "2025-12-31");
+  const Json shown = read(house.admin("GET", "/admin/ai/prices"));
+  CHECK(shown["overrides"][0]["has_ended"] == true);
+  for (const Json& row : shown["prices"]) {
+    if (row["model"] != "google/gemini-3.8-flash") continue;
+    CHECK(row["later"]["from"] == "2027-01-01");
+    CHECK(row["later"]["output_cost_per_token"] == 7.5e-6);
+  }
+  CHECK(house.chat(R"({"model":"openai/gpt-old","messages":[]})").status == 200);
+}

@@ -82,11 +82,12 @@ TEST_CASE("makers: links go on while their operator is one", "[contract][app][po
 TEST_CASE("makers: a setup link ends with the admin key that made it", "[contract][app][portal]") {
   TestApp app;
   const Json key =
-      json_of(app.as_owner("POST", "/admin/keys", R"({"name":"late","role":"owner"})"));
+      json_of(app.as_owner("POST", "/admin/admin-keys", R"({"name":"late","role":"owner"})"));
   const std::string bearer = key["admin_key"].get<std::string>();
   const std::string token =
       token_of(json_text(app.as(bearer, "POST", "/admin/setup-link").body, "setup_url"));
-  REQUIRE(app.as_owner("DELETE", "/admin/keys/" + key["key_id"].get<std::string>()).status < 300);
+  REQUIRE(app.as_owner("DELETE", "/admin/admin-keys/" + key["key_id"].get<std::string>()).status <
+          300);
   CHECK(set_up_by(app, token).status == 401);
   const std::string kept =
       token_of(json_text(app.as_owner("POST", "/admin/setup-link").body, "setup_url"));

@@ -140,12 +140,6 @@ TEST_CASE("shares: a download in parts, or one that is resumed, counts once",
   // Of so small a file twice and no more.
   CHECK(part(parts, "0-8") == 206);
   CHECK(part(parts, "0-8") == 410);
-  // What a broken connection did not carry may still be fetched, and by no other address.
-  ShareService& shares = *s.app.parts().artifacts.shares;
-  shares.give_back(parts.id, "192.0.2.1", 9);
-  CHECK(part(parts, "0-8") == 410);
-  shares.give_back(parts.id, "127.0.0.1", 9);
-  CHECK(part(parts, "0-8") == 206);
   const Link resumed = s.link(R"({"downloads_max":1})");
   CHECK(s.get(resumed).status == 200);
   CHECK(part(resumed, "5-") == 206);

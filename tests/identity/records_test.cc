@@ -114,7 +114,7 @@ TEST_CASE("records: a user is read as it was written, member by member",
                        .requests_per_minute = 303,
                        .tokens_per_minute = 404,
                        .allowed_models = {"gpt-4o*", "claude"},
-                       .operator_set = {"status", "monthly_limit_usd"},
+                       .operator_set = {"status"},
                        .version = 505,
                        .created_ms = kTimeMs,
                        .updated_ms = kTimeMs + 1};

@@ -76,6 +76,25 @@ TEST_CASE("device flow: the device waits, is let in once, and nobody else is", "
   CHECK(rig.flow.poll("guess", "cli").state == DeviceState::kUnknown);
 }
 
+TEST_CASE("device flow: an approval that led to nothing is there for the next question",
+          "[fault][portal]") {
+  Rig rig;
+  const StartedDevice device = rig.start().value();
+  REQUIRE(rig.flow.decide(device.user_code, "ada").ok());
+  const std::string code = device.device_code.reveal();
+  for (int i = 0; i < 2; i++) {
+    CHECK(rig.poll(device) == DeviceState::kApproved);
+    const DeviceFlow::Redemption failed(rig.flow, code);
+    CHECK(rig.poll(device) == DeviceState::kUnknown);  // Of two at once one has it.
+  }
+  CHECK(rig.flow.poll(code, "cli").subject == "ada");
+  {
+    DeviceFlow::Redemption redemption(rig.flow, code);
+    redemption.done();
+  }
+  CHECK(rig.poll(device) == DeviceState::kUnknown);
+}
+
 TEST_CASE("device flow: one that asks too often is slowed down, and ends in time",
           "[unit][portal]") {
   Rig rig;

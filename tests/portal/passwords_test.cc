@@ -2,12 +2,16 @@
 // with threads that wait for it.
 #include "portal/passwords.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <thread>
 
+#include "base/password_hash.h"
 #include "base/wait.h"
 #include "portal/portal_rig.h"
 
@@ -25,6 +29,28 @@ TEST_CASE("passwords: those that are guessed first are refused", "[unit][portal]
   CHECK(check_new_password(Secret(std::string(1001, 'x')), {}).reason() == "password_length");
   CHECK(check_new_password(kPassword, {}).ok());
   CHECK(check_new_password(Secret("Ub9!hq-27zL"), {}).ok());
+}
+
+TEST_CASE("passwords: without memory nobody is told that a password is wrong", "[fault][portal]") {
+  const std::string hash = hash_password(kPassword);
+  REQUIRE(password_fits(kPassword, hash) == true);
+  CHECK(password_fits(Secret("other"), hash) == false);
+  // A process of its own, as memory that is taken away from one does not come back.
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::ifstream statm("/proc/self/statm");
+    rlim_t pages = 0;
+    statm >> pages;
+    const rlim_t limit = pages * static_cast<rlim_t>(::sysconf(_SC_PAGESIZE)) + (16u << 20);
+    const rlimit memory{limit, limit};
+    const bool limited = ::setrlimit(RLIMIT_AS, &memory) == 0;
+    ::_exit(limited && !password_fits(kPassword, hash) ? 0 : 1);
+  }
+  REQUIRE(child > 0);
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
 }
 
 TEST_CASE("passwords: a hash fits its password alone", "[unit][portal]") {

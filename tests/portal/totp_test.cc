@@ -27,7 +27,7 @@ TEST_CASE("totp: each refusal has its reason, and each code counts once", "[unit
   PeopleRig rig;
   Sealer sealer({Secret(std::string(32, 'k'))}, *rig.entropy);
   int64_t wait_s = 0;
-  TotpService totp(*rig.kv, rig.audited, sealer, rig.clock, *rig.entropy,
+  TotpService totp(*rig.kv, rig.audited, sealer, rig.clock, rig.clock, *rig.entropy,
                    [&](std::string_view) { return wait_s; });
   const std::string id = rig.person("ada").id;
   CHECK_FALSE(totp.is_on(id).value());

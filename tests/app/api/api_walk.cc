@@ -204,7 +204,8 @@ std::vector<Step> walk_labels(const std::string& root) {
   using enum http::Method;
   const std::string all = root + "/orgs/{org}/projects/{project}/artifacts";
   return {
-      {kPost, all, R"({"name":"n","dtype":"F16"})", {{"artifact_id", "id"}}, {}, put_bytes},
+      {kPost, all, R"({"name":"n","dtype":"F16","visibility":"public"})",
+       {{"artifact_id", "id"}}, {}, put_bytes},
       {kPost, all + "/{id}/complete"},
       {kGet, all},
       {kGet, all + "/{id}/download"},
@@ -276,7 +277,6 @@ std::vector<Step> walk_people() {
       {kPatch, "/admin/people/{person_id}", R"({"status":"active"})"},
       {kPost, "/admin/setup-link"},
       {kPost, "/admin/people/{person_id}/reset-link"},
-      {kPost, "/auth/totp"},
       {kPatch, "/api/v1/me", R"({"name":"Ada"})"},
       {kGet, "/api/v1/me/sessions"},
       {kGet, "/api/v1/me/sign-ins"},

@@ -20,6 +20,7 @@ const std::map<std::string, std::string> kUnseen = {
     {"POST /auth/login", "the house has no local accounts"},
     {"POST /auth/login/totp", "the house has no local accounts"},
     {"POST /auth/password", "the house has no local accounts"},
+    {"POST /auth/totp", "the house has no local accounts"},
     {"POST /auth/register", "the house has no local accounts"},
     {"POST /auth/totp/confirm", "the code comes from an app"},
     {"POST /auth/link/{provider}", "the house has no provider of sign-ins"},

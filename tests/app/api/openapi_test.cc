@@ -93,7 +93,7 @@ class Reader final {
     read(items, place + "[]");
   }
   void read_object(const Json& schema, const std::string& place, bool is_told) {
-    const Json& others = schema["additionalProperties"];
+    const Json others = schema.value("additionalProperties", Json());
     if (others == Json(true) && !is_told) report_(place + " is open and says nothing of that");
     if (others.is_object()) read(others, place + "{}");
     const Json members = schema.value("properties", Json::object());
