@@ -53,9 +53,9 @@ http::Handler describer(const Directory& directory) {
 }
 
 void add_route(std::vector<http::Row>& table, const char* path, const http::Access& access,
-               std::string_view summary) {
-  http::add_row(table, http::Method::kGet, path, access, http::kNoBody, describe, summary,
-                {.id = "getAdminMe", .answer = "Caller"});
+               const Directory& directory, std::string_view summary) {
+  http::add_row(table, http::Method::kGet, path, access, http::kNoBody, describer(directory),
+                summary, {.id = "getAdminMe", .answer = "Caller"});
 }
 
 std::span<const http::ApiType> types() {

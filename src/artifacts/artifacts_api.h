@@ -103,6 +103,7 @@ class ArtifactsApi final {
 
  private:
   Status charge_look(const http::Request& request, ArtifactFilter filter) const;
+  void add_byte_routes(std::vector<http::Row>& table);
   // The bytes of a public artifact, counted.
   Result<http::Response> send_public(const http::Request& request, const Artifact& artifact);
   http::Response about(const http::Request& request, const Artifact& row,

@@ -91,7 +91,7 @@ void ShareApi::add_routes(std::vector<http::Row>& table, const http::ArtifactAcc
            "Make a link by which whoever has it gets this artifact.",
            {.id = "createShare", .body = "ShareAsk", .status = 201, .answer = "ShareCreated"});
   rows.add(kGet, all, read, http::kNoBody, &ShareApi::list,
-           "The links to this artifact that work; never the links themselves.",
+           "The links to this artifact whose time is not over; never the links themselves.",
            {.id = "listShares", .answer = "ShareList"});
   rows.add(kDelete, all + "/{share_id}", write, http::kNoBody, &ShareApi::remove,
            "Withdraw a link.", {.id = "deleteShare", .status = 204});

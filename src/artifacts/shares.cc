@@ -36,10 +36,6 @@ std::string_view kind_word(PrincipalKind kind) {
   }
 }
 
-std::string grant_key(std::string_view share_id, std::string_view address) {
-  return std::string(share_id) + " " + std::string(address);
-}
-
 PrincipalKind kind_of(std::string_view word) {
   if (word == "person") return PrincipalKind::kPerson;
   return word == "organization_key" ? PrincipalKind::kOrganizationKey : PrincipalKind::kProjectKey;
@@ -238,13 +234,6 @@ void ShareService::end_download(Grant& grant, const Taking& taking, uint64_t sen
   MutexLock lock(mutex_);
   grant.held_bytes -= taking.size_bytes;
   grant.sent_bytes += std::min(sent_bytes, taking.size_bytes);
-}
-
-void ShareService::give_back(std::string_view share_id, std::string_view address,
-                             uint64_t size_bytes) {
-  MutexLock lock(mutex_);
-  const auto it = grants_.find(grant_key(share_id, address));
-  if (it != grants_.end()) it->second.bytes_left += size_bytes;
 }
 
 // When there are too many, those whose time is over go first, and then all: their downloads count

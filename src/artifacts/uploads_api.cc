@@ -128,9 +128,11 @@ void UploadsApi::add_routes(std::vector<http::Row>& table, const http::ArtifactA
   http::Rows rows(table, *this, std::string(kUploadsPath));
   rows.add(kOptions, "", http::everyone(), http::kNoBody, &UploadsApi::options,
            "What of the tus protocol is spoken here.", {.id = "getUploadOptions", .status = 204});
-  rows.add(kPost, "", access.write, max, &UploadsApi::create,
-           "Begin an upload that can be resumed (tus 1.0.0): Upload-Length, Upload-Metadata.",
-           {.id = "createUpload", .body = tus::kBodyType, .status = 201});
+  rows.add(
+      kPost, "", access.write, max, &UploadsApi::create,
+      "Begin an upload that can be resumed (tus 1.0.0): Upload-Length, Upload-Metadata. One of "
+      "which no byte comes within an hour is removed.",
+      {.id = "createUpload", .body = tus::kBodyType, .status = 201});
   rows.add(kHead, "/{id}", one, http::kNoBody, &UploadsApi::look,
            "How many bytes have come: Upload-Offset.", {.id = "getUploadOffset"});
   rows.add(kPatch, "/{id}", one, max, &UploadsApi::append,

@@ -35,10 +35,19 @@ int confirm_totp(Console& console, ApiClient& api, const std::string& code) {
   return kExitOk;
 }
 
+// A login alone is not enough where the account has a password.
+Result<Json> begin_totp(Console& console, ApiClient& api) {
+  const Result<Json> begun = api.call("POST", kTotp, Json::object());
+  if (begun.code() != Code::kInvalid) return begun;
+  const auto password = ask_secret(console, "Password: ");
+  if (!password || password->empty()) return begun;
+  return api.call("POST", kTotp, Json{{"current_password", password->reveal()}});
+}
+
 int run_totp_on(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
   if (const auto code = in.optional_text("code")) return confirm_totp(console, api, *code);
-  const Result<Json> begun = api.call("POST", kTotp, Json::object());
+  const Result<Json> begun = begin_totp(console, api);
   if (!begun.ok() || console.mode().json) return show_object(console, begun);
   console.print_fields({{"Secret", printable(in_fours(text_member(*begun, "secret")), kShownText)},
                         {"Address", printable(text_member(*begun, "otpauth_url"), kShownWhole)}});

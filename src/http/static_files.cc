@@ -210,7 +210,8 @@ const std::vector<WebAsset>& web_assets() {
     // A row: path, type, digest, begin and end of the bytes, the same of those by gzip and of those
     // by brotli, which are null when compressing did not pay.
     for (const char* const* row = kvcs_web_assets; row[0] != nullptr; row += kColumns) {
-      WebAsset asset{row[0], row[1], row[2], {row[3], static_cast<size_t>(row[4] - row[3])}, {}, {}};
+      const std::string_view raw(row[3], static_cast<size_t>(row[4] - row[3]));
+      WebAsset asset{row[0], row[1], row[2], raw, {}, {}};
       if (row[5] != nullptr) asset.gzip_bytes = {row[5], static_cast<size_t>(row[6] - row[5])};
       if (row[7] != nullptr) asset.brotli_bytes = {row[7], static_cast<size_t>(row[8] - row[7])};
       all.push_back(asset);

@@ -64,13 +64,21 @@ TEST_CASE("tus: bytes that the caller reaches need not come again", "[artifacts]
   CHECK(d.w.blob_count() == 1);
   // A key of another project reaches them not; one of the organization does.
   CHECK(offer(d, bytes, "sibling").header("upload-offset") == "0");
+  const std::string of_sibling =
+      TusDoor::metadata(bytes, ",project_id " + to_base64(d.w.sibling.project_id));
   CHECK(d.create({{"Upload-Length", std::to_string(kSize)},
-                  {"Upload-Metadata",
-                   TusDoor::metadata(bytes, ",project_id " + to_base64(d.w.sibling.project_id))}},
+                  {"Upload-Have", "1"},
+                  {"Upload-Metadata", of_sibling}},
                  "", "whole_acme")
             .header("upload-offset") == std::to_string(kSize));
+  // Who does not ask begins at the first byte, as the protocol has it.
+  CHECK(d.create({{"Upload-Length", std::to_string(kSize)},
+                  {"Upload-Metadata", TusDoor::metadata(bytes)}})
+            .header("upload-offset") == "0");
   // Of another size they are not these.
-  CHECK(d.create({{"Upload-Length", "5"}, {"Upload-Metadata", TusDoor::metadata(bytes)}})
+  CHECK(d.create({{"Upload-Length", "5"},
+                  {"Upload-Have", "1"},
+                  {"Upload-Metadata", TusDoor::metadata(bytes)}})
             .header("upload-offset") == "0");
 }
 

@@ -189,8 +189,12 @@ async function newDecision() {
 
 // A person on the command line, and what the examples of people name.
 const own = ['org', 'project', 'member', 'key', 'edit', 'totp', 'session', 'password'];
-const person = (method, path, body) => fetch(daemon.url + path, { method, body: body && JSON.stringify(body),
-  headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' } });
+async function person(method, path, body) {
+  const answer = await fetch(daemon.url + path, { method, body: body && JSON.stringify(body),
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' } });
+  assert.ok(answer.ok, `${method} ${path}: ${answer.status}`);
+  return answer;
+}
 
 const ada = { email: 'ada@example.com', password: 'correct horse battery staple' };
 const tokenOf = (answer) => answer.headers.get('set-cookie').match(/=(ks_[0-9a-f]+)/)[1];
@@ -199,18 +203,10 @@ const post = (path, body) => fetch(daemon.url + path, { method: 'POST', body: JS
 
 // A second factor that is begun, or on; resolves with a code that is good next.
 async function secondFactor(isOn) {
-  const { secret } = await (await person('POST', '/auth/totp')).json();
+  const { secret } = await (await person('POST', '/auth/totp', { current_password: ada.password })).json();
   if (!isOn) return totpCode(secret);
   const { recovery_codes: codes } = await (await person('POST', '/auth/totp/confirm', { code: totpCode(secret) })).json();
   return codes[0];
-}
-
-async function signIn() {
-  const setup = new URL(daemon.credentials.setup_url).hash.split('token=')[1];
-  const answer = await fetch(`${daemon.url}/auth/setup`, { method: 'POST',
-    headers: { 'content-type': 'application/json', origin: daemon.url }, body: JSON.stringify({ token: setup,
-      ...ada, name: 'Ada' }) });
-  token = tokenOf(answer);
 }
 
 // Organization acme anew, with Grace in the active one; for `restore` on its way out.
@@ -333,7 +329,9 @@ async function runExample(words, example) {
   if (words[0] === 'server') assert.equal((await shell('kvcs login --no-browser', folder)).status, 0);
   // A daemon is its shell's own process, so that the signal reaches it.
   const serves = words[0] === 'serve';
-  const typed = serves ? `KVCS_HTTP_LISTEN=127.0.0.1:0 exec ${line}` : line;
+  // The password is asked for, and nobody types it.
+  const answered = words.join(' ') === 'totp on' ? `echo '${ada.password}' | ${line}` : line;
+  const typed = serves ? `KVCS_HTTP_LISTEN=127.0.0.1:0 exec ${line}` : answered;
   const done = await shell(typed, folder, session);
   assert.equal(done.status, 0, `${line}\n${done.out}${done.error}`);
   await undo[words.join(' ')]?.(done);
@@ -398,7 +396,7 @@ before(async () => {
   Object.assign(daemon.env, { STRIPE_SECRET_KEY: 'sk_test_51kvcs', STRIPE_WEBHOOK_SECRET: 'whsec_3f1d0a2b',
     KVCS_BILLING_STRIPE_URL: `http://127.0.0.1:${vendor.address().port}`, KVCS_PLANS_FILE: plans });
   await daemon.start();
-  await signIn();
+  token = (await daemon.setUp()).token;
   bin = join(daemon.folder, 'bin');
   mkdirSync(bin);
   symlinkSync(binary, join(bin, 'kvcs'));

@@ -265,6 +265,8 @@ const troubles = {
         assert.equal(accepted.status, 0, accepted.stderr);
       });
     },
+  'the alert `upload.damaged`, `/health` says `blobs: degraded`': happensIn('tests/app/staged_damage_test.cc',
+    'uploads: bytes that were acknowledged and are gone are told everywhere'),
   'the alert `deletion.taken_back`': happensIn('tests/app/deletion_recall_test.cc',
     'recall: a project that is marked though no deletion is known is there again'),
   'the alert `tls.expiring`, `/health` says `degraded`': happensIn('tests/app/certificate_watch_test.cc',

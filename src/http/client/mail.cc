@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "base/mail_address.h"
 
 namespace kvcs::http {
 namespace {
@@ -55,14 +56,6 @@ struct FreeCurl {
 };
 
 }  // namespace
-
-bool is_mail_address(std::string_view text) {
-  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
-    return c > 0x20 && c < 0x7f && c != '<' && c != '>' && c != ',' && c != '"' && c != '\\';
-  });
-  const size_t at = text.find('@');
-  return plain && at != std::string_view::npos && at > 0 && at + 1 < text.size();
-}
 
 Result<std::string> mail_text(const MailRequest& mail, int64_t unix_s) {
   if (!is_mail_address(mail.from)) {

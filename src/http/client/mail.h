@@ -3,7 +3,6 @@
 #pragma once
 #include <optional>
 #include <string>
-#include <string_view>
 
 #include "base/secret.h"
 #include "base/status.h"
@@ -23,12 +22,8 @@ struct MailRequest {
   // Nothing: as a login needs.
   std::optional<bool> requires_tls = std::nullopt;
 };
-// Whether mail can be sent to it. Stricter than RFC 5321, and plain ASCII (no SMTPUTF8): no quoting,
-// no comment, nothing that could end an SMTP command or a header.
-bool is_mail_address(std::string_view text);
-
 // Invalid: an address or subject that would break a header, a URL that is not SMTP, or what the
-// server refuses for good (a reply 5yz). Upstream: the server cannot be reached or refuses for now.
+// server refuses for good (a reply 5yz). Upstream: the server cannot be reached, or refuses for a while.
 // Both have the server's last reply in their words.
 Status send_mail(const MailRequest& mail);
 // The message as it is sent; Invalid as above. `unix_s` is its date.

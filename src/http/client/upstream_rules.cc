@@ -71,7 +71,9 @@ bool is_private6(const uint8_t* b) {
   static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   static constexpr uint8_t kNat64[12] = {0, 0x64, 0xff, 0x9b};
   if (std::memcmp(b, kMapped, 12) == 0 || std::memcmp(b, kNat64, 12) == 0) return embedded(12);
-  if ((b[0] & 0xe0) != 0x20) return true;  // Only 2000::/3 is global unicast (RFC 4291 §2.4).
+  // IANA allocates global unicast addresses from 2000::/3 alone (its registry "Internet Protocol
+  // Version 6 Address Space"), though RFC 4291 §2.4 would allow others.
+  if ((b[0] & 0xe0) != 0x20) return true;
   if (b[0] == 0x20 && b[1] == 0x02) return embedded(2);  // 6to4.
   const uint32_t top = ip4(b[0], b[1], b[2], b[3]);
   return top == 0x20010db8 || (top >> 9) == (0x20010000 >> 9);  // Documentation; 2001::/23.
