@@ -1,6 +1,6 @@
 // The uploads of this tab: each file's head is read, its digest computed, the upload announced, and
 // its bytes sent. They go on while other pages are looked at.
-import { api, wordsOf } from '../../api/client';
+import { api, ApiError, wordsOf } from '../../api/client';
 import { invalidate } from '../../api/query';
 import { meStore } from '../../api/session';
 import { createStore } from '../../store';
@@ -172,22 +172,31 @@ async function announceFile(key: number, work: Work, file: File): Promise<void> 
   clock(work, 0);
   const sha256 = await digestOf(file, (done) => progress(key, work, done), work.stop.signal);
   const { person, place } = owner();
-  const answer = await inWords(
-    api.raw(
-      '/api/v1/uploads',
-      {
-        method: 'POST',
-        headers: {
-          ...tusHeaders,
-          'content-type': 'application/json',
-          'upload-length': String(file.size),
+  const body = JSON.stringify(announce(file.name, file.size, header, sha256, work.sidecar));
+  // With Upload-Have bytes that are there already need not come again. So often asked for one
+  // digest that it is refused, they are sent.
+  const ask = (have: Record<string, string>) =>
+    inWords(
+      api.raw(
+        '/api/v1/uploads',
+        {
+          method: 'POST',
+          headers: {
+            ...tusHeaders,
+            ...have,
+            'content-type': 'application/json',
+            'upload-length': String(file.size),
+          },
+          body,
+          signal: work.stop.signal,
         },
-        body: JSON.stringify(announce(file.name, file.size, header, sha256, work.sidecar)),
-        signal: work.stop.signal,
-      },
-      60_000,
-    ),
-  );
+        60_000,
+      ),
+    );
+  const answer = await ask({ 'upload-have': '1' }).catch((error: unknown) => {
+    if (error instanceof ApiError && error.status === 429) return ask({});
+    throw error;
+  });
   const id =
     answer.headers.get('x-artifact-id') ?? answer.headers.get('location')?.split('/').pop() ?? '';
   change(key, { id, done: 0, perSecond: 0 });

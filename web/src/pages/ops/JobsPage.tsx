@@ -34,7 +34,7 @@ export default function JobsPage() {
     {
       key: 'run', label: '', align: 'right', narrow: 'end',
       cell: (one) => me && mayOperate(me) && (
-        <Button kind="quiet" busy={start.busy} disabled={one.running} label={`Run ${one.job} now`} onClick={() => void start.run(one.job)}>
+        <Button kind="quiet" busy={start.busy} disabled={one.running} label={`Run now: ${one.job}`} onClick={() => void start.run(one.job)}>
           Run now</Button>
       ),
     },
