@@ -107,7 +107,7 @@ MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := all
 .PHONY: help deps deps-run deps-test deps-e2e deps-check deps-fuzz deps-deb deps-bench
-.PHONY: all run test e2e chaos soak proof check format asan tsan mutate bench fuzz web install deb
+.PHONY: all run test e2e chaos soak proof check format asan tsan mutate bench fuzz web install deb screenshots
 .PHONY: clean
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -182,6 +182,9 @@ bench: deps-bench ## Print the performance table: each row beside a peer or a ph
 	@tests/bench/run.sh $(B)
 
 web: web/dist/.stamp ## Build the embedded web pages.
+
+screenshots: all deps-test ## Take README's pictures of the dashboard anew; prints what its pages cost.
+	@KVCS_BINARY="$(CURDIR)/$(B)/kvcs" node tests/e2e/screens.mjs web/docs/screens
 
 install: all ## Install to $(DESTDIR)$(PREFIX).
 	@packaging/install.sh "$(B)" "$(DESTDIR)" "$(PREFIX)"

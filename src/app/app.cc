@@ -175,7 +175,7 @@ Status App::start(std::function<void()> on_failure) {
   finish_removals(*p.artifacts.service);
   if (p.ops_server) KVCS_TRY(start_ops(*p.ops_server));
   KVCS_TRY(p.server->start());
-  const FirstStartServices first{*p.kv,   *p.audited, *p.organizations, *p.projects,
+  const FirstStartServices first{*p.kv,   *p.audited, *p.organizations,      *p.projects,
                                  *p.keys, *p.entropy, p.kept_clock->latest()};
   Result<bool> ensured = ensure_first_start(first, p.config.data_dir, url());
   if (!ensured.ok()) return damage_in_words(p, std::move(ensured).status());

@@ -129,8 +129,8 @@ void build_members(Parts& parts) {
         return plan_limit(parts, organization_id, &portal::PlanLimits::projects);
       });
   // An address that is taken for a minute is taken by the clock that is never behind the store's.
-  parts.people = std::make_unique<PersonService>(
-      *parts.kv, *parts.audited, parts.kept_clock->latest(), *parts.entropy);
+  parts.people = std::make_unique<PersonService>(*parts.kv, *parts.audited,
+                                                 parts.kept_clock->latest(), *parts.entropy);
   parts.members = std::make_unique<MemberService>(
       *parts.kv, *parts.audited, clock, [&parts](std::string_view organization_id) {
         return plan_limit(parts, organization_id, &portal::PlanLimits::members);

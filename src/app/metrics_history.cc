@@ -110,7 +110,8 @@ struct MetricsHistory::Ring {
     if (number == current) return;
     if (number == current + 1) {
       Step& step = steps[static_cast<size_t>(current) % steps.size()];
-      step = {current};
+      step = Step();
+      step.number = current;
       for (size_t i = 0; i < kPlanes; i++) {
         step.planes[i] = growth_of(before.planes[i], now.planes[i]);
       }

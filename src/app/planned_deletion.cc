@@ -11,13 +11,11 @@ namespace kvcs {
 Result<Organization> PlannedDeletions::plan(std::string_view organization_id,
                                             const AuditContext& who) {
   const int64_t at_ms = parts_.kept_clock->steady().unix_ms() + kPlannedDeletionMs;
-  Organization planned =
-      KVCS_TRY(parts_.organizations->plan_deletion(organization_id, at_ms, who));
+  Organization planned = KVCS_TRY(parts_.organizations->plan_deletion(organization_id, at_ms, who));
   set_ended(organization_id, false);
   // The deletion is planned in any case, and the job asks again.
   if (const Status ended = end_paid(organization_id); !ended.ok()) {
-    log::warn("deletion.still_paid",
-              {{"organization", planned.id}, {"error", ended.to_string()}});
+    log::warn("deletion.still_paid", {{"organization", planned.id}, {"error", ended.to_string()}});
   }
   return planned;
 }

@@ -107,8 +107,7 @@ bool is_kv_expired(int64_t expires_at_s, const Clock& clock) {
 Result<KvEntry> kv_get_live(const KvStore& kv, KvFamily family, std::string_view key,
                             const Clock& latest, int64_t lifetime_s) {
   KvEntry entry = KVCS_TRY(kv.get(family, key));
-  const bool is_of_a_leap =
-      lifetime_s != 0 && entry.expires_at_s > latest.unix_s() + lifetime_s;
+  const bool is_of_a_leap = lifetime_s != 0 && entry.expires_at_s > latest.unix_s() + lifetime_s;
   if (is_kv_expired(entry.expires_at_s, latest) || is_of_a_leap) {
     return not_found("The entry has ended.");
   }

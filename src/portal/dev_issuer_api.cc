@@ -177,9 +177,8 @@ Result<http::Response> DevIssuerApi::authorize(http::Request& request) {
       grant.challenge.size() == 43 && asked("code_challenge_method") == "S256";
   if (!has_challenge || !is_dev_subject(grant.subject)) {
     http::Response response = refused("invalid_request");
-    const std::string why = has_challenge
-                                ? "login_hint is no subject."
-                                : "PKCE is required: code_challenge with method S256.";
+    const std::string why = has_challenge ? "login_hint is no subject."
+                                          : "PKCE is required: code_challenge with method S256.";
     response.set("location",
                  *response.find("location") + "&error_description=" + percent_encode(why));
     return response;

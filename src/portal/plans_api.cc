@@ -137,10 +137,9 @@ Result<std::string> PlansApi::describe_use(std::string_view organization_id) con
            {"members", used_json(use.members, limits.members)},
            {"artifacts", used_json(use.artifacts, limits.artifacts)},
            {"storage_bytes", used_json(use.storage_bytes, limits.storage_bytes)},
-           {"ai_usd",
-            Json{{"used", usd_json(use.ai_nano_usd)},
-                 {"projected", usd_or_null(use.ai_projected_nano_usd.value_or(-1))},
-                 {"allowed", usd_or_null(budget)}}},
+           {"ai_usd", Json{{"used", usd_json(use.ai_nano_usd)},
+                           {"projected", usd_or_null(use.ai_projected_nano_usd.value_or(-1))},
+                           {"allowed", usd_or_null(budget)}}},
            {"gateway_calls", used_json(use.gateway_calls, limits.gateway_calls)}});
 }
 

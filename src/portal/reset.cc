@@ -78,9 +78,8 @@ Result<std::optional<Letter>> ResetService::letter_to(const std::string& email,
   if (person.code() == Code::kNotFound) return nothing;
   KVCS_TRY(person.status());
   if (!person->active) return nothing;
-  const Result<KvEntry> present =
-      kv_get_live(s_.kv, KvFamily::kConfig, keyspace::person_reset(person->id), s_.clock,
-                  kResetLinkLifetimeS);
+  const Result<KvEntry> present = kv_get_live(
+      s_.kv, KvFamily::kConfig, keyspace::person_reset(person->id), s_.clock, kResetLinkLifetimeS);
   if (!present.ok() && present.code() != Code::kNotFound) return present.status();
   const int64_t young_s = s_.clock.unix_s() + kResetLinkLifetimeS - kResetMailGapS;
   if (present.ok() && present->expires_at_s > young_s) return nothing;

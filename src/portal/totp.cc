@@ -156,8 +156,7 @@ Status TotpService::change(std::string_view person_id, const Edit& edit, const A
     KVCS_TRY(edit(record));
     KvBatch batch;
     if (record) {
-      const int64_t end_s =
-          record->is_confirmed ? 0 : latest_.unix_s() + kTotpStartLifetimeS;
+      const int64_t end_s = record->is_confirmed ? 0 : latest_.unix_s() + kTotpStartLifetimeS;
       batch.put(KvFamily::kConfig, key, KvEntry{to_json(*record), {}, end_s});
     } else {
       batch.remove(KvFamily::kConfig, key);

@@ -43,8 +43,7 @@ struct House {
         .status;
   }
   std::string setup_link() const {
-    const std::string url =
-        json_text(app.as_owner("POST", "/admin/setup-link").body, "setup_url");
+    const std::string url = json_text(app.as_owner("POST", "/admin/setup-link").body, "setup_url");
     return url.substr(url.find("token=") + 6);
   }
   int register_with(const std::string& token) const {

@@ -20,13 +20,12 @@ namespace {
 const std::string kLarge(100'000, 'j');
 
 std::vector<http::WebAsset> assets() {
-  return {
-      {"/index.html", "text/html; charset=utf-8", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbb",
-       "<p>plain</p>", "gzipped", "brotli"},
-      {"/assets/app-1a2b3c4d.js", "text/javascript", "ccccccccccccccccccccccccccccccccdddd", kLarge,
-       "", ""},
-      {"/assets/logo.svg", "image/svg+xml", "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeffff", "<svg/>", "",
-       ""}};
+  return {{"/index.html", "text/html; charset=utf-8", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaabbbb",
+           "<p>plain</p>", "gzipped", "brotli"},
+          {"/assets/app-1a2b3c4d.js", "text/javascript", "ccccccccccccccccccccccccccccccccdddd",
+           kLarge, "", ""},
+          {"/assets/logo.svg", "image/svg+xml", "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeffff", "<svg/>",
+           "", ""}};
 }
 
 }  // namespace

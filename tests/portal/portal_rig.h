@@ -19,8 +19,8 @@ struct PortalRig : PeopleRig {
   const SignUp sign_up;
   PasswordHasher hasher;
   Sealer sealer{{Secret(std::string(32, 'k'))}, *entropy};
-  TotpService totp{*kv,   audited,  sealer,
-                   clock, clock, *entropy, [this](std::string_view) { return wait_s; }};
+  TotpService totp{
+      *kv, audited, sealer, clock, clock, *entropy, [this](std::string_view) { return wait_s; }};
   InvitationService invitations{{*kv, audited, members, people, organizations, clock, *entropy}};
   std::function<void()> on_first_project;  // Runs while a session begins.
   int64_t wait_s = 0;                      // Until the next try,

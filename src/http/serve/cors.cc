@@ -27,9 +27,8 @@ bool is_allowed_header(std::string_view name) {
        "last-event-id", "mcp-method", "mcp-name", "x-request-id", "x-api-key", "idempotency-key",
        "if-match", "if-none-match", "if-range", "range", "tus-resumable", "x-http-method-override",
        "x-csrf-token", "x-kvcs-user"});
-  static constexpr auto kPrefixes =
-      std::to_array<std::string_view>(
-          {"mcp-param-", "x-stainless-", "openai-", "anthropic-", "upload-"});
+  static constexpr auto kPrefixes = std::to_array<std::string_view>(
+      {"mcp-param-", "x-stainless-", "openai-", "anthropic-", "upload-"});
   const std::string lower = lower_ascii(name);
   return std::find(kNames.begin(), kNames.end(), lower) != kNames.end() ||
          std::any_of(kPrefixes.begin(), kPrefixes.end(),

@@ -204,8 +204,12 @@ std::vector<Step> walk_labels(const std::string& root) {
   using enum http::Method;
   const std::string all = root + "/orgs/{org}/projects/{project}/artifacts";
   return {
-      {kPost, all, R"({"name":"n","dtype":"F16","visibility":"public"})",
-       {{"artifact_id", "id"}}, {}, put_bytes},
+      {kPost,
+       all,
+       R"({"name":"n","dtype":"F16","visibility":"public"})",
+       {{"artifact_id", "id"}},
+       {},
+       put_bytes},
       {kPost, all + "/{id}/complete"},
       {kGet, all},
       {kGet, all + "/{id}/download"},
