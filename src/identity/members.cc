@@ -206,18 +206,20 @@ void MemberService::add_first(KvBatch& batch, std::string_view organization_id,
 Status MemberService::add(std::string_view organization_id, std::string_view person_id,
                           OrgRole role, const AuditContext& who, const Join& join,
                           std::string_view given_by) {
-  if (KVCS_TRY(organizations_of(person_id)).size() >= kOrganizationsPerPersonMax) {
-    return conflict("A person may be in " + std::to_string(kOrganizationsPerPersonMax) +
-                    " organizations.")
-        .with_reason("organizations_full");
-  }
-  if (role == OrgRole::kOwner) KVCS_TRY(check_owned(person_id));
+  const size_t joined = KVCS_TRY(organizations_of(person_id)).size();
   const int64_t max = members_max_ ? KVCS_TRY(members_max_(organization_id)) : kNoLimit;
   const auto edit = [&](Roster& roster, KvBatch& batch) -> Status {
     if (roster.role_of(person_id) != OrgRole::kNone) {
       return conflict("This person is a member of the organization already.")
           .with_reason("member_exists");
     }
+    if (joined >= kOrganizationsPerPersonMax) {
+      return conflict("A person may be in " + std::to_string(kOrganizationsPerPersonMax) +
+                      " organizations.")
+          .with_reason("organizations_full");
+    }
+    // What the configuration gives is the operators' to give.
+    if (role == OrgRole::kOwner && given_by.empty()) KVCS_TRY(check_owned(person_id));
     if (roster.members.size() >= kMembersPerOrganizationMax) {
       return conflict("An organization may have " + std::to_string(kMembersPerOrganizationMax) +
                       " members.")

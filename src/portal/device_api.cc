@@ -104,6 +104,7 @@ Result<http::Response> DeviceApi::give_token(http::Request& request) {
   DeviceFlow::Redemption redemption(devices_, body_member(body, "device_code"));
   const Result<Person> person = s_.people.find(answer.subject);
   if (person.code() == Code::kNotFound || (person.ok() && !person->active)) {
+    redemption.done();
     return device_refusal(DeviceState::kDenied);
   }
   KVCS_TRY(person.status());

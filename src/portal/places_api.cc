@@ -189,7 +189,8 @@ Result<http::Response> PlacesApi::change(http::Request& request) {
   const Principal& caller = request.principal;
   // The slug first: it is what may be refused.
   if (!change.slug.empty()) {
-    KVCS_TRY(check_slug(change.slug));
+    const Organization present = KVCS_TRY(organizations_.find(caller.organization_id));
+    if (!has_slug(present, change.slug)) KVCS_TRY(check_slug(change.slug));
     KVCS_TRY(organizations_.rename(caller.organization_id, change.slug, by(request)));
   }
   const auto edit = [&](Organization& organization) -> Status {

@@ -112,10 +112,10 @@ class SignInService final {
   // wrong_code; the ticket is good for kSecondStepTries. RateLimited with reason too_many_tries.
   Result<StartedSession> sign_in_with_code(const Secret& ticket, std::string_view code,
                                            const Caller& caller);
-  // A session alone, which may be a stolen one, is not enough for what outlives it: the password
-  // again, or without one a sign-in of the last kFreshSignInS, not through another device. Invalid
-  // without the password; Forbidden with reason wrong_password or sign_in_again; RateLimited as
-  // sign_in().
+  // For what a session alone, which may be a stolen one, is not enough, as a second factor: the
+  // password again, or without one a sign-in of the last kFreshSignInS, not through another device.
+  // Invalid without the password; Forbidden with reason wrong_password or sign_in_again;
+  // RateLimited as sign_in().
   Status confirm_person(const Principal& who, const std::optional<Secret>& password,
                         const Caller& caller) const;
   // Begins a session of somebody for whom `provider` has vouched, where the last one of the person

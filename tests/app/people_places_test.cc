@@ -96,6 +96,21 @@ TEST_CASE("places: slugs that a role_map names are the operators' to give",
         201);
 }
 
+TEST_CASE("places: an organization that a role_map names keeps its own slug in a change",
+          "[contract][app][portal]") {
+  TestApp app([](Config& config) {
+    config.auth.providers =
+        "{idp: {issuer: 'https://idp.example', client_id: kvcs, role_claim: groups, role_map: "
+        "{staff: default/member}}}";
+  });
+  Browser ada = set_up(app);
+  const std::string own = "/api/v1/organizations/" + app.credential("organization_id");
+  const RawResponse changed = ada.send("PATCH", own, R"({"name":"Ours","slug":"default"})");
+  INFO(changed.body);
+  CHECK(changed.status == 200);
+  CHECK(json_text(changed.body, "name") == "Ours");
+}
+
 TEST_CASE("places: who owns as many as one may is made the owner of no other",
           "[contract][app][portal]") {
   TestApp app;

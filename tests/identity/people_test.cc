@@ -104,6 +104,11 @@ TEST_CASE("members: an organization and a person hold so many of each other", "[
   batch.put(KvFamily::kConfig, keyspace::org_members(crowded), roster_to_json(crowd));
   REQUIRE(rig.kv->write(batch, KvDurability::kSynced).ok());
   CHECK(rig.members.add(crowded, ada.id, OrgRole::kViewer, rig.who).reason() == "members_full");
+  const std::string given = rig.organization("Given").id;
+  const auto give = [&] {
+    return rig.members.set_given(given, ada.id, "idp", OrgRole::kOwner, rig.who);
+  };
+  REQUIRE(give().ok());
   KvBatch places;
   for (size_t i = 0; i < kOrganizationsPerPersonMax; i++) {
     places.put(KvFamily::kConfig, keyspace::person_org(ada.id, "o" + std::to_string(i)), "{}");
@@ -111,6 +116,8 @@ TEST_CASE("members: an organization and a person hold so many of each other", "[
   REQUIRE(rig.kv->write(places, KvDurability::kSynced).ok());
   CHECK(rig.members.add(rig.organization("Last").id, ada.id, OrgRole::kViewer, rig.who).reason() ==
         "organizations_full");
+  // Who is in already signs in as before.
+  CHECK(give().ok());
 }
 
 TEST_CASE("sessions: they end by disuse, by age and when they are ended", "[unit][identity]") {

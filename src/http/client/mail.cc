@@ -133,8 +133,12 @@ Status send_mail(const MailRequest& mail) {
   curl_easy_setopt(curl.get(), CURLOPT_HEADERDATA, &reply);
   const CURLcode outcome = curl_easy_perform(curl.get());
   if (outcome == CURLE_OK) return ok();
-  // 5yz is for good, and asking again does not change it; 4yz, and no reply, may pass.
-  if (outcome != CURLE_OPERATION_TIMEDOUT && reply.starts_with("5")) {
+  // Of this letter for good, and asking again does not change it. Others of 5yz are about the login
+  // or the server, which somebody mends.
+  static constexpr std::string_view kFinal[] = {"550", "551", "552", "553", "555"};
+  const bool is_final = std::any_of(std::begin(kFinal), std::end(kFinal),
+                                    [&](std::string_view code) { return reply.starts_with(code); });
+  if (outcome != CURLE_OPERATION_TIMEDOUT && is_final) {
     return invalid("The mail server refuses the mail: " + printable(reply, kShownText) + ".");
   }
   return upstream_failed(

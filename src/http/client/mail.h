@@ -23,8 +23,8 @@ struct MailRequest {
   std::optional<bool> requires_tls = std::nullopt;
 };
 // Invalid: an address or subject that would break a header, a URL that is not SMTP, or what the
-// server refuses for good (a reply 5yz). Upstream: the server cannot be reached, or refuses for a
-// while. Both have the server's last reply in their words.
+// server refuses for good (550 to 553, 555). Upstream: the server cannot be reached, or refuses for
+// a while. Both have the server's last reply in their words.
 Status send_mail(const MailRequest& mail);
 // The message as it is sent; Invalid as above. `unix_s` is its date.
 Result<std::string> mail_text(const MailRequest& mail, int64_t unix_s);
