@@ -54,7 +54,9 @@ export default function PlaygroundPage() {
   const end = useRef<HTMLDivElement>(null);
   const user = asked || users.data?.[0]?.user_id || '';
   const models = useModels(user);
-  const model = askedModel || models.data?.[0]?.id || '';
+  // Models for embeddings answer no chat.
+  const chats = (models.data ?? []).filter((one) => one.capabilities?.['embeddings'] !== true);
+  const model = askedModel || chats[0]?.id || '';
   useEffect(() => { end.current?.scrollIntoView({ block: 'end' }); }, [chat.turns]);
   if (users.error && !users.data) return <Page title="Playground"><ErrorBox error={users.error} onRetry={users.refresh} /></Page>;
   if (!users.data) return <Page title="Playground"><Skeleton lines={5} /></Page>;
@@ -98,10 +100,10 @@ export default function PlaygroundPage() {
           <Select name="user" label="Paid by" value={user} onChange={(to) => setParams({ user: to, model: null })}
             choices={users.data.map((one) => ({ value: one.user_id, label: one.email || one.user_id }))} />
           {models.error && <ErrorBox error={models.error} onRetry={models.refresh} />}
-          {models.data?.length === 0
+          {models.data && chats.length === 0
             ? <p class="field-error">This user can call no model. <a href={href('/ai/providers')}>Set a provider up</a>.</p>
             : <Select name="model" label="Model" value={model} onChange={(to) => setParams({ model: to })}
-                choices={(models.data ?? []).map((one) => ({ value: one.id, label: one.id }))} />}
+                choices={chats.map((one) => ({ value: one.id, label: one.id }))} />}
           <TextField name="system" label="System text" rows={4} value={system} dir="auto" onInput={(event) => setSystem(event.currentTarget.value)} />
           <Field name="temperature" label="Temperature" type="number" min={0} max={2} step={0.1} value={temperature} placeholder="the model's own"
             onInput={(event) => setTemperature(event.currentTarget.value)} />

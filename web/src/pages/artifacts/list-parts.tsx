@@ -41,7 +41,7 @@ export const columns: Column<Artifact>[] = [
     cell: (one) => <Bytes bytes={one.size_bytes} />,
     narrow: 'side',
   },
-  { key: 'scheme', label: 'Scheme', cell: (one) => <code>{schemeOf(one)}</code>, narrow: 'hide' },
+  { key: 'scheme', label: 'Values', cell: (one) => <code>{schemeOf(one)}</code>, narrow: 'hide' },
   {
     key: 'visibility',
     label: 'Visibility',

@@ -66,8 +66,8 @@ export function FirstSteps({
             done: spent > 0,
           },
           {
-            label: 'Connect a provider account',
-            why: 'Agents call its tools through the gateway and never see the token.',
+            label: 'Set up calls of other services',
+            why: 'Connect an account; agents call through the gateway and never see its token.',
             href: href('/gateway/catalogue'),
             done: (accounts.data?.tenants.length ?? 0) > 0,
           },

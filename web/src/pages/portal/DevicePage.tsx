@@ -26,11 +26,14 @@ function Ask({ code }: { code: string }) {
   if (!data) return <Skeleton />;
   return (
     <>
+      <p class="device-code">
+        <span class="muted">It must show this code:</span> <code>{data.user_code}</code>
+      </p>
       <p>
         <b dir="auto">{data.device_name}</b> ({data.client_id}), at {data.address}.
       </p>
       <p>
-        Allow it only if you have just begun this there yourself. It may then do all that you may,
+        Allow it only if you have just begun this there yourself, and it shows the same code. It may then do all that you may,
         until you sign it out.
       </p>
       {decide.error && <ErrorBox error={decide.error} />}

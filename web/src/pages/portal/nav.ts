@@ -8,7 +8,7 @@ export const portal: Area = {
   pages: [
     { path: '/organization', label: 'Members' },
     { path: '/organization/projects', label: 'Projects' },
-    { path: '/organization/keys', label: 'API keys' },
+    { path: '/organization/keys', label: 'API keys', shows: mayManage },
     { path: '/billing', label: 'Plan and billing', shows: mayManage },
     { path: '/organization/audit', label: 'History', shows: mayManage },
     { path: '/organization/settings', label: 'Settings', shows: mayManage },
