@@ -56,7 +56,9 @@ inBrowser('the keyboard alone goes everywhere', async () => {
   await page.keyboard.press('Enter');
   assert.equal(await page.evaluate(() => document.activeElement.id), 'main');
   await page.keyboard.press('Control+k');
+  await page.getByRole('combobox', { name: 'Search or jump' }).waitFor();
   await page.keyboard.type('sessions');
+  await page.getByRole('option', { name: /Sessions and sign-ins/ }).waitFor();
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'Sessions and sign-ins', level: 1 }).waitFor();
   await page.waitForFunction(() => document.activeElement.tagName === 'H1');
