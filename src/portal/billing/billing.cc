@@ -190,8 +190,9 @@ Result<std::vector<KvItem>> Billing::customers_in_turn() const {
   };
   KVCS_TRY(kv_for_each(s_.kv, KvFamily::kConfig, keyspace::billing_customer(""), add));
   const MutexLock lock(mutex_);
-  const auto first = std::find_if(all.begin(), all.end(),
-                                  [&](const KvItem& item) { return item.key > last_asked_; });
+  const std::string last = last_asked_;
+  const auto first =
+      std::find_if(all.begin(), all.end(), [&](const KvItem& item) { return item.key > last; });
   std::rotate(all.begin(), first, all.end());
   return all;
 }
