@@ -196,7 +196,6 @@ Result<AdminRole> parse_admin_role(std::string_view name) {
                  "' is not one of: owner, admin, viewer, billing.");
 }
 
-// A pattern is a name, or a beginning followed by one '*'.
 PrincipalKind family_of_bearer(std::string_view bearer) {
   if (bearer.starts_with("ka_")) return PrincipalKind::kAdminKey;
   if (bearer.starts_with("kv_")) return PrincipalKind::kProjectKey;
@@ -205,6 +204,7 @@ PrincipalKind family_of_bearer(std::string_view bearer) {
   return PrincipalKind::kTenantToken;
 }
 
+// A pattern is a name, or a beginning followed by one '*'.
 bool model_allowed(const std::vector<std::string>& allowed, std::string_view model) {
   if (allowed.empty()) return true;
   for (const std::string_view pattern : allowed) {

@@ -5,6 +5,7 @@
 
 #include "identity/sessions.h"
 #include "portal/totp.h"
+#include "support/base32.h"
 #include "support/json_answer.h"
 #include "support/people.h"
 
@@ -62,19 +63,6 @@ struct House {
 
 std::string person_of(Browser& browser) {
   return json_of(browser.send("GET", "/api/v1/me"))["person_id"].get<std::string>();
-}
-
-std::string from_base32(const std::string& text) {
-  const std::string letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-  std::string bytes;
-  uint32_t kept = 0;
-  int bits = 0;
-  for (const char c : text) {
-    kept = kept << 5 | static_cast<uint32_t>(letters.find(c));
-    if ((bits += 5) < 8) continue;
-    bytes += static_cast<char>(kept >> (bits -= 8) & 0xff);
-  }
-  return bytes;
 }
 
 // A second factor that is begun; its codes go by the wall clock.

@@ -6,6 +6,7 @@
 
 #include "portal/dev_issuer.h"
 #include "portal/totp.h"
+#include "support/base32.h"
 #include "support/json_answer.h"
 #include "support/people.h"
 
@@ -29,19 +30,6 @@ struct Fault {
     return options;
   }
 };
-
-std::string from_base32(const std::string& text) {
-  const std::string letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-  std::string bytes;
-  uint32_t kept = 0;
-  int bits = 0;
-  for (const char c : text) {
-    kept = kept << 5 | static_cast<uint32_t>(letters.find(c));
-    if ((bits += 5) < 8) continue;
-    bytes += static_cast<char>(kept >> (bits -= 8) & 0xff);
-  }
-  return bytes;
-}
 
 }  // namespace
 

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "support/base32.h"
 #include "support/json_answer.h"
 #include "support/people.h"
 
@@ -17,19 +18,6 @@ const std::string kSignIn =
     std::string(R"({"email":"ada@example.com","password":")") + kGoodPassword + "\"}";
 
 const std::string kAsk = std::string(R"({"current_password":")") + kGoodPassword + "\"}";
-
-std::string from_base32(const std::string& text) {
-  const std::string letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-  std::string bytes;
-  uint32_t kept = 0;
-  int bits = 0;
-  for (const char c : text) {
-    kept = kept << 5 | static_cast<uint32_t>(letters.find(c));
-    if ((bits += 5) < 8) continue;
-    bytes += static_cast<char>(kept >> (bits -= 8) & 0xff);
-  }
-  return bytes;
-}
 
 std::string code_body(const std::string& code) {
   return R"({"code":")" + code + "\"}";

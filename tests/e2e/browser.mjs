@@ -3,12 +3,37 @@
 // so; KVCS_CHROMIUM names one that is elsewhere.
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { test } from 'node:test';
 import { chromium } from 'playwright-core';
+import { Daemon } from './daemon.mjs';
 
 const places = [process.env.KVCS_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 export const executable = places.find((path) => path && existsSync(path));
-// For `test(name, { skip }, …)`.
 export const skip = executable ? false : 'Chromium is not installed; apt-get install chromium';
+
+// A daemon, a browser and its first page, once `before` has run them; without Chromium nothing is started.
+// `inBrowser(name, run)` is a test that runs where there is a browser and the binary has its pages.
+export class Stage {
+  async start({ signedIn = false } = {}) {
+    if (skip) return;
+    this.daemon = await new Daemon().start();
+    this.isBare = /WEB=0/.test(await (await fetch(this.daemon.url)).text());
+    this.browser = await new Browser().start();
+    this.page = await this.browser.open();
+    if (signedIn && !this.isBare) await setUp(this.page, this.daemon);
+  }
+
+  async stop() {
+    await this.browser?.stop();
+    await this.daemon?.stop();
+    this.daemon?.remove();
+  }
+
+  inBrowser = (name, run) => test(name, { skip }, async (t) => {
+    if (this.isBare) return t.skip('the binary was built with WEB=0');
+    await run(t);
+  });
+}
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const waitMs = 15_000;

@@ -3,29 +3,16 @@
 // Method: Chromium before the real daemon; skipped without Chromium or in a binary without its pages.
 import assert from 'node:assert/strict';
 import { createServer, request } from 'node:http';
-import { after, before, test } from 'node:test';
-import { Browser, faultsOfAxe, setUp, settled, signIn, skip } from './browser.mjs';
-import { Daemon } from './daemon.mjs';
+import { after, before } from 'node:test';
+import { faultsOfAxe, setUp, settled, signIn, Stage } from './browser.mjs';
 
-let daemon, browser, page, isBare = false;
+const stage = new Stage(), { inBrowser } = stage;
+let daemon, browser, page;
 before(async () => {
-  if (skip) return;
-  daemon = await new Daemon().start();
-  isBare = /WEB=0/.test(await (await fetch(daemon.url)).text());
-  browser = await new Browser().start();
-  page = await browser.open();
+  await stage.start();
+  ({ daemon, browser, page } = stage);
 });
-after(async () => {
-  await browser?.stop();
-  await daemon?.stop();
-  daemon?.remove();
-});
-
-// Runs where there is a browser and there are pages.
-const inBrowser = (name, run) => test(name, { skip }, async (t) => {
-  if (isBare) return t.skip('the binary was built with WEB=0');
-  await run(t);
-});
+after(() => stage.stop());
 
 inBrowser('the setup link leads to the first page, and is spent', async () => {
   await setUp(page, daemon);

@@ -4,35 +4,26 @@
 // Method: Chromium before the real daemon with a scripted model provider and a real OAuth server on
 // loopback; skipped without Chromium or in a binary without its pages.
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before } from 'node:test';
 import { Provider } from './ai_provider.mjs';
-import { Browser, faultsOfAxe, setUp, settled, skip } from './browser.mjs';
-import { Daemon } from './daemon.mjs';
+import { faultsOfAxe, settled, Stage } from './browser.mjs';
 import { OAuthServer } from './oauth_server.mjs';
 
-let daemon, browser, page, models, oauth, isBare = false;
+const stage = new Stage(), { inBrowser } = stage;
+let daemon, browser, page, models, oauth;
 before(async () => {
-  if (skip) return;
-  daemon = await new Daemon().start();
-  isBare = /WEB=0/.test(await (await fetch(daemon.url)).text());
+  await stage.start({ signedIn: true });
+  ({ daemon, browser, page } = stage);
+  if (!daemon) return;
   models = await new Provider().start();
   oauth = await new OAuthServer().start({ lifetime_s: 3600, callback: `${daemon.url}/connect/callback` });
-  browser = await new Browser().start();
-  page = await browser.open();
-  if (!isBare) await setUp(page, daemon);
 });
 after(async () => {
-  await browser?.stop();
+  await stage.stop();
   models?.stop();
   oauth?.stop();
-  await daemon?.stop();
-  daemon?.remove();
 });
 
-const inBrowser = (name, run) => test(name, { skip }, async (t) => {
-  if (isBare) return t.skip('the binary was built with WEB=0');
-  await run(t);
-});
 const go = async (hash, on = page) => {
   await on.goto(`${daemon.url}/${hash}`);
   await settled(on);
@@ -138,7 +129,7 @@ const everyPage = ['#/', '#/ai', '#/ai/requests', '#/ai/users', '#/ai/playground
   '#/gateway', '#/gateway/catalogue', '#/gateway/console?provider=local', '#/gateway/tenants', '#/gateway/schedules',
   '#/gateway/briefings', '#/organization', '#/organization/projects', '#/organization/keys', '#/billing',
   '#/organization/audit', '#/organization/settings', '#/ops', '#/ops/jobs', '#/ops/runs', '#/ops/errors', '#/ops/alerts',
-  '#/ops/audit', '#/ops/kv', '#/ops/backups', '#/ops/people', '#/ops/organizations'];
+  '#/ops/audit', '#/ops/kv', '#/ops/backups', '#/ops/people', '#/ops/organizations', '#/ops/metrics', '#/ops/config'];
 
 for (const [width, theme] of [[360, 'dark'], [1280, 'light']]) {
   inBrowser(`every page fits ${width} px and is for everybody (${theme})`, async () => {

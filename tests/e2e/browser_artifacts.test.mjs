@@ -7,29 +7,16 @@ import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
-import { Browser, faultsOfAxe, setUp, settled, signIn, skip } from './browser.mjs';
-import { Daemon } from './daemon.mjs';
+import { after, before } from 'node:test';
+import { faultsOfAxe, settled, signIn, Stage } from './browser.mjs';
 
-let daemon, browser, page, isBare = false;
+const stage = new Stage(), { inBrowser } = stage;
+let daemon, browser, page;
 before(async () => {
-  if (skip) return;
-  daemon = await new Daemon().start();
-  isBare = /WEB=0/.test(await (await fetch(daemon.url)).text());
-  browser = await new Browser().start();
-  page = await browser.open();
-  if (!isBare) await setUp(page, daemon);
+  await stage.start({ signedIn: true });
+  ({ daemon, browser, page } = stage);
 });
-after(async () => {
-  await browser?.stop();
-  await daemon?.stop();
-  daemon?.remove();
-});
-
-const inBrowser = (name, run) => test(name, { skip }, async (t) => {
-  if (isBare) return t.skip('the binary was built with WEB=0');
-  await run(t);
-});
+after(() => stage.stop());
 
 const digestOf = (bytes) => createHash('sha256').update(bytes).digest('hex');
 

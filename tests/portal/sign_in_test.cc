@@ -11,27 +11,11 @@
 #include "kv/keyspace.h"
 #include "portal/portal_rig.h"
 #include "portal/totp.h"
+#include "support/base32.h"
 
 using namespace kvcs;
 using namespace kvcs::portal;
 using namespace kvcs::test;
-
-namespace {
-
-std::string from_base32(std::string_view text) {
-  constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-  std::string bytes;
-  uint32_t kept = 0;
-  int bits = 0;
-  for (const char c : text) {
-    kept = kept << 5 | static_cast<uint32_t>(kLetters.find(c));
-    if ((bits += 5) < 8) continue;
-    bytes += static_cast<char>(kept >> (bits -= 8) & 0xff);
-  }
-  return bytes;
-}
-
-}  // namespace
 
 TEST_CASE("sign-in: each refusal has its reason", "[unit][portal]") {
   PortalRig rig;

@@ -127,3 +127,15 @@ export function toneOf(state: string): Tone {
   }
   return 'none';
 }
+
+// JSON with a member a line; what is no JSON as it is.
+export function prettyJson(text: string): string {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+// The text as one word of a POSIX shell, whatever is in it.
+export const shellWord = (text: string): string => `'${text.replace(/'/g, `'\\''`)}'`;

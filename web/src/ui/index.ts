@@ -16,6 +16,7 @@ export {
   formatMs,
   formatPercent,
   formatTime,
+  prettyJson,
   shortId,
   type Tone,
   toneOf,

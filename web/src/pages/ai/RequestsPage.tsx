@@ -3,7 +3,7 @@ import { api, ApiError, type Schema } from '../../api/client';
 import { usePages, useQuery } from '../../api/query';
 import { setParams, useParam, usePlace } from '../../router';
 import {
-  Code, type Column, Count, DateRange, Dialog, Duration, Empty, ErrorBox, Facts, FilterBar, LinkButton, Money, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, useRange,
+  Code, type Column, Count, DateRange, Dialog, Duration, Empty, ErrorBox, Facts, FilterBar, LinkButton, Money, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, useRange, prettyJson,
 } from '../../ui';
 
 type Row = Schema<'UsageRow'>;
@@ -12,14 +12,6 @@ const filters = ['request_id', 'org_id', 'user_id', 'key_id', 'model', 'provider
 const counts: (keyof Row)[] = ['input_tokens', 'cache_read_tokens', 'cache_write_5m_tokens', 'cache_write_1h_tokens', 'input_audio_tokens', 'input_image_tokens',
   'output_tokens', 'reasoning_tokens', 'output_audio_tokens', 'output_image_tokens', 'web_searches', 'file_searches', 'code_sessions', 'images_made'];
 const stateOf = (row: Row) => <State state={String(row.status)} tone={row.status < 400 ? 'good' : 'bad'} />;
-
-function pretty(text: string): string {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
-}
 
 function Bodies({ id }: { id: string }) {
   const { data, error } = useQuery(`/admin/ai/bodies/${id}`, (signal) => api.get('/admin/ai/bodies/{request_id}', { path: { request_id: id }, signal }));
@@ -30,8 +22,8 @@ function Bodies({ id }: { id: string }) {
   if (!data) return <Skeleton />;
   return (
     <>
-      <Section title="Asked"><pre class="answer" tabIndex={0} aria-label="What was asked">{pretty(data.request)}</pre></Section>
-      <Section title="Answered"><pre class="answer" tabIndex={0} aria-label="What was answered">{pretty(data.response)}</pre></Section>
+      <Section title="Asked"><pre class="answer" tabIndex={0} aria-label="What was asked">{prettyJson(data.request)}</pre></Section>
+      <Section title="Answered"><pre class="answer" tabIndex={0} aria-label="What was answered">{prettyJson(data.response)}</pre></Section>
     </>
   );
 }

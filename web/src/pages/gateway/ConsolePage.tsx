@@ -4,7 +4,7 @@ import { api, ApiError, type Schema } from '../../api/client';
 import { useAction, useQuery } from '../../api/query';
 import { setParams, useParam } from '../../router';
 import {
-  Button, Bytes, Commands, Copy, Duration, ErrorBox, Field, Notice, Page, Section, Select, Skeleton, State, TextField,
+  Button, Bytes, Commands, Copy, Duration, ErrorBox, Field, Notice, Page, Section, Select, Skeleton, State, TextField, prettyJson,
 } from '../../ui';
 import { type CallDraft, callBody, callLines } from './call';
 import { endpointsOf, namesIn, useProviders } from './providers';
@@ -12,14 +12,6 @@ import { NoTenant } from './TenantBar';
 import { useTenants } from './tenants';
 
 interface Answer { status: number; ms: number; text: string; headers: [string, string][]; bytes: number }
-
-function pretty(text: string): string {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
-}
 
 async function send(draft: CallDraft): Promise<Answer> {
   const begun = performance.now();
@@ -36,7 +28,7 @@ function Shown({ answer }: { answer: Answer }) {
   return (
     <Section title="Answer" action={<Copy text={answer.text} label="the answer" />}>
       <p><State state={String(answer.status)} tone={answer.status < 400 ? 'good' : 'bad'} />, <Duration ms={answer.ms} />, <Bytes bytes={answer.bytes} /></p>
-      <pre class="answer" tabIndex={0} aria-label="Body of the answer"><code>{pretty(answer.text)}</code></pre>
+      <pre class="answer" tabIndex={0} aria-label="Body of the answer"><code>{prettyJson(answer.text)}</code></pre>
       <details>
         <summary>{answer.headers.length} headers</summary>
         <pre class="answer" tabIndex={0} aria-label="Headers of the answer"><code>{answer.headers.map(([name, value]) => `${name}: ${value}`).join('\n')}</code></pre>

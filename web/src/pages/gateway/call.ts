@@ -1,4 +1,6 @@
 // A call through the gateway as it is sent, and as the same line in other languages.
+import { shellWord } from '../../ui/format';
+
 export interface CallDraft {
   tenant: string;
   provider: string;
@@ -44,8 +46,6 @@ function bodyOf(text: string): unknown {
   }
 }
 
-const quoted = (text: string): string => `'${text.replace(/'/g, `'\\''`)}'`;
-
 // The same call for an agent, which has a tenant token.
 export function callLines(draft: CallDraft, base: string): Record<string, string> {
   let body: string;
@@ -56,7 +56,7 @@ export function callLines(draft: CallDraft, base: string): Record<string, string
   }
   const url = `${base}api/v1/${encodeURIComponent(draft.tenant)}/${encodeURIComponent(draft.provider)}`;
   return {
-    curl: `curl -s ${quoted(url)} \\\n  -H "Authorization: Bearer $KVCS_TENANT_TOKEN" \\\n  -H 'Content-Type: application/json' \\\n  -d ${quoted(body)}`,
+    curl: `curl -s ${shellWord(url)} \\\n  -H "Authorization: Bearer $KVCS_TENANT_TOKEN" \\\n  -H 'Content-Type: application/json' \\\n  -d ${shellWord(body)}`,
     Python: `import os, requests\n\nanswer = requests.post(\n    ${JSON.stringify(url)},\n    headers={"Authorization": f"Bearer {os.environ['KVCS_TENANT_TOKEN']}"},\n    data=${JSON.stringify(body)},\n    timeout=60,\n)\nprint(answer.status_code, answer.text)`,
     JS: `const answer = await fetch(${JSON.stringify(url)}, {\n  method: 'POST',\n  headers: { authorization: \`Bearer \${process.env.KVCS_TENANT_TOKEN}\`, 'content-type': 'application/json' },\n  body: JSON.stringify(${body}),\n});\nconsole.log(answer.status, await answer.text());`,
   };

@@ -2,18 +2,10 @@
 import { api, type Schema } from '../../api/client';
 import { usePages, useQuery } from '../../api/query';
 import { setParams, useParam, usePlace } from '../../router';
-import { Bytes, type Column, Copy, Dialog, Empty, ErrorBox, Facts, FilterBar, Notice, Page, Pager, Skeleton, Table, Time } from '../../ui';
+import { Bytes, type Column, Copy, Dialog, Empty, ErrorBox, Facts, FilterBar, Notice, Page, Pager, Skeleton, Table, Time, prettyJson } from '../../ui';
 
 type Key = Schema<'KvKey'>;
 const families = ['auth', 'config', 'tokens', 'quota', 'system', 'outbox'];
-
-function pretty(text: string): string {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text;
-  }
-}
 
 function Value({ family, name }: { family: string; name: string }) {
   const path = '/admin/kv/{family}/values/{key}';
@@ -31,7 +23,7 @@ function Value({ family, name }: { family: string; name: string }) {
           ]} />
           {data.hidden ? <Notice tone="warn">The value is secret: it leaves the daemon on no way.</Notice> : (
             <>
-              <pre class="wrap" tabIndex={0} aria-label="The value">{data.base64 ? data.value : pretty(data.value ?? '')}</pre>
+              <pre class="wrap" tabIndex={0} aria-label="The value">{data.base64 ? data.value : prettyJson(data.value ?? '')}</pre>
               <Copy text={data.value ?? ''} label="the value" />{data.base64 && <span class="muted"> in base64</span>}
             </>
           )}
