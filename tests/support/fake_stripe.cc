@@ -159,6 +159,11 @@ void FakeStripe::delete_customer(const std::string& id, bool leaves_mark) {
   (leaves_mark ? deleted_ : missing_).insert(id);
 }
 
+void FakeStripe::restore_customer(const std::string& id) {
+  MutexLock lock(mutex_);
+  missing_.erase(id);
+}
+
 std::pair<int, std::string> FakeStripe::answer(const Asked& asked) {
   if (!asked.key.empty()) {
     MutexLock lock(mutex_);

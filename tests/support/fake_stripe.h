@@ -46,6 +46,8 @@ class FakeStripe final {
   void fail_with(int status) { failing_ = status; }
   // As who operates the account may do; Stripe then says `deleted`, or knows no such customer.
   void delete_customer(const std::string& id, bool leaves_mark);
+  // As with the right key again, after one of another account.
+  void restore_customer(const std::string& id);
   void decline_payments(bool declines) { declining_ = declines; }
 
   // An event's body: {"id", "type", "data": {"object": …}}.

@@ -80,10 +80,22 @@ Status Billing::write(std::string_view organization_id, const Stored& before,
   return s_.organizations.update_with(organization_id, edit, who).status();
 }
 
-// Who operates the account at Stripe may delete customers there.
+constexpr std::string_view kCustomerUnknown = "stripe_customer_unknown";
+
+// Who operates the account at Stripe may delete customers there, and Stripe goes on saying of them
+// that they were. One whom it does not know at all is another account's or mode's: what is paid for
+// there is not forgotten here.
 Result<bool> Billing::has_customer(const BillingRecord& record) const {
   if (record.customer_id.empty()) return false;
   const Result<Json> customer = stripe_.get("/v1/customers/" + record.customer_id);
+  if (customer.code() == Code::kNotFound && keeps_plan(record.subscription.status)) {
+    return upstream_failed(
+               "The payment provider does not know the customer whose subscription is live here. "
+               "The operator of this server finds out whether STRIPE_SECRET_KEY is of the account "
+               "and mode that the customer was made in.",
+               "customer " + record.customer_id)
+        .with_reason(std::string(kCustomerUnknown));
+  }
   if (customer.code() == Code::kNotFound) return false;
   KVCS_TRY(customer.status());
   const auto deleted = customer->find("deleted");
@@ -135,7 +147,10 @@ Result<Subscription> Billing::fetch(const BillingRecord& record,
   const Result<Json> answer = stripe_.get(
       "/v1/subscriptions", {{"customer", record.customer_id}, {"status", "all"}, {"limit", "100"}});
   // Who is deleted there pays nothing.
-  if (answer.code() == Code::kNotFound) return Subscription{};
+  if (answer.code() == Code::kNotFound) {
+    KVCS_TRY(has_customer(record).status());
+    return Subscription{};
+  }
   KVCS_TRY(answer.status());
   const auto list = answer->find("data");
   if (list == answer->end() || !list->is_array()) {
@@ -264,20 +279,23 @@ std::string ended_customer(std::string_view customer_id) {
 Status Billing::end_subscription(std::string_view organization_id) {
   const BillingRecord record = KVCS_TRY(find(organization_id));
   if (record.customer_id.empty()) return ok();
-  if (!enabled()) {
+  // Nothing here can end it, and the deletion waits for nobody's return.
+  const auto tell_by_hand = [&](const char* why) -> Status {
     s_.alert({"billing.not_canceled", std::string(organization_id),
-              "The organization is deleted, and this server has no key for Stripe any more: end "
-              "the subscriptions of customer " +
-                  record.customer_id + " there by hand."});
+              "The organization is deleted, and " + std::string(why) +
+                  ": end the subscriptions of customer " + record.customer_id + " there by hand."});
     return ok();
-  }
+  };
+  if (!enabled()) return tell_by_hand("this server has no key for Stripe any more");
   // Kept beyond the organization's end: a payment may be under way.
   KvBatch mark;
   mark.put(KvFamily::kSystem, ended_customer(record.customer_id),
            KvEntry{std::string(organization_id), {}, s_.latest.unix_s() + kEndedCustomerKeptS});
   KVCS_TRY(s_.kv.write(mark, KvDurability::kSynced));
   KVCS_TRY(close_checkout(record));
-  return end_all(record, organization_id);
+  const Status ended = end_all(record, organization_id);
+  if (ended.reason() != kCustomerUnknown) return ended;
+  return tell_by_hand("this server's key for Stripe does not know its customer");
 }
 
 // More than the one that counts, where somebody made another at Stripe.
