@@ -126,8 +126,9 @@ void OidcApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
            "Lead the browser to a provider.",
            {.id = "beginSignIn", .query = "next invitation", .status = 302, .answer = "text/html"});
   rows.add(kPost, "/link/{provider}", person, http::kib(1), &OidcApi::begin_link,
-           "Begin to add another way to sign in to the own account.",
-           {.id = "linkSignIn", .answer = "SignInAway"});
+           "Begin to add another way to sign in to the own account. Needs the password again, or "
+           "without one a sign-in of the last five minutes.",
+           {.id = "linkSignIn", .body = "CurrentPassword", .answer = "SignInAway"});
   rows.add(kGet, "/callback", everyone(), http::kNoBody, &OidcApi::callback,
            "Where the only provider sends the browser back.",
            {.id = "finishSignIn", .status = 302, .answer = "text/html"});
@@ -212,8 +213,10 @@ Result<http::Response> OidcApi::begin(http::Request& request) {
 }
 
 Result<http::Response> OidcApi::begin_link(http::Request& request) {
+  const auto password = KVCS_TRY(read_current_password(request));
   const Provider* const provider = s_.providers.find(request.param("provider"));
   if (provider == nullptr) return not_found("No provider of sign-ins has this name.");
+  KVCS_TRY(s_.sign_in.confirm_person(request.principal, password, caller_of(request)));
   Flow flow;
   flow.next = "/";
   flow.link_person = request.principal.person_id;

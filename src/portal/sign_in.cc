@@ -10,6 +10,7 @@
 #include "base/address_block.h"
 #include "base/crypto.h"
 #include "base/json.h"
+#include "http/json_api.h"
 #include "identity/names.h"
 #include "identity/users.h"
 #include "kv/keyspace.h"
@@ -55,6 +56,14 @@ AuditContext as(const Person& person, const Caller& caller) {
 Caller caller_of(const http::Request& request) {
   return {request.remote_ip, std::string(request.header("user-agent").value_or("")),
           request.request_id, Secret()};
+}
+
+Result<std::optional<Secret>> read_current_password(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const auto text = reader.optional_string("current_password", {.max_bytes = kPasswordMaxBytes});
+  KVCS_TRY(reader.finish());
+  return text ? std::optional(Secret(*text)) : std::nullopt;
 }
 
 Caller caller_of(const http::Request& request, const BrowserRules& browser) {

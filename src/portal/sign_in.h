@@ -46,6 +46,8 @@ struct Caller {
 
 Caller caller_of(const http::Request& request);  // Of no browser.
 Caller caller_of(const http::Request& request, const BrowserRules& browser);
+// The member of a body {current_password?}, for SignInService::confirm_person(). Invalid.
+Result<std::optional<Secret>> read_current_password(http::Request& request);
 
 // Under which tries of an account are counted, from the caller's address block. Whoever guesses
 // from elsewhere locks out nobody here.
@@ -112,7 +114,7 @@ class SignInService final {
   // wrong_code; the ticket is good for kSecondStepTries. RateLimited with reason too_many_tries.
   Result<StartedSession> sign_in_with_code(const Secret& ticket, std::string_view code,
                                            const Caller& caller);
-  // For what a session alone, which may be a stolen one, is not enough, as a second factor: the
+  // A session alone, which may be a stolen one, adds no second factor and no way to sign in: the
   // password again, or without one a sign-in of the last kFreshSignInS, not through another device.
   // Invalid without the password; Forbidden with reason wrong_password or sign_in_again;
   // RateLimited as sign_in().

@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kCodeMaxBytes = 40;
 
 constexpr http::ApiType kTypes[] = {
-    {"TotpAsk", R"(
+    {"CurrentPassword", R"(
 current_password: string(1..1000) = "correct horse battery staple" # If there is one.)"},
     {"TotpStart", R"(
 secret!: string # In base32, for who cannot scan the other.
@@ -45,7 +45,7 @@ void TotpApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
       kPost, "", person, http::kib(1), &TotpApi::start,
       "Begin a second factor: the secret for an authenticator app. Needs the password again, or "
       "without one a sign-in of the last five minutes.",
-      {.id = "startTotp", .body = "TotpAsk", .status = 201, .answer = "TotpStart"});
+      {.id = "startTotp", .body = "CurrentPassword", .status = 201, .answer = "TotpStart"});
   rows.add(kPost, "/confirm", person, http::kib(1), &TotpApi::confirm,
            "Turn it on with its first code; sign-ins by password ask for one from now on.",
            {.id = "confirmTotp", .body = "TotpCode", .answer = "RecoveryCodes"});
@@ -61,13 +61,7 @@ void TotpApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminA
 }
 
 Result<http::Response> TotpApi::start(http::Request& request) {
-  const Json body = KVCS_TRY(http::read_body(request));
-  JsonReader reader(body);
-  std::optional<Secret> password;
-  if (const auto text =
-          reader.optional_string("current_password", {.max_bytes = kPasswordMaxBytes}))
-    password = Secret(*text);
-  KVCS_TRY(reader.finish());
+  const auto password = KVCS_TRY(read_current_password(request));
   KVCS_TRY(sign_in_.confirm_person(request.principal, password, caller_of(request)));
   const Person person = KVCS_TRY(people_.find(request.principal.person_id));
   const std::string& account = person.email.empty() ? person.name : person.email;

@@ -186,8 +186,12 @@ test('a second way to sign in is added from within, and to nobody else\'s accoun
   const local = new Browser();
   local.jar['127.0.0.1'] = new Map([(await daemon.setUp()).headers.cookie.split('=')]);
   const { body: before } = await me(local);
-  const asked = await fetch(`${daemon.url}/auth/link/idp`, { method: 'POST', headers: {
-    cookie: cookieOf(local), origin: daemon.url, 'x-csrf-token': before.csrf_token } });
+  // A session alone, which may be a stolen one, adds none.
+  const ask = (body) => fetch(`${daemon.url}/auth/link/idp`, { method: 'POST', body: JSON.stringify(body), headers: {
+    cookie: cookieOf(local), origin: daemon.url, 'x-csrf-token': before.csrf_token, 'content-type': 'application/json' } });
+  assert.equal((await ask({})).status, 400);
+  assert.equal((await ask({ current_password: 'another' })).status, 403);
+  const asked = await ask({ current_password: 'correct horse battery staple' });
   assert.equal(asked.status, 200);
   const [name, value] = asked.headers.get('set-cookie').split(';')[0].split('=');
   local.jar['127.0.0.1'].set(name, value);

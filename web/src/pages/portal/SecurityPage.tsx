@@ -15,6 +15,7 @@ import {
   toast,
 } from '../../ui';
 import { AccountTabs } from './AccountTabs';
+import { ItIsYou } from './ItIsYou';
 
 // The secret in groups of four, as authenticator apps show it.
 const grouped = (secret: string): string => secret.replace(/(.{4})(?=.)/g, '$1 ');
@@ -111,25 +112,13 @@ function SecondFactor({ isOn }: { isOn: boolean }) {
         )}
       </div>
       {asking && (
-        <Dialog title="It is you?" onClose={() => setAsking(false)}>
-          <Form
-            submit="Go on"
-            onCancel={() => setAsking(false)}
-            onSubmit={async ({ current_password = '' }) => {
-              const body = current_password === '' ? {} : { current_password };
-              setStart(await api.post('/auth/totp', { body }));
-              setAsking(false);
-            }}
-          >
-            <Field
-              name="current_password"
-              label="Your password"
-              type="password"
-              autocomplete="current-password"
-              hint="Left empty if you have none: then a sign-in of the last five minutes counts."
-            />
-          </Form>
-        </Dialog>
+        <ItIsYou
+          onClose={() => setAsking(false)}
+          act={async (body) => {
+            setStart(await api.post('/auth/totp', { body }));
+            setAsking(false);
+          }}
+        />
       )}
       {start && (
         <TurnOn

@@ -1,8 +1,10 @@
 // Where one is signed in, and by what ways one signs in. To end a session acts at once.
+import { useState } from 'preact/hooks';
 import { api, type Schema, wordsOf } from '../../api/client';
 import { useAction, useQuery } from '../../api/query';
 import { Badge, Button, type Column, ErrorBox, Page, Section, Table, Time, toast } from '../../ui';
 import { AccountTabs } from './AccountTabs';
+import { ItIsYou } from './ItIsYou';
 
 type Session = Schema<'MySession'>;
 type SignIn = Schema<'MySignIn'>;
@@ -116,10 +118,7 @@ function Ways() {
   const providers = useQuery('/auth/providers', (signal) => api.get('/auth/providers', { signal }));
   const known = new Set((list.data?.sign_ins ?? []).map((one) => one.provider));
   const more = (providers.data?.providers ?? []).filter((one) => !known.has(one.name));
-  const link = useAction(async (provider: string) => {
-    const { url } = await api.post('/auth/link/{provider}', { path: { provider } });
-    location.assign(url);
-  });
+  const [adding, setAdding] = useState('');
   const drop = (row: SignIn) =>
     told(
       'The way to sign in is taken away.',
@@ -152,12 +151,21 @@ function Ways() {
     <Section
       title="Ways to sign in"
       action={more.map((one) => (
-        <Button key={one.name} busy={link.busy} onClick={() => void link.run(one.name)}>
+        <Button key={one.name} onClick={() => setAdding(one.name)}>
           Add {one.name}
         </Button>
       ))}
     >
-      {link.error && <ErrorBox error={link.error} />}
+      {adding !== '' && (
+        <ItIsYou
+          onClose={() => setAdding('')}
+          act={async (body) => {
+            const path = { provider: adding };
+            const { url } = await api.post('/auth/link/{provider}', { path, body });
+            location.assign(url);
+          }}
+        />
+      )}
       <Table
         label="Ways to sign in"
         rows={list.data?.sign_ins}
