@@ -135,19 +135,28 @@ std::string Parts::public_url() const {
   return (tls ? "https://" : "http://") + host + ":" + std::to_string(server->port());
 }
 
+namespace {
+
 // A browser on this machine may say localhost for a server that listens on 127.0.0.1.
+std::vector<std::string> origins_of_pages(const std::string& public_url) {
+  const size_t path = public_url.find('/', public_url.find("://") + 3);
+  std::vector<std::string> origins = {public_url.substr(0, path)};
+  for (const std::string_view host : {"127.0.0.1", "[::1]"}) {
+    const std::string here = "://" + std::string(host) + ":";
+    const size_t at = origins.front().find(here);
+    if (at == std::string::npos) continue;
+    origins.push_back(origins.front().substr(0, at) +
+                      "://localhost:" + origins.front().substr(at + here.size()));
+  }
+  return origins;
+}
+
+}  // namespace
+
 BrowserRules Parts::browser_rules() const {
-  return {[this]() -> std::vector<std::string> {
-    const std::string url = public_url();
-    const size_t path = url.find('/', url.find("://") + 3);
-    std::vector<std::string> origins = {url.substr(0, path)};
-    for (const std::string_view host : {"127.0.0.1", "[::1]"}) {
-      const std::string here = "://" + std::string(host) + ":";
-      const size_t at = origins.front().find(here);
-      if (at == std::string::npos) continue;
-      origins.push_back(origins.front().substr(0, at) +
-                        "://localhost:" + origins.front().substr(at + here.size()));
-    }
+  return {[this]() -> const std::vector<std::string>& {
+    // Asked by requests alone, so that the port is known.
+    std::call_once(origins_made, [this] { origins = origins_of_pages(public_url()); });
     return origins;
   }};
 }

@@ -333,6 +333,8 @@ struct Parts {
   std::string public_url() const;
   // How the pages' own requests are told from those of other sites. Good while Parts live.
   BrowserRules browser_rules() const;
+  mutable std::once_flag origins_made;  // By the first request that asks.
+  mutable std::vector<std::string> origins;
 };
 
 }  // namespace kvcs

@@ -16,7 +16,6 @@ bool changes_something(http::Method method) {
          method != http::Method::kOptions;
 }
 
-// The origins are put together anew each time they are asked for, so that a request asks once.
 using Origins = std::vector<std::string>;
 
 Status foreign_origin(std::string_view origin, const Origins& ours) {
@@ -67,7 +66,7 @@ bool has_bearer(const http::Request& request) {
 
 Result<std::string> find_bearer(const http::Request& request, const BrowserRules& rules) {
   if (has_bearer(request)) return std::string(KVCS_TRY(request.bearer()));
-  const Origins ours = rules.origins();
+  const Origins& ours = rules.origins();
   std::string token = oauth::cookie_value(request, session_cookie_name(is_over_tls(ours)));
   if (token.empty()) return std::string(KVCS_TRY(request.bearer()));
   if (!changes_something(request.method)) return token;
