@@ -225,7 +225,8 @@ Result<uint64_t> parse_u64(std::string_view text, std::string_view what) {
 }
 
 std::string format_bytes(uint64_t n) {
-  static constexpr std::array<const char*, 6> kUnits = {"B", "KB", "MB", "GB", "TB", "PB"};
+  static constexpr std::array<const char*, 7> kUnits = {"B",   "KiB", "MiB", "GiB",
+                                                        "TiB", "PiB", "EiB"};
   double value = static_cast<double>(n);
   size_t unit = 0;
   while (value >= 1024 && unit + 1 < kUnits.size()) {

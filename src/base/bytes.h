@@ -56,7 +56,7 @@ std::string join(const Texts& texts, std::string_view separator) {
 }
 // Decimal digits only, no sign, no space; Invalid on overflow, naming `what`.
 Result<uint64_t> parse_u64(std::string_view text, std::string_view what);
-std::string format_bytes(uint64_t n);  // 1024-based: "1.50 MB"
+std::string format_bytes(uint64_t n);  // "1.50 MiB"
 
 // Little-endian loads and stores; `p` needs no alignment.
 uint32_t load_u32le(const void* p);

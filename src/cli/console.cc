@@ -82,7 +82,7 @@ size_t width_of(std::string_view text) {
       std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
-// Whether a cell is a number, alone or with one unit behind it: "-12.5", "1.00 MB", "93 %".
+// Whether a cell is a number, alone or with one unit behind it: "-12.5", "1.00 MiB", "93 %".
 bool is_quantity(std::string_view text) {
   const size_t space = text.find(' ');
   const std::string_view number = text.substr(0, space);

@@ -53,7 +53,7 @@ TEST_CASE("backup room: databases and journal count, and the reserve where the s
     CHECK(refused.code() == Code::kUnavailable);
     CHECK(refused.reason() == "disk_full");
     INFO(refused.message());
-    CHECK(has(refused.message(), "it needs 8.00 MB and 24.00 MB for the stores to go on"));
+    CHECK(has(refused.message(), "it needs 8.00 MiB and 24.00 MiB for the stores to go on"));
     CHECK(check_reserve_is_left(config).ok());
     leave_free(disk, kReserve - (1 << 20));
     CHECK(check_reserve_is_left(config).reason() == "disk_full");
@@ -65,7 +65,7 @@ TEST_CASE("backup room: databases and journal count, and the reserve where the s
     leave_free(disk, 10 << 20);
     CHECK(check_room_for_backup(config).ok());
     leave_free(disk, 8 << 20);
-    CHECK(has(check_room_for_backup(config).message(), "it needs 9.00 MB."));
+    CHECK(has(check_room_for_backup(config).message(), "it needs 9.00 MiB."));
   });
   if (!ran) WARN("not run: mounting a file system is not permitted here");
 }

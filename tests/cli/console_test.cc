@@ -42,10 +42,10 @@ TEST_CASE("console: columns of numbers go to the right, of words to the left", "
 }
 
 TEST_CASE("console: a unit belongs to its number", "[unit][cli]") {
-  CHECK(table({{"SIZE", "PART"}, {"1.00 MB", "93 %"}, {"12.50 KB", "-7 %"}}) ==
-        "    SIZE  PART\n"
-        " 1.00 MB  93 %\n"
-        "12.50 KB  -7 %\n");
+  CHECK(table({{"SIZE", "PART"}, {"1.00 MiB", "93 %"}, {"12.50 KiB", "-7 %"}}) ==
+        "     SIZE  PART\n"
+        " 1.00 MiB  93 %\n"
+        "12.50 KiB  -7 %\n");
 }
 
 TEST_CASE("console: dates, versions and words with digits are words", "[unit][cli]") {
@@ -151,7 +151,7 @@ TEST_CASE("progress: it is drawn on a terminal alone, and wiped out at its end",
       continue;
     }
     const std::string bar =
-        "\rReading [" + std::string(20, '#') + std::string(20, '-') + "] 512 B/1.00 KB ";
+        "\rReading [" + std::string(20, '#') + std::string(20, '-') + "] 512 B/1.00 KiB ";
     INFO(paper.error);
     CHECK(paper.error.starts_with(bar));
     CHECK(paper.error.ends_with("\x1b[K\r\x1b[K"));

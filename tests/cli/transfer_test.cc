@@ -270,7 +270,7 @@ TEST_CASE("an organization that holds something is refused in words of the comma
 TEST_CASE("quota, whoami and the key's three commands", "[cli][transfer][unit]") {
   Desk d;
   CHECK(d.run({"quota"}) == 0);
-  CHECK(d.out.find("1.00 TB") != std::string::npos);
+  CHECK(d.out.find("1.00 TiB") != std::string::npos);
   REQUIRE(d.run({"whoami", "--json"}) == 0);
   CHECK(d.json()["key_source"] == "environment");
   CHECK(d.out.find("kv_") == std::string::npos);

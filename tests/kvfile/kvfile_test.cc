@@ -170,5 +170,5 @@ TEST_CASE("kvfile: each limit of a reader is named by its error", "[unit][kvfile
   large.prompt = std::string(kSidecarBytesMax, 'x');
   const Status refused = sidecar_companion(dir.file("a.kv"), large).status();
   CHECK(refused.code() == Code::kTooLarge);
-  refuses(refused, "the limit is 64.00 MB");
+  refuses(refused, "the limit is 64.00 MiB");
 }
