@@ -14,6 +14,7 @@
 #include "base/json_size.h"
 #include "base/mutex.h"
 #include "cli/credentials.h"
+#include "cli/error_codes.h"
 #include "cli/server_words.h"
 #include "kvfile/kvfile.h"
 
@@ -104,8 +105,13 @@ Code code_of(int http_status) {
     case 403:
       return Code::kForbidden;
     case 404:
+    case 410:
       return Code::kNotFound;
+    case 408:
+      return Code::kTimeout;
     case 409:
+    case 412:
+    case 423:
       return Code::kConflict;
     case 413:
       return Code::kTooLarge;
@@ -232,11 +238,14 @@ void pause_ms(int64_t ms) {
 // "expected" and "actual". All that are there become one text.
 Status status_of_answer(int http_status, std::string_view body) {
   std::string message, code;
+  bool is_quota = false;
   const auto json = parse_json(body);
   if (json.ok() && (*json).is_object()) {
     const Json& error = *json;
     message = text_member(error, "error");
     code = text_member(error, "code");
+    // The portal's refusals have no code; their figures tell this one.
+    is_quota = is_quota_word(code) || (error.contains("resource") && error.contains("limit"));
     for (const char* name : {"message", "details", "expected", "actual"}) {
       const auto it = error.find(name);
       if (it == error.end()) continue;
@@ -251,7 +260,9 @@ Status status_of_answer(int http_status, std::string_view body) {
         "client_max_body_size.";
   }
   if (message.empty()) message = "The server answered " + std::to_string(http_status) + ".";
-  return Status(code_of(http_status), std::move(message)).with_reason(code);
+  const bool refuses_more = is_quota && (http_status == 403 || http_status == 429);
+  return Status(refuses_more ? Code::kQuotaExceeded : code_of(http_status), std::move(message))
+      .with_reason(code);
 }
 
 ApiClient::ApiClient(ApiSettings settings)

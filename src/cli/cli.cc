@@ -304,7 +304,11 @@ int run_cli(const std::vector<std::string>& arguments, const std::vector<Command
       out(root.help());
       return kExitUsage;
     }
-    error("error: " + usage_fault(root, arguments, fault.what()) + "\n");
+    const std::string said = usage_fault(root, arguments, fault.what());
+    // What was typed before the fault may not have been read yet.
+    common.json = std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
+    if (common.json) return Console(console_mode(common), out, error).misused(invalid(said));
+    error("error: " + said + "\n");
     return kExitUsage;
   }
   // A parser of a group counts as parsed too, but only commands are in this list.
@@ -312,10 +316,7 @@ int run_cli(const std::vector<std::string>& arguments, const std::vector<Command
     if (!candidate.parser->parsed()) continue;
     Console console(console_mode(common), out, error);
     Result<Invocation> invocation = read_invocation(candidate);
-    if (!invocation.ok()) {
-      console.fail(invocation.status());
-      return kExitUsage;
-    }
+    if (!invocation.ok()) return console.misused(invocation.status());
     return run_caught(*candidate.command, *invocation, console);
   }
   error("error: No such command. Run `kvcs --help`.\n");

@@ -160,10 +160,7 @@ Result<int> import(const Invocation& in, Console& console) {
 }
 
 int run_import(const Invocation& in, Console& console) {
-  if (const Status usage = check_options(in); !usage.ok()) {
-    console.fail(usage);
-    return kExitUsage;
-  }
+  if (const Status usage = check_options(in); !usage.ok()) return console.misused(usage);
   const Result<int> code = import(in, console);
   return code.ok() ? *code : console.fail(code.status());
 }

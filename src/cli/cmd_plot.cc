@@ -75,8 +75,8 @@ void print_points(const std::vector<BreakEven>& points, int64_t max_n, Console& 
 int run_plot(const Invocation& in, Console& console) {
   const std::string out = in.text("out");
   if (!out.ends_with(".png") && !out.ends_with(".svg")) {
-    console.fail(invalid("--out: '" + printable(out, kShownValue) + "' must end in .png or .svg"));
-    return kExitUsage;
+    return console.misused(
+        invalid("--out: '" + printable(out, kShownValue) + "' must end in .png or .svg"));
   }
   const Result<Drawn> drawn = draw(in);
   if (!drawn.ok()) return console.fail(drawn.status());

@@ -68,10 +68,7 @@ Result<kvfile::QuantizeOptions> read_quant(const Invocation& in) {
 // not left behind.
 int run_quant(const Invocation& in, Console& console) {
   const auto options = read_quant(in);
-  if (!options.ok()) {
-    console.fail(options.status());
-    return kExitUsage;
-  }
+  if (!options.ok()) return console.misused(options.status());
   const auto report = kvfile::quantize(*options);
   if (!report.ok()) return console.fail(report.status());
   // Original to quantised bytes of the whole files, headers included.
@@ -109,10 +106,7 @@ int run_quant(const Invocation& in, Console& console) {
 int run_dequant(const Invocation& in, Console& console) {
   kvfile::DequantizeOptions options;
   const auto input = input_of(in);
-  if (!input.ok()) {
-    console.fail(input.status());
-    return kExitUsage;
-  }
+  if (!input.ok()) return console.misused(input.status());
   options.input = *input;
   if (const auto dtype = in.optional_text("dtype")) options.dtype = kvfile::parse_dtype(*dtype);
   options.output = in.text("output");

@@ -102,8 +102,7 @@ Result<int> search_server(const Invocation& in, Console& console) {
 Result<int> search(const Invocation& in, Console& console) {
   const auto tokens = in.optional_text("tokens"), text = in.optional_text("text");
   if (tokens.has_value() == text.has_value()) {
-    console.fail(invalid("give either --tokens or --text"));
-    return kExitUsage;
+    return console.misused(invalid("give either --tokens or --text"));
   }
   if (is_url(in.text("where"))) return search_server(in, console);
   const auto folder = KVCS_TRY(kvfile::open_folder_index(in.text("where")));

@@ -25,10 +25,7 @@ Result<kvfile::SliceSpec> read_spec(const Invocation& in) {
 
 int run_slice(const Invocation& in, Console& console) {
   const auto spec = read_spec(in);
-  if (!spec.ok()) {
-    console.fail(spec.status());
-    return kExitUsage;
-  }
+  if (!spec.ok()) return console.misused(spec.status());
   const auto report = kvfile::slice_file({in.text("file"), in.text("output"), *spec});
   if (!report.ok()) return console.fail(report.status());
   const kvfile::KvHeader& header = report->header;

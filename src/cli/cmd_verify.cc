@@ -92,9 +92,8 @@ int run_verify(const Invocation& in, Console& console) {
   if (const auto digest = in.optional_text("sha256")) {
     options.sha256 = lower_ascii(*digest);
     if (!is_hex(*digest, 64)) {
-      console.fail(
+      return console.misused(
           invalid("--sha256: '" + printable(*digest, kShownName) + "' is not 64 hex digits"));
-      return kExitUsage;
     }
   }
   if (const auto path = in.optional_text("tokens")) {

@@ -10,7 +10,8 @@
 //   }
 //
 // and is named once in cli/commands.cc. Every command has --json, --quiet and --no-color by itself.
-// Exit codes: 0 ok, 1 failed, 2 usage; what a command adds to these it says in its summary.
+// Exit codes: 0 ok, 1 failed, 2 usage (`kvcs help exit-codes`); what a command adds to these it
+// says in its details.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -97,8 +98,11 @@ class Console final {
   void write(std::string_view bytes);  // Raw bytes of a result, for pipes.
   void print_json(const Json& value);  // The one result of --json, indented.
   void note(std::string_view line);    // Progress and advice; nothing when quiet or --json.
-  // The failure, as text or as {"error","code"} with --json. Returns kExitFailed.
+  // The failure, as text or, with --json, as {"error","code"} (cli/error_codes.h) with "reason" and
+  // "retry_after_s" where the server gave them. Returns kExitFailed.
   int fail(const Status& status);
+  // Of a command line that is wrong. Returns kExitUsage.
+  int misused(const Status& status);
   // Aligned columns; a column whose cells are all numbers stands to the right. The first row is the
   // heading.
   void print_table(const std::vector<std::vector<std::string>>& rows);
@@ -110,6 +114,7 @@ class Console final {
   void write_error(std::string_view bytes) { error_(bytes); }  // For progress bars.
 
  private:
+  void tell_failure(const Status& status, std::string_view code);
   const Mode mode_;
   Writer out_, error_;
 };

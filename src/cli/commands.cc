@@ -41,6 +41,7 @@ std::vector<Command> commands() {
   add(benchmark_commands());
   add(plot_commands());
   add(version_commands());
+  add(help_commands());
   return all;
 }
 
@@ -75,6 +76,7 @@ std::vector<CommandGroup> command_groups() {
       {"gateway schedule", "When a tenant's agents are to run."},
       {"gateway decision", "Proposals of the daily briefing."},
       {"prices", "Bring prices in from elsewhere."},
+      {"help", "What all commands have in common."},
   };
 }
 

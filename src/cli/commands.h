@@ -18,6 +18,7 @@ std::vector<Command> edit_commands();            // cmd_edit.cc
 std::vector<Command> export_commands();          // cmd_export.cc
 std::vector<Command> gateway_commands();  // cmd_gateway.cc: provider, tenant, token, call, …
 std::vector<Command> gateway_account_commands();  // cmd_gateway_account.cc
+std::vector<Command> help_commands();             // cmd_help.cc
 std::vector<Command> import_commands();           // cmd_import.cc
 std::vector<Command> inspect_commands();          // cmd_inspect.cc
 std::vector<Command> login_commands();            // cmd_login.cc: login, logout, server

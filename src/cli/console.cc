@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "cli/command.h"
+#include "cli/error_codes.h"
 
 namespace kvcs::cli {
 
@@ -60,17 +61,24 @@ void Console::note(std::string_view line) {
   error_(std::string(line) + "\n");
 }
 
-// The JSON form goes to stderr in one line: stdout belongs to results. The code is the reason that
-// the server gave, else the name of the status code in lower case.
-int Console::fail(const Status& status) {
-  if (mode_.json) {
-    const std::string code =
-        status.reason().empty() ? lower_ascii(code_name(status.code())) : status.reason();
-    error_(dump_json(Json{{"error", status.message()}, {"code", code}}) + "\n");
-  } else {
+// The JSON form goes to stderr in one line: stdout belongs to results.
+void Console::tell_failure(const Status& status, std::string_view code) {
+  if (!mode_.json) {
     error_(red("error:") + " " + printable(status.message(), kShownWhole) + "\n");
+    return;
   }
+  Json failure{{"error", status.message()}, {"code", code}};
+  if (!status.reason().empty()) failure["reason"] = status.reason();
+  if (status.retry_after_s() > 0) failure["retry_after_s"] = status.retry_after_s();
+  error_(dump_json(failure) + "\n");
+}
+int Console::fail(const Status& status) {
+  tell_failure(status, error_code(status));
   return kExitFailed;
+}
+int Console::misused(const Status& status) {
+  tell_failure(status, kUsageCode);
+  return kExitUsage;
 }
 
 namespace {

@@ -344,7 +344,8 @@ Status ResumableUpload::send_part(Part& part) {
     if (sent.ok()) return ok();
     const bool lasts = sent.code() == Code::kInvalid || sent.code() == Code::kNotFound ||
                        sent.code() == Code::kForbidden || sent.code() == Code::kUnauthenticated ||
-                       sent.code() == Code::kTooLarge || sent.code() == Code::kInternal;
+                       sent.code() == Code::kTooLarge || sent.code() == Code::kQuotaExceeded ||
+                       sent.code() == Code::kInternal;
     if (part.sent > before) {
       failures = 0;
       wait_ms = kFirstPauseMs;

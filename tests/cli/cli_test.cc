@@ -136,7 +136,22 @@ TEST_CASE("cli: a failure is text, or JSON with a code under --json", "[unit][cl
   Console json(
       {.json = true}, [](std::string_view) {}, [&](std::string_view b) { error += b; });
   json.fail(not_found("gone").with_reason("org_not_found"));
-  CHECK(error == "{\"error\":\"gone\",\"code\":\"org_not_found\"}\n");
+  CHECK(error == R"({"error":"gone","code":"not_found","reason":"org_not_found"})"
+                 "\n");
+}
+
+TEST_CASE("cli: wrong usage has a code too, wherever --json stands", "[unit][cli]") {
+  Invocation seen;
+  const std::vector<Command> all = sample(seen);
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"--json", "nope"},
+        {"store", "put", "--nope", "--json"},
+        {"store", "put", "k", "--token", "t", "--count", "x", "--json"}}) {
+    const Outcome outcome = run(arguments, all);
+    CHECK(outcome.code == kExitUsage);
+    CHECK(outcome.error.starts_with("{\"error\":\""));
+    CHECK(outcome.error.ends_with("\",\"code\":\"usage\"}\n"));
+  }
 }
 
 TEST_CASE("cli: every command has a summary, examples and help that shows them", "[unit][cli]") {

@@ -101,10 +101,19 @@ TEST_CASE("console: notes are for people, results for everybody", "[unit][cli]")
   }
 }
 
-TEST_CASE("console: a failure without a reason has its code's name under --json", "[unit][cli]") {
+TEST_CASE("console: a failure has its code under --json, and what else the server told",
+          "[unit][cli]") {
   Paper paper({.json = true});
   CHECK(paper.console.fail(unavailable("Away.")) == kExitFailed);
   CHECK(paper.error == "{\"error\":\"Away.\",\"code\":\"unavailable\"}\n");
+  paper.error.clear();
+  CHECK(paper.console.fail(rate_limited("Slowly.", 7).with_reason("RATE_LIMITED")) == kExitFailed);
+  CHECK(paper.error ==
+        R"({"error":"Slowly.","code":"rate_limited","reason":"RATE_LIMITED","retry_after_s":7})"
+        "\n");
+  paper.error.clear();
+  CHECK(paper.console.misused(invalid("--x: wrong.")) == kExitUsage);
+  CHECK(paper.error == "{\"error\":\"--x: wrong.\",\"code\":\"usage\"}\n");
 }
 
 TEST_CASE("console: a server's words cannot move the cursor", "[unit][cli]") {
