@@ -264,7 +264,7 @@ void build_me_api(Parts& parts) {
             const auto* const found = providers->find_by_issuer(issuer);
             return found ? found->name : std::string();
           },
-      .describe_key = caller_api::describer(*parts.directory),
+      .describe_key = caller_api::describer(*parts.directory, *parts.projects),
       .give_up = [&parts](
                      std::string_view id,
                      const AuditContext& who) { return parts.planned_deletions->plan(id, who); }});

@@ -22,11 +22,13 @@ organization_id: id
 organization: string # Its slug, of after a rename.
 customer_id: string
 project_id: id
+project: string # Its slug.
 permissions: [string])"},
 };
 
 // Members that a kind of key does not have are left out.
-Result<http::Response> describe(const Directory& directory, const http::Request& request) {
+Result<http::Response> describe(const Directory& directory, const ProjectService& projects,
+                                const http::Request& request) {
   const Principal& principal = request.principal;
   Json body{{"key_id", principal.key_id}};
   body["kind"] = principal.kind == PrincipalKind::kAdminKey          ? "admin"
@@ -37,7 +39,11 @@ Result<http::Response> describe(const Directory& directory, const http::Request&
     body["organization_id"] = principal.organization_id;
     body["organization"] = shown_slug(*KVCS_TRY(directory.organization(principal.organization_id)));
   }
-  if (!principal.project_id.empty()) body["project_id"] = principal.project_id;
+  if (!principal.project_id.empty()) {
+    body["project_id"] = principal.project_id;
+    const auto project = projects.find(principal.organization_id, principal.project_id);
+    if (project.ok()) body["project"] = project->slug;
+  }
   if (principal.scope != Scope::kNone) {
     // Clients of the artifact store know their owner as the customer, whose id stays.
     body["customer_id"] = customer_id_of(principal.organization);
@@ -48,14 +54,17 @@ Result<http::Response> describe(const Directory& directory, const http::Request&
 
 }  // namespace
 
-http::Handler describer(const Directory& directory) {
-  return [&directory](http::Request& request) { return describe(directory, request); };
+http::Handler describer(const Directory& directory, const ProjectService& projects) {
+  return [&directory, &projects](http::Request& request) {
+    return describe(directory, projects, request);
+  };
 }
 
 void add_route(std::vector<http::Row>& table, const char* path, const http::Access& access,
-               const Directory& directory, std::string_view summary) {
-  http::add_row(table, http::Method::kGet, path, access, http::kNoBody, describer(directory),
-                summary, {.id = "getAdminMe", .answer = "Caller"});
+               const Directory& directory, const ProjectService& projects,
+               std::string_view summary) {
+  http::add_row(table, http::Method::kGet, path, access, http::kNoBody,
+                describer(directory, projects), summary, {.id = "getAdminMe", .answer = "Caller"});
 }
 
 std::span<const http::ApiType> types() {

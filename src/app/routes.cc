@@ -275,7 +275,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.status_api->add_admin_routes(table, admin);
   parts.config_api->add_routes(table, admin);
   parts.metrics_history->add_routes(table, admin);
-  caller_api::add_route(table, "/admin/me", admin.billing, *parts.directory,
+  caller_api::add_route(table, "/admin/me", admin.billing, *parts.directory, *parts.projects,
                         "Which admin key this is.");
   parts.admin_keys_api->add_routes(table, admin);
   parts.kv_api->add_routes(table, admin);

@@ -362,12 +362,33 @@ size_t asked_limit(const http::Request& request, int64_t standard) {
 
 }  // namespace
 
+namespace {
+
+// A shorter beginning is one of too many ids.
+constexpr size_t kIdPrefixMinBytes = 6, kIdBytes = 36;
+
+// "" when nothing is asked for.
+Result<std::string> id_prefix(const http::Request& request) {
+  const std::string given = request.query_value("id_prefix").value_or("");
+  if (given.empty()) return given;
+  const std::string prefix = lower_ascii(given);
+  const bool is_one = prefix.size() >= kIdPrefixMinBytes && prefix.size() <= kIdBytes &&
+                      prefix.find_first_not_of("0123456789abcdef-") == prefix.npos;
+  if (is_one) return prefix;
+  return invalid("id_prefix: '" + printable(given, kShownName) + "' is not the first " +
+                 std::to_string(kIdPrefixMinBytes) + " or more digits of an id.");
+}
+
+}  // namespace
+
 Result<ArtifactFilter> parse_filter(const http::Request& request) {
   ArtifactFilter filter;
   filter.status = KVCS_TRY(choice(request, "status", {"", "ready", "pending", "all"}));
   if (filter.status.empty()) filter.status = "ready";
   filter.visibility = KVCS_TRY(choice(request, "visibility", {"", "public", "private"}));
   filter.name = KVCS_TRY(search_text(request, "name"));
+  filter.exact_name = request.query_value("exact_name").value_or("");
+  filter.id_prefix = KVCS_TRY(id_prefix(request));
   filter.model = KVCS_TRY(search_text(request, "model"));
   filter.dtype = KVCS_TRY(search_text(request, "dtype"));
   filter.project = KVCS_TRY(search_text(request, "project"));

@@ -128,6 +128,8 @@ struct ArtifactFilter {
   std::string status = "ready";   // "ready", "pending" or "all"
   std::string visibility, dtype;  // "" = any
   std::string name, model;        // Part of it, any case; "" = any
+  std::string exact_name;         // All of it, in this case; "" = any
+  std::string id_prefix;          // How the id begins, in lower case; "" = any
   std::string project;            // Slug or id; "" = any
   std::string words;              // Of name, model, description or tags; "" = any
   // Of the nested routes; "" = any

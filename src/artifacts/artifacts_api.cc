@@ -210,8 +210,8 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
   rows.add(kGet, all, access.read, kNoBody, &ArtifactsApi::list,
            "Artifacts; all of them without ?limit=.",
            {.id = "listArtifacts",
-            .query = "q status visibility name model dtype project sort limit cursor continuation "
-                     "offset shape",
+            .query = "q status visibility name exact_name id_prefix model dtype project sort limit "
+                     "cursor continuation offset shape",
             .answer = "ArtifactPage"});
   rows.add(
       kPost, all + "/search", access.read, kSearchBodyMaxBytes, &ArtifactsApi::search,

@@ -25,6 +25,7 @@ organization_id: id? # Of a person: the active one.
 organization: string # Its slug, of after a rename.
 customer_id: string # Of the first slug, which stays.
 project_id: id?
+project: string # The slug of that project, while it is there.
 permissions: [string]
 person_id: id
 session_id: id? # Null for a bearer of an issuer.
@@ -150,6 +151,10 @@ Result<http::Response> MeApi::describe(const http::Request& request,
     const auto organization = KVCS_TRY(s_.directory.organization(caller.organization_id));
     body["organization"] = shown_slug(*organization);
     body["permissions"] = Json::array({access::scope_name(caller.scope)});
+  }
+  if (!caller.project_id.empty()) {
+    const auto project = s_.projects.find(caller.organization_id, caller.project_id);
+    if (project.ok()) body["project"] = project->slug;
   }
   body["organizations"] = KVCS_TRY(places_of(person.id));
   return http::private_reply(200, body);

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "http/json_api.h"
 #include "identity/admin_common.h"
+#include "identity/records.h"
 
 namespace kvcs::portal {
 namespace {
@@ -37,6 +38,7 @@ projected!: number? # Of the whole month, if it goes on like this; null in its f
 allowed!: number? # The smaller of the plan's and the organization's own budget.)"},
     {"PlanUse", R"(
 organization_id!: id
+organization!: string # Its slug.
 plan!: string
 month!: string # Of calls and money: 2026-01.
 projects!: Used
@@ -131,6 +133,7 @@ Result<std::string> PlansApi::describe_use(std::string_view organization_id) con
   if (limits.ai_budget_nano_usd >= 0) budget = std::min(budget, limits.ai_budget_nano_usd);
   return dump_json(
       Json{{"organization_id", organization.id},
+           {"organization", shown_slug(organization)},
            {"plan", plan.name},
            {"month", use.month},
            {"projects", used_json(use.projects, limits.projects)},

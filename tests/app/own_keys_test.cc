@@ -49,6 +49,7 @@ TEST_CASE("own keys: a person makes keys of the active project and of the organi
   CHECK(ci["api_key"].get<std::string>().starts_with("kv_"));
   const Json me = json_of(f.app.as(ci["api_key"].get<std::string>(), "GET", "/api/v1/me"));
   CHECK(me["project_id"] == project);
+  CHECK(me["project"] == "default");
   CHECK(me["permissions"] == Json{"read"});
   const Json all = f.key(R"({"name":"all","project_id":null})");
   CHECK(all["project_id"].is_null());

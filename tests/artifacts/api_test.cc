@@ -392,6 +392,37 @@ TEST_CASE("the list filters, sorts and pages, and is whole without a limit",
   CHECK(d.send("GET", "/api/v1/artifacts?sort=odd").status == 400);
 }
 
+TEST_CASE("the list finds an artifact by its whole name, and by how its id begins",
+          "[artifacts][contract]") {
+  Door d(false);
+  for (const char* name : {"demo", "demonstration", "Demo"}) d.store(name, name);
+  const std::string foreign = d.store("foreign", "demo", "other");
+  const auto found = [&](const std::string& query) {
+    const auto answer = d.send("GET", "/api/v1/artifacts?" + query);
+    INFO(answer.body);
+    REQUIRE(answer.status == 200);
+    return Door::json(answer)["artifacts"];
+  };
+  const Json named = found("exact_name=demo&limit=5");
+  REQUIRE(named.size() == 1);
+  CHECK(named[0]["name"] == "demo");
+  const std::string id = named[0]["artifact_id"];
+  for (const size_t digits : {6, 8, 9, 20, 36}) {
+    const Json begins = found("id_prefix=" + id.substr(0, digits) + "&limit=5");
+    REQUIRE(begins.size() == 1);
+    CHECK(begins[0]["artifact_id"] == id);
+  }
+  std::string loud = id;
+  for (char& c : loud) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  CHECK(found("id_prefix=" + loud).size() == 1);
+  const auto total = Door::json(d.send("GET", "/api/v1/artifacts?limit=5&id_prefix=" + id));
+  CHECK(total["total"] == 1);
+  CHECK(found("id_prefix=" + foreign.substr(0, 8)).empty());
+  for (const std::string& wrong : {id.substr(0, 5), std::string("zzzzzz"), id + "0"}) {
+    CHECK(d.send("GET", "/api/v1/artifacts?id_prefix=" + wrong).status == 400);
+  }
+}
+
 TEST_CASE("a list whose rows cannot all be read is an error, never a shorter list",
           "[artifacts][fault]") {
   Door d;
