@@ -3,6 +3,7 @@
 
 #include "app/parts.h"
 #include "base/clock.h"
+#include "base/counted.h"
 #include "base/entropy.h"
 #include "base/log.h"
 #include "http/serve/server.h"
@@ -20,8 +21,8 @@ std::optional<std::string> certificate_warning(const Parts& parts) {
   const std::string renew = " Renew " + parts.config.http.server.tls.certificate_path +
                             " and send SIGHUP, which makes the daemon read it again.";
   if (left_s <= 0) return "The TLS certificate ended at " + when + ": clients refuse it." + renew;
-  return "The TLS certificate ends at " + when + ", in " + std::to_string(left_s / 86'400) +
-         " days." + renew;
+  return "The TLS certificate ends at " + when + ", in " + counted(left_s / 86'400, "day") + "." +
+         renew;
 }
 
 void tell_of_certificate(Parts& parts) {

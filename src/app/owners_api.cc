@@ -8,6 +8,7 @@
 #include "app/planned_deletion.h"
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/counted.h"
 #include "base/json.h"
 #include "gateway/catalogue/tenants.h"
 #include "http/json_api.h"
@@ -48,15 +49,14 @@ Status check_holdings(const OwnerRef& owner, const OwnerHoldings& holdings) {
       " Delete these first, or repeat with ?force=true, which deletes them too; ?dry_run=true "
       "lists all that would go.";
   if (owner.kind == Owner::kOrganization && holdings.users + holdings.projects > 0) {
-    return conflict("The organization has " + std::to_string(holdings.users) + " users and " +
-                    std::to_string(holdings.projects) + " projects with " +
-                    std::to_string(holdings.artifacts) + " artifacts." + way_out)
+    return conflict("The organization has " + counted(holdings.users, "user") + " and " +
+                    counted(holdings.projects, "project") + " with " +
+                    counted(holdings.artifacts, "artifact") + "." + way_out)
         .with_reason("org_not_empty")
         .with_details_json(dump_json(details));
   }
   if (owner.kind == Owner::kProject && holdings.artifacts > 0) {
-    return conflict("The project has " + std::to_string(holdings.artifacts) + " artifacts." +
-                    way_out)
+    return conflict("The project has " + counted(holdings.artifacts, "artifact") + "." + way_out)
         .with_reason("project_not_empty")
         .with_details_json(dump_json(details));
   }

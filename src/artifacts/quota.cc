@@ -7,6 +7,7 @@
 
 #include "artifacts/artifacts.h"
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "base/crypto.h"
 #include "db/db.h"
 
@@ -57,8 +58,9 @@ Status ArtifactService::reserve(Database& db, const std::string& organization_id
   if (!fits(used_artifacts, artifacts, limits.artifacts)) {
     return over_quota("artifacts",
                       "Artifact quota exceeded: " + std::to_string(used_artifacts) + " of " +
-                          std::to_string(limits.artifacts) +
-                          " artifacts are used. Delete some, or have the limit raised.",
+                          counted(limits.artifacts, "artifact") +
+                          (used_artifacts == 1 ? " is" : " are") +
+                          " used. Delete some, or have the limit raised.",
                       used_artifacts, artifacts, limits.artifacts);
   }
   if (!fits(used_bytes, bytes, limits.storage_bytes)) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "base/crypto.h"
 #include "base/json.h"
 #include "base/money.h"
@@ -55,10 +56,6 @@ class Collector final {
   std::vector<Finding> findings_;
 };
 
-std::string count_text(int64_t count, const char* what) {
-  return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
-}
-
 // Errors of one code at one provider: critical by their number, a warning when they doubled.
 void find_errors(const Figures& figures, Collector& out) {
   for (const ErrorGroup& group : figures.digest.error_groups) {
@@ -77,7 +74,7 @@ void find_errors(const Figures& figures, Collector& out) {
             critical  ? "critical"
             : doubled ? "warning"
                       : "info",
-            count_text(group.count, "request") + " failed with " + group.code +
+            counted(group.count, "request") + " failed with " + group.code +
                 (group.provider.empty() ? "" : " at " + group.provider),
             subject, evidence,
             "Look at GET /admin/errors?provider=" + group.provider + "&code=" + group.code +

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "base/decimal.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
@@ -57,7 +58,7 @@ Result<Opened> open_llama(const Invocation& in) {
   if (llama.rope.detected) {
     why = "detected: pair lengths of equal tokens differ by " +
           format_decimal(llama.rope.spread, 4) + " over " +
-          std::to_string(llama.rope.rows_compared) + " places";
+          counted(llama.rope.rows_compared, "place");
     opened.facts["spread"] = llama.rope.spread;
   }
   opened.findings = {llama.seen,
@@ -147,14 +148,14 @@ Result<int> import(const Invocation& in, Console& console) {
     return kExitOk;
   }
   console.print(
-      printable(options.output) + ": " + std::to_string(report.header.tokens) + " tokens, " +
-      std::to_string(report.header.layers) + " layers, " + std::to_string(report.header.kv_heads) +
-      " heads × " + std::to_string(report.header.head_dim) + ", " +
+      printable(options.output) + ": " + counted(report.header.tokens, "token") + ", " +
+      counted(report.header.layers, "layer") + ", " + counted(report.header.kv_heads, "head") +
+      " × " + std::to_string(report.header.head_dim) + ", " +
       std::string(dtype_name(report.header.dtype)) + ", " + format_bytes(report.header.file_bytes));
   for (const std::string& line : opened.findings) console.print("  " + printable(line));
   if (report.saturated > 0) {
-    console.note(std::to_string(report.saturated) +
-                 " values were beyond the dtype and became its largest; take --dtype F32");
+    console.note(counted(report.saturated, "value") +
+                 " beyond the dtype became its largest; take --dtype F32");
   }
   return kExitOk;
 }

@@ -4,6 +4,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/counted.h"
 #include "base/decimal.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
@@ -93,8 +94,8 @@ int run_quant(const Invocation& in, Console& console) {
       format_bytes(report->original_bytes) + " to " + format_bytes(report->quantized_bytes) + " (" +
       format_decimal(ratio, 2) + "x)" + (report->verified ? ", verified" : ""));
   if (report->nonfinite + report->saturated > 0) {
-    console.print("Replaced " + std::to_string(report->nonfinite) + " values that were not " +
-                  "finite, cut " + std::to_string(report->saturated) + " out of range.");
+    console.print("Replaced " + counted(report->nonfinite, "value") + " of NaN or infinity, cut " +
+                  std::to_string(report->saturated) + " out of range.");
   }
   if (report->errors && !console.mode().quiet) {
     print_compare(*report->errors, in.flag("layers"), console);

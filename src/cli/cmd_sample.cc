@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
 #include "kvfile/convert/sample.h"
@@ -30,10 +31,10 @@ int run_sample(const Invocation& in, Console& console) {
     console.print_json(json);
     return kExitOk;
   }
-  console.print(printable(paths.artifact) + ": " + std::to_string(header.tokens) + " tokens, " +
-                std::to_string(header.layers) + " layers, " + std::to_string(header.kv_heads) +
-                " heads × " + std::to_string(header.head_dim) + ", " +
-                std::string(dtype_name(header.dtype)) + ", " + format_bytes(header.file_bytes));
+  console.print(printable(paths.artifact) + ": " + counted(header.tokens, "token") + ", " +
+                counted(header.layers, "layer") + ", " + counted(header.kv_heads, "head") + " × " +
+                std::to_string(header.head_dim) + ", " + std::string(dtype_name(header.dtype)) +
+                ", " + format_bytes(header.file_bytes));
   console.print("  " + printable(paths.sidecar) + ": its sidecar");
   console.print("  " + printable(paths.token_ids) + ": its token ids, for --tokens");
   console.print("  " + printable(paths.text) + ": its text, for --text and --context-file");

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
 #include "kvfile/tools/search.h"
@@ -128,8 +129,8 @@ Result<int> search(const Invocation& in, Console& console) {
     console.note("skipped " + printable(line, kShownText));
   }
   if (hits.empty()) {
-    console.print("nothing in " + std::to_string(folder->index.files().size()) +
-                  " files begins like this");
+    console.print("nothing in " + counted(folder->index.files().size(), "file") +
+                  " begins like this");
   } else {
     print_hits(hits, text.has_value(), console);
   }

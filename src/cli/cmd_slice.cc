@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
 #include "kvfile/tools/slice.h"
@@ -39,9 +40,8 @@ int run_slice(const Invocation& in, Console& console) {
   } else {
     // A range that reaches beyond the end is cut there, and the user is told.
     if (!report->shortened.empty()) console.note("The file's " + report->shortened + ".");
-    console.print(printable(in.text("output")) + ": " + std::to_string(header.tokens) +
-                  " tokens, " + std::to_string(header.layers) + " layers, " +
-                  format_bytes(header.file_bytes));
+    console.print(printable(in.text("output")) + ": " + counted(header.tokens, "token") + ", " +
+                  counted(header.layers, "layer") + ", " + format_bytes(header.file_bytes));
   }
   return kExitOk;
 }

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "cli/commands.h"
 #include "kvfile/tools/verify.h"
 
@@ -79,7 +80,7 @@ void print_report(const std::string& path, const kvfile::VerifyReport& report, C
   for (const std::string& line : report.proved) console.print("  " + line);
   if (report.sidecar) {
     console.print("  Model " + printable(report.sidecar->model_name, kShownValue) + ", " +
-                  std::to_string(report.header->tokens) + " tokens.");
+                  counted(report.header->tokens, "token") + ".");
   }
   if (!report.sha256.empty()) console.print("  SHA-256 " + report.sha256);
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "base/json.h"
 #include "base/quota.h"
 #include "identity/people.h"
@@ -33,7 +34,7 @@ Status check_members(size_t used, size_t more, int64_t max) {
   if (max < 0 || used + more <= static_cast<uint64_t>(max)) return ok();
   return over_quota("members",
                     "Member quota exceeded: the organization has " + std::to_string(used) + " of " +
-                        std::to_string(max) + " members, and " + std::to_string(more) +
+                        counted(max, "member") + ", and " + std::to_string(more) +
                         " more would come. Take somebody out, withdraw an invitation, or have "
                         "the plan changed.",
                     used, more, static_cast<uint64_t>(max));

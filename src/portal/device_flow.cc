@@ -5,6 +5,7 @@
 
 #include "base/address_block.h"
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "base/crypto.h"
 
 namespace kvcs::portal {
@@ -94,7 +95,7 @@ Result<DeviceAsk> DeviceFlow::find(std::string_view user_code) {
   const Flow* const flow = find_pending(user_code);
   if (flow != nullptr) return flow->ask;
   return not_found("No device waits under this code. Codes are good for " +
-                   std::to_string(lifetime_s_ / 60) + " minutes and once.")
+                   counted(lifetime_s_ / 60, "minute") + " and once.")
       .with_reason("user_code_unknown");
 }
 

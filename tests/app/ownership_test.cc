@@ -98,7 +98,7 @@ TEST_CASE("ownership: an organization goes with all that it has, and nothing of 
   const RawResponse refused = house.admin("DELETE", path);
   CHECK(refused.status == 409);
   CHECK(refused.body.find("org_not_empty") != std::string::npos);
-  CHECK(refused.body.find("1 users and 1 projects with 1 artifacts") != std::string::npos);
+  CHECK(refused.body.find("1 user and 1 project with 1 artifact.") != std::string::npos);
   CHECK(house.call(acme.tenant_token, "acme").status == 200);
 
   CHECK(house.admin("DELETE", path + "?force=true").status == 204);

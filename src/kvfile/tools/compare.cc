@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/counted.h"
 #include "kvfile/format/parallel.h"
 #include "kvfile/format/tiles.h"
 #include "kvfile/tools/attention.h"
@@ -215,9 +216,8 @@ Status check_same_size(const KvHeader& a, const KvHeader& b) {
   const bool same_rows = a.kv_heads == b.kv_heads && a.head_dim == b.head_dim;
   if (same_rows && a.layers == b.layers && a.tokens == b.tokens) return ok();
   const auto size_of = [](const KvHeader& header) {
-    return std::to_string(header.layers) + " layers, " + std::to_string(header.kv_heads) +
-           " heads, " + std::to_string(header.tokens) + " tokens, head_dim " +
-           std::to_string(header.head_dim);
+    return counted(header.layers, "layer") + ", " + counted(header.kv_heads, "head") + ", " +
+           counted(header.tokens, "token") + ", head_dim " + std::to_string(header.head_dim);
   };
   const auto range = [](uint64_t x, uint64_t y) { return "0:" + std::to_string(std::min(x, y)); };
   std::string advice = "; they are not of one model";

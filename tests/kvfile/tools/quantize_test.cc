@@ -279,9 +279,8 @@ TEST_CASE("compare: files of different size are refused, equal ones have no erro
   REQUIRE(write_sample(dir.file("b.kv"), Dtype::kF16, {1, 2, 65, 32}).ok());
   const auto a = KvFile::open(dir.file("a.kv")), b = KvFile::open(dir.file("b.kv"));
   const std::string refused = compare(**a, **b).status().message();
-  CHECK(
-      refused.find("1 layers, 2 heads, 64 tokens, head_dim 32 and 1 layers, 2 heads, 65 tokens") !=
-      std::string::npos);
+  CHECK(refused.find("1 layer, 2 heads, 64 tokens, head_dim 32 and 1 layer, 2 heads, 65 tokens") !=
+        std::string::npos);
   CHECK(refused.find("`kvcs slice` with --tokens 0:64 cuts the larger") != std::string::npos);
   REQUIRE(write_sample(dir.file("c.kv"), Dtype::kF16, {1, 2, 64, 16}).ok());
   CHECK(
