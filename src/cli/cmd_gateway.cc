@@ -8,6 +8,7 @@
 #include "cli/admin_calls.h"
 #include "cli/commands.h"
 #include "cli/confirm.h"
+#include "cli/server_words.h"
 
 namespace kvcs::cli {
 namespace {
@@ -446,7 +447,12 @@ int run_briefing(const Invocation& in, Console& console) {
   const auto answer = api.call("GET", "/admin/briefings/" + segment(in, "date"));
   if (!answer.ok() || console.mode().json) return show_object(console, answer);
   if ((*answer).contains("summary")) console.print(shown(*answer, "summary"));
-  return show_list(console, (*answer).value("findings", Json::array()),
+  Json findings = (*answer).value("findings", Json::array());
+  for (Json& finding : findings) {
+    if (!finding.is_object()) continue;
+    finding["suggested_action"] = in_commands(text_member(finding, "suggested_action"));
+  }
+  return show_list(console, findings,
                    {{"SEVERITY", "severity"},
                     {"TITLE", "title"},
                     {"SUBJECT", "subject"},

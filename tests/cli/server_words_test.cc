@@ -17,7 +17,7 @@ TEST_CASE("server words: requests become commands", "[unit][cli]") {
        "--project: required, as no project is active (`kvcs project use PROJECT`); --organization "
        "makes a key of the organization."},
       {"project_id: required with an organization key, which is of no project.",
-       "--project-id: required with a key of an organization, which is of no project."},
+       "--project: required with a key of an organization, which is of no project."},
       {"current_password: required.",
        "The account's password is required: it is asked for, or read from stdin."},
       {"take it off first (DELETE /auth/totp).", "take it off first (`kvcs totp off`)."},
@@ -30,6 +30,15 @@ TEST_CASE("server words: requests become commands", "[unit][cli]") {
       {"repeat with ?force=true; ?dry_run=true lists.", "repeat with --force; --dry-run lists."},
       {"Begin one with POST /api/v1/billing/checkout.", "Begin one with `kvcs org upgrade PLAN`."},
       {"PUT /admin/tenants/acme", "PUT /admin/tenants/acme"},
+      {"See GET /admin/job-runs?job=ai-purge; run it again with POST /admin/jobs/ai-purge/run.",
+       "See `kvcs admin jobs` for ai-purge; run it again with `kvcs admin jobs --run ai-purge`."},
+      {"Make a consent link with POST /admin/tenants/acme/providers/crm/connect, or replace it.",
+       "Make a consent link with `kvcs gateway account connect acme crm`, or replace it."},
+      {"Replace it in time with PUT /admin/tenants/acme/providers/crm/accounts/main.",
+       "Replace it in time with `kvcs gateway account add acme crm main`."},
+      {"nobody needs it: DELETE /admin/tenants/acme/providers/crm/accounts/a.b.",
+       "nobody needs it: `kvcs gateway account remove acme crm a.b`."},
+      {"DELETE /admin/tenants/acme/providers/", "DELETE /admin/tenants/acme/providers/"},
       {"", ""},
   };
   for (const auto& [server, command] : rows) CHECK(in_commands(server) == command);
