@@ -158,7 +158,11 @@ int show_list(Console& console, const Result<Json>& list, const std::vector<Colu
   for (const Column& column : columns) rows[0].emplace_back(column.title);
   for (const Json& item : *list) {
     rows.emplace_back();
-    for (const Column& column : columns) rows.back().push_back(shown(item, column.member));
+    for (const Column& column : columns) {
+      const std::string cell = shown(item, column.member);
+      const std::string mark = cell == "true" ? "*" : "";
+      rows.back().push_back(column.is_mark ? mark : cell);
+    }
   }
   console.print_table(rows);
   return kExitOk;

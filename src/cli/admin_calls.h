@@ -48,7 +48,10 @@ std::string shown(const Json& object, std::string_view member);
 struct Column {
   const char* title;
   const char* member;
+  bool is_mark = false;  // "*" where the member is true, and nothing elsewhere.
 };
+// Which of a list is the one that commands use.
+inline constexpr Column kCurrentColumn{"CURRENT", "current", true};
 // Each prints the result or fails, and returns the exit code.
 int show_object(Console& console, const Result<Json>& object);
 int show_list(Console& console, const Result<Json>& list, const std::vector<Column>& columns,

@@ -125,7 +125,7 @@ int run_session_list(const Invocation&, Console& console) {
   ApiClient api(find_api_settings());
   return show_list(console, read_list(api, kSessions, "sessions"),
                    {{"SESSION ID", "session_id"},
-                    {"CURRENT", "current"},
+                    kCurrentColumn,
                     {"DEVICE", "device"},
                     {"ADDRESS", "address"},
                     {"BY", "provider"},

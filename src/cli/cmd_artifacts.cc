@@ -1,14 +1,15 @@
-// `kvcs list`, `delete` and `quota`: small questions to the server, each one request. Uploads and
-// downloads have files of their own.
+// `kvcs list`, `delete` and `quota`: small questions to the server. Uploads and downloads have
+// files of their own.
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
 
 #include "base/bytes.h"
-#include "base/id.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
 #include "cli/confirm.h"
+#include "cli/own_calls.h"
+#include "cli/plan_use.h"
 
 namespace kvcs::cli {
 namespace {
@@ -16,12 +17,12 @@ namespace {
 // The members that --json prints of each artifact, in this order; a member that the server leaves
 // out is null.
 constexpr std::string_view kListMembers[] = {
-    "artifact_id", "name",       "size_bytes", "sha256",     "dtype",      "storage_dtype",
-    "num_tokens",  "num_layers", "quantized",  "visibility", "created_at", "status"};
+    "artifact_id", "name",      "size_bytes", "sha256",     "dtype",  "storage_dtype", "num_tokens",
+    "num_layers",  "quantized", "visibility", "created_at", "status", "project"};
 
 // A member as text for a table. Texts of the server may hold control characters, so they pass
 // printable().
-std::string shown(const Json& object, std::string_view name) {
+std::string cell(const Json& object, std::string_view name) {
   const auto it = object.find(std::string(name));
   if (it == object.end() || it->is_null()) return "";
   return printable(it->is_string() ? it->get<std::string>() : dump_json(*it));
@@ -33,14 +34,51 @@ uint64_t number(const Json& object, std::string_view name) {
   return it != object.end() && it->is_number_unsigned() ? it->get<uint64_t>() : 0;
 }
 
+// What a list is of, beside what was asked for by options.
+struct ListPlace {
+  std::string project;     // "" for all that the key or the session reaches.
+  std::string words;       // For people.
+  bool is_chosen = false;  // By an option: nobody need be told.
+};
+
+// Without --project and --all-projects somebody who has signed in means the active project. A key
+// of a project reaches that alone, and one of an organization all of its projects.
+Result<ListPlace> find_place(const Invocation& in, ApiClient& api) {
+  ListPlace place;
+  place.project = in.text("project");
+  const bool is_everywhere = in.flag("all-projects");
+  if (is_everywhere && !place.project.empty()) {
+    return invalid("--project and --all-projects: give one of them.");
+  }
+  place.is_chosen = is_everywhere || !place.project.empty();
+  if (place.is_chosen || !is_person(api.settings())) return place;
+  const Json me = KVCS_TRY(api.call("GET", "/api/v1/me"));
+  if (!me.is_object()) return upstream_failed("The server's answer is malformed.");
+  place.project = text_member(me, "project_id");
+  place.words = place_words(me);
+  return place;
+}
+
+// Told beside the list, on stderr.
+void note_place(Console& console, ApiClient& api, const ListPlace& place) {
+  if (place.is_chosen || console.mode().quiet) return;
+  std::string words = place.words;
+  if (words.empty()) words = place_words(api.call("GET", "/api/v1/me").value_or(Json::object()));
+  if (words.empty()) return;
+  words[0] = words[0] == 'p' ? 'P' : 'A';
+  const bool has_others = is_person(api.settings()) && !place.project.empty();
+  console.note(words + (has_others ? "; --all-projects lists all of them." : "."));
+}
+
 // The server has two shapes of an artifact and chooses by the User-Agent header; shape=single names
 // the one whose members are read here.
-std::string list_query(const Invocation& in) {
+std::string list_query(const Invocation& in, const std::string& project) {
   std::string query = "?shape=single";
-  for (const char* name : {"name", "model", "dtype", "project", "visibility", "status", "sort"}) {
+  for (const char* name : {"name", "model", "dtype", "visibility", "status", "sort"}) {
     const std::string value = in.text(name);
     if (!value.empty()) query += std::string("&") + name + "=" + percent_encode(value);
   }
+  if (!project.empty()) query += "&project=" + percent_encode(project);
   if (const std::string words = in.text("find"); !words.empty()) {
     query += "&q=" + percent_encode(words);
   }
@@ -50,28 +88,32 @@ std::string list_query(const Invocation& in) {
 }
 
 // A date is the first ten characters of an ISO time.
-void print_list(const Json& items, bool is_long, Console& console) {
+void print_list(const Json& items, bool is_long, bool of_one_project, Console& console) {
   if (items.empty()) {
     console.print("No artifacts.");
     return;
   }
   std::vector<std::vector<std::string>> rows = {
       {"ARTIFACT ID", "STATUS", "TOKENS", "SIZE", "NAME"}};
+  if (!of_one_project) rows[0].push_back("PROJECT");
   if (is_long) rows[0].insert(rows[0].end(), {"DTYPE", "CREATED", "SHA256"});
   for (const Json& item : items) {
-    rows.push_back({shown(item, "artifact_id"), shown(item, "status"), shown(item, "num_tokens"),
-                    format_bytes(number(item, "size_bytes")), shown(item, "name")});
+    rows.push_back({cell(item, "artifact_id"), cell(item, "status"), cell(item, "num_tokens"),
+                    format_bytes(number(item, "size_bytes")), cell(item, "name")});
+    if (!of_one_project) rows.back().push_back(cell(item, "project"));
     if (!is_long) continue;
     rows.back().insert(
         rows.back().end(),
-        {shown(item, "dtype"), shown(item, "created_at").substr(0, 10), shown(item, "sha256")});
+        {cell(item, "dtype"), cell(item, "created_at").substr(0, 10), cell(item, "sha256")});
   }
   console.print_table(rows);
 }
 
 int run_list(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
-  const auto answer = api.call("GET", "/api/v1/artifacts" + list_query(in));
+  const Result<ListPlace> place = find_place(in, api);
+  if (!place.ok()) return console.fail(place.status());
+  const auto answer = api.call("GET", kArtifacts + list_query(in, place->project));
   if (!answer.ok()) return console.fail(answer.status());
   const Json& body = *answer;
   const Json items = body.is_object() && body.contains("artifacts") ? body.at("artifacts") : Json();
@@ -90,70 +132,69 @@ int run_list(const Invocation& in, Console& console) {
     }
     console.print_json(list);
   } else if (format == "ids") {
-    for (const Json& item : items) console.print(shown(item, "artifact_id"));
+    for (const Json& item : items) console.print(cell(item, "artifact_id"));
   } else {
-    print_list(items, in.flag("long"), console);
+    note_place(console, api, *place);
+    print_list(items, in.flag("long"), !in.flag("all-projects"), console);
   }
   return kExitOk;
 }
 
-// The id is checked here, so that a slip does not become a question about something else.
-int run_delete(const Invocation& in, Console& console) {
-  const std::string id = in.text("id");
-  if (!is_uuid(id)) {
-    return console.fail(invalid("'" + printable(id, kShownName) + "' is not an artifact id."));
-  }
-  const std::string question = "Delete artifact " + id + "? This cannot be undone.";
-  if (const auto exit = declined(in, console, question)) return *exit;
+// What was named otherwise than by its id is named by both in the question.
+int run_delete_artifact(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
-  const auto answer = api.call("DELETE", "/api/v1/artifacts/" + lower_ascii(id));
+  const std::string called = in.text("artifact");
+  const Result<std::string> id = find_artifact(api, called);
+  if (!id.ok()) return console.fail(id.status());
+  const bool by_id = lower_ascii(called) == *id;
+  const std::string question = "Delete artifact " + *id +
+                               (by_id ? "" : " ('" + printable(called, kShownName) + "')") +
+                               "? This cannot be undone.";
+  if (const auto exit = declined(in, console, question)) return *exit;
+  const auto answer = api.call("DELETE", std::string(kArtifacts) + "/" + *id);
   if (!answer.ok()) return console.fail(answer.status());
   if (console.mode().json) {
-    console.print_json({{"artifact_id", id}, {"deleted", true}});
+    console.print_json({{"artifact_id", *id}, {"deleted", true}});
   } else {
-    console.note("Deleted " + id + ".");
+    console.note("Deleted " + *id + ".");
   }
   return kExitOk;
 }
 
-// Limit, use and their ratio of each thing that is counted. A limit of 0 has no ratio.
+// A server of before tells its limits and what is used apart, and no plan.
+Json use_of_quota(const Json& body) {
+  if (const auto plan = body.find("plan"); plan != body.end() && plan->is_object()) return *plan;
+  const Json quota = body.value("quota", Json::object()), used = body.value("used", Json::object());
+  Json use = Json::object();
+  for (const char* const name : {"projects", "artifacts", "storage_bytes"}) {
+    const uint64_t allowed = number(quota, name);
+    use[name] = {{"used", number(used, name)},
+                 {"allowed", allowed < INT64_MAX ? Json(allowed) : Json(nullptr)}};
+  }
+  return use;
+}
+
 int run_quota(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
   const auto answer = api.call("GET", "/api/v1/quota");
   if (!answer.ok()) return console.fail(answer.status());
+  if (!answer->is_object()) {
+    return console.fail(upstream_failed("The server's answer is malformed."));
+  }
   if (console.mode().json || in.text("format") == "json") {
     console.print_json(*answer);
-    return kExitOk;
+  } else {
+    print_plan_use(console, use_of_quota(*answer));
   }
-  const Json& body = *answer;
-  const Json quota = body.value("quota", Json::object()), used = body.value("used", Json::object());
-  console.print("Customer: " + shown(body, "customer_id"));
-  std::vector<std::vector<std::string>> rows = {{"RESOURCE", "LIMIT", "USED", "UTILIZATION"}};
-  const std::pair<const char*, const char*> resources[] = {{"Organizations", "organizations"},
-                                                           {"Projects", "projects"},
-                                                           {"Artifacts", "artifacts"},
-                                                           {"Storage", "storage_bytes"}};
-  for (const auto& [title, name] : resources) {
-    const uint64_t limit = number(quota, name), taken = number(used, name);
-    char percent[32] = "-";
-    if (limit > 0) {
-      std::snprintf(percent, sizeof percent, "%.2f%%", 100.0 * double(taken) / double(limit));
-    }
-    const bool bytes = std::string_view(name) == "storage_bytes";
-    rows.push_back({title, bytes ? format_bytes(limit) : std::to_string(limit),
-                    bytes ? format_bytes(taken) : std::to_string(taken), percent});
-  }
-  console.print_table(rows);
   return kExitOk;
 }
 
 }  // namespace
 
 std::vector<Command> artifact_commands() {
-  const Option id{.name = "ID", .help = "The artifact.", .required = true};
   return {
       {.name = "list",
-       .summary = "List the organization's artifacts, the newest first.",
+       .summary = "List the artifacts of the active project, the newest first.",
        .options = {{.name = "--format",
                     .help = "How to print.",
                     .fallback = "table",
@@ -163,7 +204,13 @@ std::vector<Command> artifact_commands() {
                    {.name = "--name", .help = "Only names that contain this."},
                    {.name = "--model", .help = "Only models that contain this."},
                    {.name = "--dtype", .help = "Only this dtype."},
-                   {.name = "--project", .help = "Only this project (slug or id)."},
+                   {.name = "--project",
+                    .help = "Of this project (slug or id) instead of the active one.",
+                    .value_name = "PROJECT",
+                    .never_empty = true},
+                   {.name = "--all-projects",
+                    .kind = ValueKind::kFlag,
+                    .help = "Of every project of the organization."},
                    {.name = "--visibility",
                     .help = "Only these.",
                     .choices = {"public", "private"}},
@@ -179,20 +226,25 @@ std::vector<Command> artifact_commands() {
                     .min = 1,
                     .max = 1000}},
        .examples = {{"kvcs list --long", "With dtype, date and digest."},
+                    {"kvcs list --all-projects", "Of the organization."},
                     {"kvcs list --format ids", "For scripts."}},
-       .run = run_list},
+       .run = run_list,
+       .details =
+           "The active project is that of `kvcs whoami`; `kvcs project use` chooses another. A "
+           "key of a project reaches that project alone, a key of an organization all of its "
+           "projects. Which it is stands on stderr."},
       {.name = "delete",
        .summary = "Delete an artifact for good.",
-       .options = {id, yes_option()},
+       .options = {artifact_argument(), yes_option()},
        .examples = {{"kvcs delete 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f -y", "Without asking."}},
-       .run = run_delete},
+       .run = run_delete_artifact},
       {.name = "quota",
        .summary = "Show what the organization uses and may use.",
        .options = {{.name = "--format",
                     .help = "How to print.",
                     .fallback = "table",
                     .choices = {"table", "json"}}},
-       .examples = {{"kvcs quota", "Limits, use and utilization."}},
+       .examples = {{"kvcs quota", "Used, allowed and free, of all its projects together."}},
        .run = run_quota},
   };
 }

@@ -12,10 +12,10 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/file.h"
-#include "base/id.h"
 #include "cli/api_client.h"
 #include "cli/ask.h"
 #include "cli/commands.h"
+#include "cli/own_calls.h"
 #include "cli/progress.h"
 #include "kvfile/tools/slice.h"
 #include "kvfile/tools/verify.h"
@@ -93,11 +93,7 @@ Status choose_slice(const Invocation& in, ApiClient& api, Wanted& wanted) {
 // signed for a short time only.
 Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
   Wanted wanted;
-  wanted.id = lower_ascii(in.text("id"));
-  if (!is_uuid(wanted.id)) {
-    return invalid("'" + printable(wanted.id, kShownName) +
-                   "' is neither an artifact id (see `kvcs list`) nor a link.");
-  }
+  wanted.id = KVCS_TRY(find_artifact(api, in.text("artifact")));
   wanted.name = wanted.id;
   const Json about = KVCS_TRY(api.call("GET", "/api/v1/artifacts/" + wanted.id + "?shape=single"));
   JsonReader reader(about);
@@ -149,7 +145,7 @@ std::string basic_authorization(const Secret& password) {
 // without the key, which is for another server, or for the same one and not needed.
 Result<Wanted> ask_link(const Invocation& in, ApiClient& api, Console& console) {
   Wanted wanted;
-  const std::string link = in.text("id");
+  const std::string link = in.text("artifact");
   wanted.url = link.substr(0, link.find('#'));
   if (const auto password = KVCS_TRY(read_password_file(in))) {
     wanted.authorization = basic_authorization(*password);
@@ -321,7 +317,7 @@ Status restore_sidecar(const Wanted& wanted) {
 
 // A sidecar that cannot be written is only noted: the artifact itself is there and checked.
 int run_download(const Invocation& in, Console& console) {
-  const bool by_link = is_link(in.text("id"));
+  const bool by_link = is_link(in.text("artifact"));
   if (!by_link && in.optional_text("password-file")) {
     return console.fail(invalid("--password-file: only a link has a password."));
   }
@@ -352,26 +348,27 @@ int run_download(const Invocation& in, Console& console) {
 }  // namespace
 
 std::vector<Command> download_commands() {
-  return {{.name = "download",
-           .summary = "Fetch an artifact, check its digest, then put it in place.",
-           .options = {{.name = "ID", .help = "The artifact, or a link to it.", .required = true},
-                       {.name = "-o,--output",
-                        .help = "Where to; else ID.kv in this folder, of a link NAME.kv.",
-                        .value_name = "PATH"},
-                       {.name = "--tokens",
-                        .help = "Only from token a up to, not including, b.",
-                        .value_name = "a:b"},
-                       {.name = "--layers", .help = "Only these layers.", .value_name = "x:y"},
-                       password_file_option("Of a link: its first line; \"-\" reads stdin."),
-                       {.name = "--force", .kind = ValueKind::kFlag, .help = "Replace a file."}},
-           .examples = {{"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f -o context.kv",
-                         "A broken download goes on where it stopped."},
-                        {"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f --tokens 0:1024 "
-                         "-o prefix.kv",
-                         "The server cuts; only the first 1024 tokens travel."},
-                        {"kvcs download https://kvcs.example.com/share/TOKEN -o shared.kv",
-                         "A share link, or a public URL; no key is needed, and none is sent."}},
-           .run = run_download}};
+  return {
+      {.name = "download",
+       .summary = "Fetch an artifact, check its digest, then put it in place.",
+       .options = {artifact_argument("Its id, some first digits of it, its name, or a link to it."),
+                   {.name = "-o,--output",
+                    .help = "Where to; else into this folder, by its id, of a link by its name.",
+                    .value_name = "PATH"},
+                   {.name = "--tokens",
+                    .help = "Only from token a up to, not including, b.",
+                    .value_name = "a:b"},
+                   {.name = "--layers", .help = "Only these layers.", .value_name = "x:y"},
+                   password_file_option("Of a link: its first line; \"-\" reads stdin."),
+                   {.name = "--force", .kind = ValueKind::kFlag, .help = "Replace a file."}},
+       .examples = {{"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f -o context.kv",
+                     "A broken download goes on where it stopped."},
+                    {"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f --tokens 0:1024 "
+                     "-o prefix.kv",
+                     "The server cuts; only the first 1024 tokens travel."},
+                    {"kvcs download https://kvcs.example.com/share/TOKEN -o shared.kv",
+                     "A share link, or a public URL; no key is needed, and none is sent."}},
+       .run = run_download}};
 }
 
 }  // namespace kvcs::cli

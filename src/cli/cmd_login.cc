@@ -253,12 +253,10 @@ int run_server_list(const Invocation&, Console& console) {
     list.push_back(
         {{"server", current}, {"current", true}, {"account", nullptr}, {"issuer", nullptr}});
   }
-  return show_list(console, Result<Json>(std::move(list)),
-                   {{"SERVER", "server"},
-                    {"CURRENT", "current"},
-                    {"SIGNED IN AS", "account"},
-                    {"ISSUER", "issuer"}},
-                   "No servers.");
+  return show_list(
+      console, Result<Json>(std::move(list)),
+      {{"SERVER", "server"}, kCurrentColumn, {"SIGNED IN AS", "account"}, {"ISSUER", "issuer"}},
+      "No servers.");
 }
 
 int run_server_use(const Invocation& in, Console& console) {

@@ -1,24 +1,28 @@
 // `kvcs org` and `kvcs project`: organizations and projects of whoever is signed in. An
-// organization and a project are named by their id or by their slug.
+// organization and a project are named by their id, their slug or their name.
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
 #include "cli/commands.h"
 #include "cli/confirm.h"
 #include "cli/own_calls.h"
+#include "cli/plan_use.h"
 
 namespace kvcs::cli {
 namespace {
 
-const Option kOrg{.name = "ORG", .help = "Its id or slug.", .required = true};
-const Option kProject{.name = "PROJECT", .help = "Its id or slug.", .required = true};
+const Option kOrg{.name = "ORG", .help = "Its id, slug or name.", .required = true};
+const Option kProject{.name = "PROJECT", .help = "Its id, slug or name.", .required = true};
 const Option kName{.name = "--name", .help = "What people see."};
 const Option kSlug{.name = "--slug", .help = "What public URLs show."};
 
 int run_org_list(const Invocation&, Console& console) {
   ApiClient api(find_api_settings());
-  return show_list(console, read_list(api, kOwnOrganizations, "organizations"),
+  Result<Json> list = read_list(api, kOwnOrganizations, "organizations");
+  if (list.ok()) mark_current(api, *list, "organization_id");
+  return show_list(console, list,
                    {{"ORG ID", "organization_id"},
+                    kCurrentColumn,
                     {"SLUG", "slug"},
                     {"NAME", "name"},
                     {"ROLE", "role"},
@@ -31,8 +35,11 @@ int run_org_list(const Invocation&, Console& console) {
 int run_use(Console& console, ApiClient& api, const char* member, const std::string& id) {
   const Result<Json> me = api.call("PATCH", "/api/v1/me", Json{{member, id}});
   if (!me.ok()) return console.fail(me.status());
-  return show_object(console, Json{{"organization_id", me->value("organization_id", Json())},
-                                   {"project_id", me->value("project_id", Json())}});
+  Json active = Json::object();
+  for (const char* const told : {"organization", "organization_id", "project", "project_id"}) {
+    active[told] = me->value(told, Json());
+  }
+  return show_object(console, active);
 }
 
 int run_org_use(const Invocation& in, Console& console) {
@@ -84,22 +91,6 @@ int run_org_restore(const Invocation& in, Console& console) {
   return show_object(console, api.call("POST", *path + "/restore", Json::object()));
 }
 
-struct Resource {
-  const char* title;
-  const char* member;
-};
-constexpr Resource kResources[] = {
-    {"Projects", "projects"},         {"Members", "members"},
-    {"Artifacts", "artifacts"},       {"Storage", "storage_bytes"},
-    {"AI this month, USD", "ai_usd"}, {"Gateway calls this month", "gateway_calls"}};
-
-std::string amount(const Json& use, const char* member, bool is_bytes) {
-  const auto it = use.find(member);
-  if (it == use.end() || it->is_null()) return "no limit";
-  if (is_bytes && it->is_number_unsigned()) return format_bytes(it->get<uint64_t>());
-  return shown(use, member);
-}
-
 // Who is signed in may see which plans there are; a key may not, and is told nothing of them.
 void note_where_plans_come_from(Console& console, ApiClient& api) {
   const Result<Json> plans = read_list(api, "/api/v1/plans", "plans");
@@ -118,15 +109,7 @@ int run_org_plan(const Invocation&, Console& console) {
   ApiClient api(find_api_settings());
   const Result<Json> use = api.call("GET", "/api/v1/usage");
   if (!use.ok() || console.mode().json) return show_object(console, use);
-  console.print("Plan: " + shown(*use, "plan"));
-  std::vector<std::vector<std::string>> rows = {{"RESOURCE", "USED", "ALLOWED"}};
-  for (const auto& [title, member] : kResources) {
-    const auto it = use->find(member);
-    if (it == use->end() || !it->is_object()) continue;
-    const bool is_bytes = std::string_view(member) == "storage_bytes";
-    rows.push_back({title, amount(*it, "used", is_bytes), amount(*it, "allowed", is_bytes)});
-  }
-  console.print_table(rows);
+  print_plan_use(console, *use);
   note_where_plans_come_from(console, api);
   return kExitOk;
 }
@@ -145,10 +128,15 @@ int run_project_list(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
   const Result<std::string> place = place_path(api, in);
   if (!place.ok()) return console.fail(place.status());
-  return show_list(
-      console, read_list(api, *place + "/projects", "projects"),
-      {{"PROJECT ID", "project_id"}, {"SLUG", "slug"}, {"NAME", "name"}, {"SINCE", "created_at"}},
-      "No projects; make one with `kvcs project create`.");
+  Result<Json> list = read_list(api, *place + "/projects", "projects");
+  if (list.ok()) mark_current(api, *list, "project_id");
+  return show_list(console, list,
+                   {{"PROJECT ID", "project_id"},
+                    kCurrentColumn,
+                    {"SLUG", "slug"},
+                    {"NAME", "name"},
+                    {"SINCE", "created_at"}},
+                   "No projects; make one with `kvcs project create`.");
 }
 
 int run_project_use(const Invocation& in, Console& console) {

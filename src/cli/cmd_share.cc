@@ -4,33 +4,25 @@
 
 #include "base/bytes.h"
 #include "base/id.h"
-#include "cli/admin_calls.h"
 #include "cli/ask.h"
 #include "cli/commands.h"
+#include "cli/own_calls.h"
 
 namespace kvcs::cli {
 namespace {
 
-// The ids are checked here, so that a slip does not become a question about something else.
-Result<std::string> checked_id(const Invocation& in, std::string_view name, std::string_view what) {
-  const std::string id = in.text(name);
-  if (is_uuid(id)) return lower_ascii(id);
-  return invalid("'" + printable(id, kShownName) + "' is not " + std::string(what) + ".");
-}
-
-Result<std::string> shares_path(const Invocation& in) {
-  return "/api/v1/artifacts/" + KVCS_TRY(checked_id(in, "id", "an artifact id")) + "/shares";
+Result<std::string> shares_path(ApiClient& api, const Invocation& in) {
+  return KVCS_TRY(artifact_path(api, in)) + "/shares";
 }
 
 Result<Json> create(const Invocation& in) {
-  const std::string path = KVCS_TRY(shares_path(in));
   Json wanted = Json::object();
   if (const auto hours = in.optional_number("hours")) wanted["expires_in_s"] = *hours * 3600;
   if (const auto max = in.optional_number("downloads-max")) wanted["downloads_max"] = *max;
   const auto password = KVCS_TRY(read_password_file(in));
   if (password) wanted["password"] = password->reveal();
   ApiClient api(find_api_settings());
-  return api.call("POST", path, wanted);
+  return api.call("POST", KVCS_TRY(shares_path(api, in)), wanted);
 }
 
 int run_share_create(const Invocation& in, Console& console) {
@@ -43,8 +35,8 @@ int run_share_create(const Invocation& in, Console& console) {
 }
 
 Result<Json> list(const Invocation& in) {
-  const std::string path = KVCS_TRY(shares_path(in));
   ApiClient api(find_api_settings());
+  const std::string path = KVCS_TRY(shares_path(api, in));
   const Json answer = KVCS_TRY(api.call("GET", path));
   return answer.value("shares", Json::array());
 }
@@ -67,9 +59,13 @@ int run_share_list(const Invocation& in, Console& console) {
 }
 
 Status remove(const Invocation& in) {
-  const std::string path = KVCS_TRY(shares_path(in));
-  const std::string share = KVCS_TRY(checked_id(in, "share-id", "the id of a share"));
+  const std::string share = lower_ascii(in.text("share-id"));
+  if (!is_uuid(share)) {
+    return invalid("'" + printable(share, kShownName) +
+                   "' is not the id of a link; `kvcs share list` has them.");
+  }
   ApiClient api(find_api_settings());
+  const std::string path = KVCS_TRY(shares_path(api, in));
   return api.call("DELETE", path + "/" + share).status();
 }
 
@@ -86,7 +82,7 @@ int run_share_delete(const Invocation& in, Console& console) {
 }  // namespace
 
 std::vector<Command> share_commands() {
-  const Option id{.name = "ID", .help = "The artifact.", .required = true};
+  const Option id = artifact_argument();
   const std::string example = "3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f";
   return {
       {.name = "share create",

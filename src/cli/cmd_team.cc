@@ -10,12 +10,12 @@
 namespace kvcs::cli {
 namespace {
 
-constexpr const char* kKeys = "/api/v1/api-keys";
 constexpr const char* kKeyId = "9b1c8e52-2f43-4d0e-8f0a-5f2b6f6f0c11";
 
 const std::vector<std::string> kRoles = {"owner", "admin", "member", "viewer"};
-const Option kPerson{.name = "PERSON", .help = "An address, an id, or me.", .required = true};
-const Option kKey{.name = "KEY_ID", .help = "The key's id.", .required = true};
+const Option kPerson{
+    .name = "PERSON", .help = "An address, a name, an id, or me.", .required = true};
+const Option kKey{.name = "KEY", .help = "The key's id or name.", .required = true};
 
 int run_member_list(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
@@ -59,7 +59,7 @@ Result<std::string> invitation_path(ApiClient& api, const Invocation& in) {
   const Json open = KVCS_TRY(read_list(api, all, "invitations"));
   const std::string called = lower_ascii(in.text("invitation"));
   const std::string id =
-      KVCS_TRY(find_called(open, "invitation", "invitation_id", "email", called));
+      KVCS_TRY(find_called(open, {"invitation", "invitation_id", {"email"}}, called));
   return all + "/" + id;
 }
 
@@ -105,14 +105,14 @@ int run_member_role(const Invocation& in, Console& console) {
 Result<std::string> project_query(ApiClient& api, const Invocation& in) {
   const auto called = in.optional_text("project");
   if (!called) return std::string();
-  return "?project_id=" + KVCS_TRY(find_project(api, "/api/v1", *called));
+  return "?project_id=" + KVCS_TRY(find_own_project(api, *called));
 }
 
 int run_key_list(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
   const Result<std::string> query = project_query(api, in);
   if (!query.ok()) return console.fail(query.status());
-  return show_list(console, read_pages(api, kKeys + *query, "keys"),
+  return show_list(console, read_pages(api, kOwnKeys + *query, "keys"),
                    {{"KEY ID", "id"},
                     {"NAME", "name"},
                     {"HINT", "hint"},
@@ -129,7 +129,7 @@ Result<Json> key_body(ApiClient& api, const Invocation& in) {
   if (in.flag("organization")) body["project_id"] = nullptr;
   if (const auto called = in.optional_text("project")) {
     if (in.flag("organization")) return invalid("--project and --organization: give one of them.");
-    body["project_id"] = KVCS_TRY(find_project(api, "/api/v1", *called));
+    body["project_id"] = KVCS_TRY(find_own_project(api, *called));
   }
   return body;
 }
@@ -137,7 +137,7 @@ Result<Json> key_body(ApiClient& api, const Invocation& in) {
 int run_key_create(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
   const Result<Json> body = key_body(api, in);
-  return body.ok() ? show_object(console, api.call("POST", kKeys, *body))
+  return body.ok() ? show_object(console, api.call("POST", kOwnKeys, *body))
                    : console.fail(body.status());
 }
 
@@ -156,7 +156,9 @@ void show_old_end(Json& rotated) {
 
 int run_key_rotate(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings());
-  const std::string path = std::string(kKeys) + "/" + segment(in, "key_id") + "/rotate";
+  const Result<std::string> id = find_key(api, in.text("key"));
+  if (!id.ok()) return console.fail(id.status());
+  const std::string path = std::string(kOwnKeys) + "/" + percent_encode(*id) + "/rotate";
   Json body = Json::object();
   if (const auto overlap_s = in.optional_number("overlap-s")) body["overlap_s"] = *overlap_s;
   Result<Json> rotated = api.call("POST", path, body);
@@ -165,13 +167,16 @@ int run_key_rotate(const Invocation& in, Console& console) {
 }
 
 int run_key_delete(const Invocation& in, Console& console) {
-  const std::string id = in.text("key_id");
-  if (const auto exit = declined(in, console, "Revoke key " + id + "? It is refused at once.")) {
+  ApiClient api(find_api_settings());
+  const std::string called = in.text("key");
+  const Result<std::string> id = find_key(api, called);
+  if (!id.ok()) return console.fail(id.status());
+  const std::string what = "key " + *id + (called == *id ? "" : " ('" + called + "')");
+  if (const auto exit = declined(in, console, "Revoke " + what + "? It is refused at once.")) {
     return *exit;
   }
-  ApiClient api(find_api_settings());
-  const std::string path = std::string(kKeys) + "/" + segment(in, "key_id");
-  return show_done(console, api.call("DELETE", path).status(), "Revoked key " + id + ".");
+  const std::string path = std::string(kOwnKeys) + "/" + percent_encode(*id);
+  return show_done(console, api.call("DELETE", path).status(), "Revoked " + what + ".");
 }
 
 std::vector<Command> invitation_commands() {
@@ -233,7 +238,8 @@ std::vector<Command> member_commands() {
 std::vector<Command> team_commands() {
   std::vector<Command> all = member_commands();
   for (Command& command : invitation_commands()) all.push_back(std::move(command));
-  const Option project{.name = "--project", .help = "Its id or slug.", .value_name = "PROJECT"};
+  const Option project{
+      .name = "--project", .help = "Its id, slug or name.", .value_name = "PROJECT"};
   const std::vector<Command> keys = {
       {.name = "key list",
        .summary = "List the keys of the organization, or of one project; never the keys "

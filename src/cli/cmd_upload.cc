@@ -12,6 +12,7 @@
 #include "base/crypto.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
+#include "cli/own_calls.h"
 #include "cli/progress.h"
 #include "cli/resumable_upload.h"
 #include "kvfile/kvfile.h"
@@ -185,7 +186,9 @@ Result<Json> upload(const Invocation& in, ApiClient& api, Console& console) {
   const std::string name =
       in.optional_text("name").value_or(std::filesystem::path(path).stem().string());
   Json request = upload_request(local, name, in.text("visibility"));
-  if (const auto project = in.optional_text("project-id")) request["project_id"] = *project;
+  if (const auto project = in.optional_text("project")) {
+    request["project_id"] = KVCS_TRY(find_own_project(api, *project));
+  }
   if (const auto words = in.optional_text("description")) request["description"] = *words;
   if (const std::vector<std::string> tags = in.list("tag"); !tags.empty()) request["tags"] = tags;
   const std::string id = KVCS_TRY(send(api, local, request, console));
@@ -199,6 +202,7 @@ Result<Json> upload(const Invocation& in, ApiClient& api, Console& console) {
               {"size_bytes", local.file->size_bytes()},
               {"sha256", local.sha256},
               {"visibility", in.text("visibility")},
+              {"project", stored.value("project", Json())},
               {"url", url}};
 }
 
@@ -217,8 +221,10 @@ int run_upload(const Invocation& in, Console& console) {
   }
   console.print("Uploaded " + printable(in.text("file")) + " (" +
                 format_bytes((*done)["size_bytes"].get<uint64_t>()) + ")");
-  console.print("  id   " + printable(id));
-  console.print("  url  " + printable(url, kShownWhole));
+  console.print("  id       " + printable(id));
+  // A server of before does not tell the project.
+  if ((*done)["project"].is_string()) console.print("  project  " + shown(*done, "project"));
+  console.print("  url      " + printable(url, kShownWhole));
   return kExitOk;
 }
 
@@ -237,8 +243,11 @@ std::vector<Command> upload_commands() {
                         .help = "Who may download it.",
                         .fallback = "private",
                         .choices = {"private", "public"}},
-                       {.name = "--project-id",
-                        .help = "With a key of the organization: whose it is to be."}},
+                       {.name = "--project,--project-id",
+                        .help = "Into this project (slug, name or id) instead of the active one; "
+                                "a key of the organization needs it, and its id.",
+                        .value_name = "PROJECT",
+                        .never_empty = true}},
            .examples = {{"kvcs upload context.kv --name demo", "Private, for the organization."},
                         {"kvcs upload context.kv --tag law --tag de", "Found by these words."},
                         {"kvcs upload context.kv --visibility public --json", "For scripts."}},

@@ -23,9 +23,11 @@ Result<Json> ask_who(ApiClient& api) {
   return api.call("POST", "/api/v1/api-keys/verify");
 }
 
-// The slug of the active project beside its id; the id alone for who may not list projects.
+// The slug of the active project beside its id. A server of before tells the id alone; who may list
+// projects has the slug from there.
 std::string project_of(ApiClient& api, const Json& about) {
-  const std::string id = text_member(about, "project_id");
+  const std::string id = text_member(about, "project_id"), slug = text_member(about, "project");
+  if (!slug.empty()) return printable(slug) + " (" + printable(id) + ")";
   if (id.empty() || text_member(about, "kind") != "person") return printable(id);
   const Result<Json> projects = read_list(api, "/api/v1/projects", "projects");
   if (!projects.ok()) return printable(id);
@@ -176,7 +178,8 @@ int run_key_verify(const Invocation&, Console& console) {
   } else if (refused) {
     console.print("The API key is invalid or revoked.");
   } else {
-    console.print("The API key is valid (customer " + shown(*answer, "customer_id") + ").");
+    const std::string place = place_words(api.call("GET", "/api/v1/me").value_or(Json::object()));
+    console.print("The API key is valid" + (place.empty() ? "." : " (" + place + ")."));
   }
   return kExitOk;
 }
@@ -215,7 +218,7 @@ std::vector<Command> whoami_commands() {
        .run = run_key_set},
       {.name = "api-key verify",
        .summary = "Ask the server whether the key is good.",
-       .examples = {{"kvcs api-key verify", "Prints the customer."}},
+       .examples = {{"kvcs api-key verify", "Prints what it is for."}},
        .run = run_key_verify},
       {.name = "api-key clear",
        .summary = "Forget the stored key.",

@@ -32,6 +32,9 @@ inline constexpr int kExitOk = 0;
 inline constexpr int kExitFailed = 1;
 inline constexpr int kExitUsage = 2;
 
+// Stands in a table's column of numbers.
+inline constexpr std::string_view kNoLimit = "no limit";
+
 enum class ValueKind : uint8_t {
   kFlag,    // Present or not.
   kText,    // One word.
@@ -126,6 +129,9 @@ struct Command {
   std::vector<Example> examples;
   std::function<int(const Invocation&, Console&)> run;
   std::string details = {};  // More paragraphs for --help.
+  // Words with one dash are arguments, as in `kvcs tag demo -old`. Such a command is in no group,
+  // and has no options of its own with one dash.
+  bool takes_dash_words = false;
 };
 
 // The summary of a group, e.g. {"kv", "Read and change the key-value store."}.

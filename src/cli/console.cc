@@ -104,12 +104,12 @@ bool is_quantity(std::string_view text) {
 }
 
 // Whether a column holds numbers: every cell below the heading is a quantity or says that there is
-// none ("" or "-"), and at least one is a quantity.
+// none, and at least one is a quantity.
 bool is_numeric(const std::vector<std::vector<std::string>>& rows, size_t column) {
   bool any = false;
   for (size_t r = 1; r < rows.size(); r++) {
     const std::string_view cell = column < rows[r].size() ? rows[r][column] : std::string_view();
-    if (cell.empty() || cell == "-") continue;
+    if (cell.empty() || cell == "-" || cell == kNoLimit) continue;
     if (!is_quantity(cell)) return false;
     any = true;
   }

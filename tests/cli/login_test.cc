@@ -214,19 +214,19 @@ TEST_CASE("login: a token is renewed before it ends, and the new one kept", "[co
   LoginDesk desk;
   REQUIRE(keep_login(desk.login(30)).ok());
   desk.answer({desk.offer(), kTokens, {R"({"artifacts":[]})"}});
-  CHECK(desk.run({"list", "--json"}) == 0);
+  CHECK(desk.run({"list", "--json", "--all-projects"}) == 0);
   CHECK(desk.requests()[1] ==
         "POST /token grant_type=refresh_token&client_id=cli&refresh_token=refresh-1");
   CHECK(desk.has_bearer("token-2"));
   CHECK(read_logins()->at(0).refresh_token.reveal() == "refresh-2");
   CHECK(desk.mode() == 0600);
   desk.answer({{R"({"artifacts":[]})"}});
-  CHECK(desk.run({"list", "--json"}) == 0);
+  CHECK(desk.run({"list", "--json", "--all-projects"}) == 0);
   CHECK(desk.requests().size() == 1);
   // While the issuer is away the token goes on until its end.
   REQUIRE(keep_login(desk.login(30)).ok());
   desk.answer({{"{}", "503 Service Unavailable"}, {R"({"artifacts":[]})"}});
-  CHECK(desk.run({"list", "--json"}) == 0);
+  CHECK(desk.run({"list", "--json", "--all-projects"}) == 0);
   CHECK(desk.has_bearer("token-1"));
   REQUIRE(keep_login(desk.login(-1)).ok());
   desk.answer({desk.offer(), kBadGrant});
@@ -291,7 +291,7 @@ TEST_CASE("login: a token goes to its own server, and a stored key too", "[contr
   REQUIRE(desk.run({"api-key", "set", "kv_" + std::string(64, 'a')}) == 0);
   REQUIRE(desk.run({"server", "use", desk.here}) == 0);
   desk.answer({{R"({"artifacts":[]})"}});
-  CHECK(desk.run({"list", "--json"}) == 0);
+  CHECK(desk.run({"list", "--json", "--all-projects"}) == 0);
   CHECK(desk.has_bearer("token-1"));
   CHECK(desk.run({"server", "use", "nowhere"}) == 1);
   REQUIRE(desk.run({"server", "remove", desk.here}) == 0);

@@ -13,6 +13,7 @@ namespace {
 
 constexpr const char* kOrgs = R"({"organizations":[{"organization_id":"o1","slug":"acme"},)"
                               R"({"organization_id":"o2","slug":"b"}]})";
+constexpr const char* kKeyId = "9b1c8e52-2f43-4d0e-8f0a-5f2b6f6f0c11";
 constexpr const char* kProjects = R"({"projects":[{"project_id":"p1","slug":"default"}]})";
 constexpr const char* kMembers =
     R"({"members":[{"person_id":"x1","email":"ada@example.com"},{"person_id":"x2","email":""}]})";
@@ -48,7 +49,10 @@ TEST_CASE("own commands: organizations by slug or id", "[unit][cli]") {
     INFO(row.request);
     desk.answer({{kOrgs}, {R"({"projects":[],"members":[]})"}});
     CHECK(desk.run(row.words) == 0);
-    CHECK(desk.requests() == Words{"GET /api/v1/organizations", row.request});
+    const Words asked = desk.requests();
+    REQUIRE(asked.size() >= 2);
+    CHECK(Words(asked.begin(), asked.begin() + 2) ==
+          Words{"GET /api/v1/organizations", row.request});
   }
   desk.answer({{kOrgs}});
   CHECK(desk.run({"org", "delete", "nothing", "--yes"}) == 1);
@@ -117,14 +121,14 @@ TEST_CASE("own commands: a rotated key says when the old one ends", "[unit][cli]
       R"({"id":"k1","api_key":"kv_new","hint":"kv_new","overlap_s":60,)"
       R"("previous":{"hint":"kv_old…","expires_at":"2030-01-01T00:00:00.000Z"}})"};
   desk.answer({works});
-  CHECK(desk.run({"key", "rotate", "k1"}) == 0);
+  CHECK(desk.run({"key", "rotate", kKeyId}) == 0);
   CHECK(desk.out.find("kv_old… works until 2030-01-01T00:00:00.000Z") != std::string::npos);
   CHECK(desk.out.find("overlap_s") == std::string::npos);
   desk.answer({{R"({"id":"k1","api_key":"kv_new","hint":"kv_new","overlap_s":0})"}});
-  CHECK(desk.run({"key", "rotate", "k1", "--overlap-s", "0"}) == 0);
+  CHECK(desk.run({"key", "rotate", kKeyId, "--overlap-s", "0"}) == 0);
   CHECK(desk.out.find("refused from now on") != std::string::npos);
   desk.answer({works});
-  CHECK(desk.run({"key", "rotate", "k1", "--json"}) == 0);
+  CHECK(desk.run({"key", "rotate", kKeyId, "--json"}) == 0);
   CHECK(desk.out.find(R"("previous")") != std::string::npos);
 }
 
@@ -138,7 +142,7 @@ TEST_CASE("own commands: the plan, and who gives more", "[unit][cli]") {
                 R"({"name":"pro","stripe_prices":["price_1"]}]})"}});
   CHECK(desk.run({"org", "plan"}) == 0);
   CHECK(desk.requests() == Words{"GET /api/v1/usage", "GET /api/v1/plans"});
-  CHECK(desk.out.find("Plan: free\n") == 0);
+  CHECK(desk.out.find("Plan  free\n") == 0);
   CHECK(desk.out.find("no limit") != std::string::npos);
   CHECK(desk.out.find("0.5") != std::string::npos);
   CHECK(desk.error.find("An owner can buy pro") != std::string::npos);
@@ -174,12 +178,15 @@ TEST_CASE("own commands: keys of projects and of the organization", "[unit][cli]
               R"("permissions":["write"],"project_id":"p1"})"});
   CHECK(desk.run({"key", "create", "p", "--project", "default", "--organization"}) == 1);
   CHECK(desk.requests().empty());
+  // What the server calls an id stays one segment of a path.
+  desk.answer({{R"({"keys":[{"id":"k/1","name":"odd"}],"cursor":null})"}});
   CHECK(desk.run({"key", "rotate", "k/1"}) == 0);
-  CHECK(desk.requests() == Words{"POST /api/v1/api-keys/k%2F1/rotate {}"});
-  CHECK(desk.run({"key", "rotate", "k1", "--overlap-s", "0"}) == 0);
-  CHECK(desk.requests() == Words{R"(POST /api/v1/api-keys/k1/rotate {"overlap_s":0})"});
-  CHECK(desk.run({"key", "delete", "k1", "--yes"}) == 0);
-  CHECK(desk.requests() == Words{"DELETE /api/v1/api-keys/k1"});
+  CHECK(desk.requests().back() == "POST /api/v1/api-keys/k%2F1/rotate {}");
+  const std::string key_path = "/api/v1/api-keys/" + std::string(kKeyId);
+  CHECK(desk.run({"key", "rotate", kKeyId, "--overlap-s", "0"}) == 0);
+  CHECK(desk.requests() == Words{"POST " + key_path + R"(/rotate {"overlap_s":0})"});
+  CHECK(desk.run({"key", "delete", kKeyId, "--yes"}) == 0);
+  CHECK(desk.requests() == Words{"DELETE " + key_path});
   desk.answer({{R"({"keys":[],"cursor":null})"}});
   CHECK(desk.run({"key", "list"}) == 0);
   CHECK(desk.requests() == Words{"GET /api/v1/api-keys?limit=100"});

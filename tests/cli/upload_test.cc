@@ -48,7 +48,7 @@ const std::string kBegin = "POST /api/v1/artifacts/upload-url";
 
 TEST_CASE("upload: announced, sent, confirmed and asked for", "[unit][cli]") {
   UploadDesk desk;
-  desk.answer({desk.begun("a1"), {}, {}, {R"({"public_url":"https://cdn/a1"})"}});
+  desk.answer({desk.begun("a1"), {}, {}, {R"({"public_url":"https://cdn/a1","project":"law"})"}});
   CHECK(desk.run({"upload", desk.path, "--name", "demo", "--visibility", "public"}) == 0);
   CHECK(desk.steps() == Words{kBegin, "PUT /blobs/a1", "POST /api/v1/artifacts/a1/confirm-upload",
                               "GET /api/v1/artifacts/a1?shape=single"});
@@ -58,7 +58,7 @@ TEST_CASE("upload: announced, sent, confirmed and asked for", "[unit][cli]") {
   CHECK(body["visibility"] == "public");
   CHECK(body["size_bytes"] == desk.read("context.kv").size());
   CHECK(desk.requests()[1] == "PUT /blobs/a1 " + desk.read("context.kv"));
-  CHECK(desk.out.ends_with("  id   a1\n  url  https://cdn/a1\n"));
+  CHECK(desk.out.ends_with("  id       a1\n  project  law\n  url      https://cdn/a1\n"));
 }
 
 TEST_CASE("upload: without a name it has the file's, and quiet prints the id alone",
@@ -73,11 +73,21 @@ TEST_CASE("upload: without a name it has the file's, and quiet prints the id alo
   CHECK(desk.requests().front().find("project_id") == std::string::npos);
 }
 
-TEST_CASE("upload: with an organization key the project is named", "[unit][cli]") {
+TEST_CASE("upload: the project is named by its id, its slug or its name", "[unit][cli]") {
   UploadDesk desk;
-  desk.answer({desk.begun("a1")});
-  CHECK(desk.run({"upload", desk.path, "--project-id", "p1"}) == 0);
-  CHECK(desk.requests().front().find(R"("project_id":"p1")") != std::string::npos);
+  const std::string id = "0c9d5e3f-0a7e-4a62-9c1b-6c1d2e3f0a4f";
+  // A key of the organization may not list projects, so that an id is not looked up.
+  for (const char* const option : {"--project", "--project-id"}) {
+    desk.answer({desk.begun("a1")});
+    CHECK(desk.run({"upload", desk.path, option, id}) == 0);
+    CHECK(desk.requests().front().find(R"("project_id":")" + id + '"') != std::string::npos);
+  }
+  for (const char* const called : {"law", "The Law"}) {
+    desk.answer({{R"({"projects":[{"project_id":"p1","slug":"law","name":"The Law"}]})"},
+                 desk.begun("a1")});
+    CHECK(desk.run({"upload", desk.path, "--project", called}) == 0);
+    CHECK(desk.requests()[1].find(R"("project_id":"p1")") != std::string::npos);
+  }
 }
 
 TEST_CASE("upload: what the server's trouble broke is sent once more", "[unit][cli]") {

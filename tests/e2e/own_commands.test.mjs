@@ -121,11 +121,52 @@ test('an artifact: edited, published and moved, by a slug', async () => {
   assert.equal(row?.status ?? 'ready', 'ready');
 });
 
+test('what people have is found by name, and lists are of the active project', async () => {
+  await daemon.cli('sample', 'named.kv');
+  const up = async (...args) => {
+    const done = await daemon.cliWith({ env: { KVCS_TOKEN: token } }, 'upload', 'named.kv', ...args, '--json');
+    assert.equal(done.status, 0, done.stderr);
+    return JSON.parse(done.stdout);
+  };
+  await ok('project', 'create', 'Tax', '--slug', 'tax');
+  const own = await up('--name', 'twin one');
+  const there = await up('--name', 'ledger', '--project', 'tax');
+  assert.deepEqual([own.project, there.project], ['default', 'tax']);
+  const ids = async (...args) => (await ok('list', ...args)).map((one) => one.artifact_id);
+  assert.ok((await ids()).includes(own.artifact_id) && !(await ids()).includes(there.artifact_id));
+  assert.deepEqual(await ids('--project', 'tax'), [there.artifact_id]);
+  assert.ok((await ids('--all-projects')).includes(there.artifact_id));
+  const shown = await daemon.cliWith({ env: { KVCS_TOKEN: token } }, 'list');
+  assert.match(shown.stderr, /^Project default of organization default; --all-projects/);
+  // By name, by some digits, and with one name for two.
+  assert.equal((await ok('rename', 'twin one', 'twin')).artifact_id, own.artifact_id);
+  assert.deepEqual((await ok('tag', own.artifact_id.slice(0, 8), '+law', '+de')).tags, ['law', 'de']);
+  assert.deepEqual((await ok('tag', 'twin', '-law')).tags, ['de']);
+  assert.equal((await ok('visibility', 'ledger', 'public')).visibility, 'public');
+  assert.equal((await ok('describe', 'ledger', 'Of 2030.')).description, 'Of 2030.');
+  await ok('rename', 'ledger', 'twin');
+  const two = await cli('delete', 'twin', '--yes');
+  assert.equal(two.status, 1);
+  const told = JSON.parse(two.stderr);
+  assert.equal(told.code, 'invalid');
+  for (const id of [own.artifact_id, there.artifact_id]) assert.ok(told.error.includes(id), told.error);
+  await ok('delete', there.artifact_id.slice(0, 13), '--yes');
+  await ok('delete', 'twin', '--yes');
+  const key = await ok('key', 'create', 'named-key');
+  assert.equal((await ok('key', 'rotate', 'named-key')).id, key.id);
+  await ok('key', 'delete', 'named-key', '--yes');
+  assert.equal((await ok('project', 'list')).filter((one) => one.current).map((one) => one.slug).join(), 'default');
+  assert.equal((await ok('org', 'list')).find((one) => one.current).slug, 'default');
+  await ok('project', 'delete', 'Tax', '--yes');
+});
+
 test('the plan of the active organization', async () => {
   const plan = await ok('org', 'plan');
   assert.ok(plan.projects.used >= 1);
   const shown = await daemon.cliWith({ env: { KVCS_TOKEN: token } }, 'org', 'plan');
-  assert.match(shown.stdout, /^Plan: \S+\nRESOURCE/);
+  assert.match(shown.stdout, /^Organization +default\nPlan +\S+\nMonth +\S+\nRESOURCE/);
+  const quota = await daemon.cliWith({ env: { KVCS_TOKEN: token } }, 'quota');
+  assert.equal(quota.stdout, shown.stdout);
 });
 
 test('after a rename every answer has the present slug', async () => {
