@@ -97,6 +97,8 @@ BoundCommand bind_command(const Command& command, CLI::App& parser, CommonFlags&
           option.name, [](const CLI::results_t&) { return true; }, option.help);
       if (option.kind == ValueKind::kList) {
         parsed->expected(1, kAnyNumber);
+        // An argument takes one word at a time, and only so one after the first.
+        if (option.name[0] != '-') parsed->allow_extra_args();
       } else {
         parsed->expected(1);
       }
@@ -264,6 +266,26 @@ std::string usage_fault(const CLI::App& root, const std::vector<std::string>& ar
   return printable(what, kShownText) + ".\nRun `" + path + " --help` for its usage.";
 }
 
+// The arguments of a command that takes words with a dash, with these behind "--", where the parser
+// takes every word for an argument; other arguments as they are. Whoever types "--" has done so.
+std::vector<std::string> with_dash_words(const std::vector<std::string>& arguments,
+                                         const std::vector<Command>& all) {
+  const auto is_called = [&](const Command& one) {
+    return one.takes_dash_words && !arguments.empty() && one.name == arguments.front();
+  };
+  if (std::none_of(all.begin(), all.end(), is_called)) return arguments;
+  std::vector<std::string> options = {arguments.front()}, words = {"--"};
+  for (size_t i = 1; i < arguments.size(); i++) {
+    const std::string& word = arguments[i];
+    if (word == "--") return arguments;
+    const bool is_option = word.starts_with("--") || word == "-q" || word == "-h";
+    (is_option ? options : words).push_back(word);
+  }
+  if (words.size() == 1) return options;
+  options.insert(options.end(), words.begin(), words.end());
+  return options;
+}
+
 // Runs a command. Memory or threads that run out end it as any other failure does, with one line
 // and exit code 1; the stack is unwound by then, so files that were not published are gone.
 int run_caught(const Command& command, const Invocation& invocation, Console& console) {
@@ -291,7 +313,8 @@ int run_cli(const std::vector<std::string>& arguments, const std::vector<Command
   }
   try {
     // CLI11 takes the arguments in reverse.
-    root.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+    const std::vector<std::string> read = with_dash_words(arguments, all);
+    root.parse(std::vector<std::string>(read.rbegin(), read.rend()));
   } catch (const CLI::CallForVersion&) {
     out(std::string("kvcs ") + version() + "\n");
     return kExitOk;
