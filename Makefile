@@ -16,7 +16,7 @@ VERSION := $(shell git describe --tags --dirty 2>/dev/null || \
   { v=$$(cat packaging/VERSION); c=$$(git describe --always --dirty 2>/dev/null) && echo "$$v+g$$c" || echo "$$v"; })
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 
-PKGS := sqlite3 libsodium yaml-cpp libcurl openssl libzstd zlib libbrotlidec libsystemd cairo freetype2 simdjson
+PKGS := sqlite3 libsodium yaml-cpp libcurl openssl libzstd zlib libbrotlidec libsystemd cairo freetype2 simdjson libutf8proc
 HTTPLIB_CFLAGS := $(shell pkg-config --cflags cpp-httplib 2>/dev/null)
 CPPFLAGS += -Isrc -I$(B)/gen -D_GNU_SOURCE $(HTTPLIB_CFLAGS) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # Designated initialisers leave members at their defaults on purpose.

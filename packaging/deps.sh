@@ -16,7 +16,7 @@ build_packages=(
   librocksdb-dev libsqlite3-dev libcpp-httplib-dev libsodium-dev libyaml-cpp-dev libcli11-dev
   libcurl4-openssl-dev libssl-dev nlohmann-json3-dev libsimdjson-dev libzstd-dev zlib1g-dev
   libbrotli-dev libsystemd-dev libcairo2-dev libfreetype-dev libboost-context-dev libjemalloc-dev
-  libzxcvbn-dev
+  libzxcvbn-dev libutf8proc-dev
 )
 # What calls to others are checked against, and the other client of README's examples.
 run_packages=(ca-certificates curl)

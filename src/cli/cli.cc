@@ -18,6 +18,7 @@
 
 #include "base/build_info.h"
 #include "base/bytes.h"
+#include "cli/terminal.h"
 #include "kvfile/format/parallel.h"
 
 namespace kvcs::cli {
@@ -174,9 +175,9 @@ Result<Invocation> read_invocation(const BoundCommand& bound) {
   return invocation;
 }
 
-// How results are printed. Colour needs a terminal on both streams and is switched off by
-// --no-color and by a non-empty NO_COLOR (no-color.org). Progress needs only stderr to be a
-// terminal.
+// How results are printed. Colour needs a terminal on both streams, or CLICOLOR_FORCE
+// (bixense.com/clicolors), and is switched off by --no-color and by a non-empty NO_COLOR
+// (no-color.org). Progress needs only stderr to be a terminal.
 Console::Mode console_mode(const CommonFlags& common) {
   Console::Mode mode;
   mode.json = common.json;
@@ -184,7 +185,12 @@ Console::Mode console_mode(const CommonFlags& common) {
   mode.terminal = isatty(STDERR_FILENO) == 1;
   const char* no_color = std::getenv("NO_COLOR");
   const bool color_asked = !common.no_color && (no_color == nullptr || *no_color == '\0');
-  mode.color = color_asked && mode.terminal && isatty(STDOUT_FILENO) == 1;
+  const char* forced = std::getenv("CLICOLOR_FORCE");
+  const bool is_forced = forced != nullptr && *forced != '\0' && std::string_view(forced) != "0";
+  const bool on_terminals = mode.terminal && isatty(STDOUT_FILENO) == 1;
+  mode.color = color_asked && (on_terminals || is_forced);
+  mode.out_columns = [] { return terminal_columns(STDOUT_FILENO); };
+  mode.error_columns = [] { return terminal_columns(STDERR_FILENO); };
   return mode;
 }
 

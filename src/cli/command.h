@@ -91,6 +91,9 @@ class Console final {
   struct Mode {
     bool json = false, quiet = false, color = false;
     bool terminal = false;  // stderr is one: progress may be drawn.
+    // The columns that a line may take there, asked anew for each drawing; 0, or no function: any
+    // number.
+    std::function<size_t()> out_columns = {}, error_columns = {};
   };
   using Writer = std::function<void(std::string_view bytes)>;
   Console(Mode mode, Writer out, Writer error);
@@ -107,7 +110,8 @@ class Console final {
   // Of a command line that is wrong. Returns kExitUsage.
   int misused(const Status& status);
   // Aligned columns; a column whose cells are all numbers stands to the right. The first row is the
-  // heading.
+  // heading. What is too wide for a terminal is cut in its widest texts ("…"), never in numbers or
+  // ids; a table that is too wide even so becomes a list of fields for each row.
   void print_table(const std::vector<std::vector<std::string>>& rows);
   // Names with their values, one pair a line, the values aligned.
   void print_fields(const std::vector<std::pair<std::string, std::string>>& fields);
@@ -117,6 +121,7 @@ class Console final {
   void write_error(std::string_view bytes) { error_(bytes); }  // For progress bars.
 
  private:
+  size_t out_columns() const { return mode_.out_columns ? mode_.out_columns() : 0; }
   void tell_failure(const Status& status, std::string_view code);
   const Mode mode_;
   Writer out_, error_;

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "cli/command.h"
 #include "cli/error_codes.h"
+#include "cli/terminal.h"
 
 namespace kvcs::cli {
 
@@ -82,14 +83,6 @@ int Console::misused(const Status& status) {
 }
 
 namespace {
-// The width of a text on a terminal, in columns. It counts code points (bytes that do not continue
-// a UTF-8 sequence); wide and combining characters are not told apart, which may only shift a
-// column.
-size_t width_of(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
-}
-
 // Whether a cell is a number, alone or with one unit behind it: "-12.5", "1.00 MiB", "93 %".
 bool is_quantity(std::string_view text) {
   const size_t space = text.find(' ');
@@ -117,33 +110,96 @@ bool is_numeric(const std::vector<std::vector<std::string>>& rows, size_t column
 }
 }  // namespace
 
-// Rows may be shorter than the heading. Spaces at the end of a line are cut, so that a last empty
-// cell leaves no trace.
-void Console::print_table(const std::vector<std::vector<std::string>>& rows) {
+namespace {
+
+constexpr size_t kColumnGap = 2;
+constexpr size_t kCellMin = 8;  // Less of a text tells nothing.
+
+using Rows = std::vector<std::vector<std::string>>;
+
+struct Layout {
   std::vector<size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); i++) widths[i] = std::max(widths[i], width_of(row[i]));
+  std::vector<bool> numeric;
+  size_t total() const {
+    size_t sum = widths.empty() ? 0 : kColumnGap * (widths.size() - 1);
+    for (const size_t width : widths) sum += width;
+    return sum;
   }
-  std::vector<bool> numeric(widths.size());
-  for (size_t i = 0; i < widths.size(); i++) numeric[i] = is_numeric(rows, i);
-  for (size_t r = 0; r < rows.size(); r++) {
-    std::string line;
-    for (size_t i = 0; i < rows[r].size(); i++) {
-      const std::string gap(widths[i] - width_of(rows[r][i]), ' ');
-      if (i > 0) line += "  ";
-      line += numeric[i] ? gap + rows[r][i] : rows[r][i] + gap;
+};
+
+Layout lay_out(const Rows& rows) {
+  Layout layout;
+  for (const auto& row : rows) {
+    layout.widths.resize(std::max(layout.widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); i++) {
+      layout.widths[i] = std::max(layout.widths[i], cells_of(row[i]));
     }
-    line.erase(line.find_last_not_of(' ') + 1);
+  }
+  for (size_t i = 0; i < layout.widths.size(); i++) layout.numeric.push_back(is_numeric(rows, i));
+  return layout;
+}
+
+// What is copied into the next command loses its worth with its last letters.
+bool is_copied(std::string_view heading) {
+  return heading == "ID" || heading.ends_with(" ID") || heading == "URL";
+}
+
+// The widest column gives first; false when all have given what they can.
+bool shrink(const Rows& rows, Layout& layout, size_t columns) {
+  while (layout.total() > columns) {
+    size_t widest = layout.widths.size();
+    for (size_t i = 0; i < layout.widths.size(); i++) {
+      const std::string_view heading = i < rows[0].size() ? rows[0][i] : std::string_view();
+      if (layout.numeric[i] || is_copied(heading) || layout.widths[i] <= kCellMin) continue;
+      if (widest == layout.widths.size() || layout.widths[i] > layout.widths[widest]) widest = i;
+    }
+    if (widest == layout.widths.size()) return false;
+    layout.widths[widest]--;
+  }
+  return true;
+}
+
+// Spaces at the end are cut, so that a last empty cell leaves no trace.
+std::string table_line(const std::vector<std::string>& row, const Layout& layout) {
+  std::string line;
+  for (size_t i = 0; i < row.size(); i++) {
+    const std::string cell = fit_cells(row[i], layout.widths[i]);
+    const std::string gap(layout.widths[i] - cells_of(cell), ' ');
+    if (i > 0) line += std::string(kColumnGap, ' ');
+    line += layout.numeric[i] ? gap + cell : cell + gap;
+  }
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line;
+}
+
+}  // namespace
+
+// Rows may be shorter than the heading.
+void Console::print_table(const Rows& rows) {
+  Layout layout = lay_out(rows);
+  const size_t columns = out_columns();
+  if (columns > 0 && !rows.empty() && !shrink(rows, layout, columns)) {
+    for (size_t r = 1; r < rows.size(); r++) {
+      std::vector<std::pair<std::string, std::string>> fields;
+      for (size_t i = 0; i < rows[r].size() && i < rows[0].size(); i++) {
+        if (!rows[r][i].empty()) fields.emplace_back(rows[0][i], rows[r][i]);
+      }
+      if (r > 1) print("");
+      print_fields(fields);
+    }
+    return;
+  }
+  for (size_t r = 0; r < rows.size(); r++) {
+    const std::string line = table_line(rows[r], layout);
     print(r == 0 ? bold(line) : line);
   }
 }
 
 void Console::print_fields(const std::vector<std::pair<std::string, std::string>>& fields) {
   size_t width = 0;
-  for (const auto& [name, value] : fields) width = std::max(width, width_of(name));
+  for (const auto& [name, value] : fields) width = std::max(width, cells_of(name));
   for (const auto& [name, value] : fields) {
-    print(bold(name) + std::string(width - width_of(name) + 2, ' ') + value);
+    print(bold(name) + std::string(width - cells_of(name) + 2, ' ') + value);
   }
 }
 

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/bytes.h"
 #include "base/json.h"
 #include "cli/command.h"
 #include "cli/progress.h"
+#include "cli/terminal.h"
 
 using namespace kvcs;
 using namespace kvcs::cli;
@@ -145,6 +147,50 @@ TEST_CASE("invocation: the last value counts, absent is empty or zero", "[unit][
   CHECK_FALSE(in.flag("none"));
 }
 
+TEST_CASE("table: it fits the terminal, and ids stay whole", "[unit][cli]") {
+  const std::string id = "3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f";
+  const std::vector<std::vector<std::string>> rows = {
+      {"ID", "NAME", "SIZE"},
+      {id, "a very long name of an artifact", "1.00 MiB"},
+      {id, "中文", "2"}};
+  const auto print = [&](size_t columns) {
+    Paper paper({.out_columns = [columns] { return columns; }});
+    paper.console.print_table(rows);
+    return paper.out;
+  };
+  const auto widest = [](const std::string& text) {
+    size_t most = 0;
+    for (const std::string_view line : split(text, '\n')) most = std::max(most, cells_of(line));
+    return most;
+  };
+  CHECK(widest(print(0)) == 36 + 2 + 31 + 2 + 8);
+  for (size_t columns = 56; columns <= 100; columns++) {
+    INFO(columns);
+    const std::string text = print(columns);
+    CHECK(widest(text) <= columns);
+    CHECK(text.find(id) != std::string::npos);
+    CHECK(text.find("1.00 MiB") != std::string::npos);
+  }
+  CHECK(print(60).find("a very long…") != std::string::npos);
+  CHECK(print(60).find("中文") != std::string::npos);
+  // Too narrow for columns: a row is a list of fields.
+  CHECK(print(48).starts_with("ID    " + id + "\nNAME  a very long name of an artifact\n"));
+}
+
+TEST_CASE("cells: wide characters take two, marks none, bad bytes one", "[unit][cli]") {
+  CHECK(cells_of("abc") == 3);
+  CHECK(cells_of("中文") == 4);
+  CHECK(cells_of("e\u0301") == 1);
+  CHECK(cells_of("📦") == 2);
+  CHECK(cells_of("\xff\xfe") == 2);
+  CHECK(fit_cells("abcdef", 6) == "abcdef");
+  CHECK(fit_cells("abcdef", 5) == "abcd…");
+  CHECK(fit_cells("中文字", 4) == "中…");
+  CHECK(fit_cells("abc", 1) == "…");
+  CHECK(fit_cells("abc", 0).empty());
+  CHECK(terminal_columns(-1) == 0);
+}
+
 TEST_CASE("progress: it is drawn on a terminal alone, and wiped out at its end", "[unit][cli]") {
   for (const Console::Mode mode :
        {Console::Mode{}, Console::Mode{.json = true, .terminal = true},
@@ -159,10 +205,9 @@ TEST_CASE("progress: it is drawn on a terminal alone, and wiped out at its end",
       CHECK(paper.error.empty());
       continue;
     }
-    const std::string bar =
-        "\rReading [" + std::string(20, '#') + std::string(20, '-') + "] 512 B/1.00 KiB ";
     INFO(paper.error);
-    CHECK(paper.error.starts_with(bar));
+    CHECK(paper.error.starts_with("\rReading [####"));
+    CHECK(paper.error.find("-] 512 B/1.00 KiB ") != std::string::npos);
     CHECK(paper.error.ends_with("\x1b[K\r\x1b[K"));
   }
 }
@@ -174,12 +219,29 @@ TEST_CASE("progress: a bar is full at the end, beyond it, and when there is noth
     int full;
   };
   for (const Row row : {Row{0, 8, 0}, Row{1, 8, 5}, Row{8, 8, 40}, Row{9, 8, 40}, Row{0, 0, 40}}) {
-    Paper paper({.terminal = true});
+    Paper paper({.terminal = true, .error_columns = [] { return 200; }});
     Progress progress(paper.console, "X", row.total);
     progress.update(row.done);
     INFO(row.done << " of " << row.total);
     CHECK(std::count(paper.error.begin(), paper.error.end(), '#') == row.full);
     CHECK(std::count(paper.error.begin(), paper.error.end(), '-') == 40 - row.full);
+  }
+}
+
+TEST_CASE("progress: the line fits the terminal as it is at that moment", "[unit][cli]") {
+  size_t columns = 0;
+  for (const std::string& what :
+       {std::string("Uploading"), std::string("下载 context 📦"), std::string(90, 'x')}) {
+    for (columns = 10; columns <= 200; columns++) {
+      Paper paper({.terminal = true, .error_columns = [&] { return columns; }});
+      Progress progress(paper.console, what, 5'000'000'000);
+      progress.update(1'234'567'890);
+      const std::string line = paper.error.substr(1, paper.error.find("\x1b[K") - 1);
+      INFO(columns << ": " << line);
+      REQUIRE(cells_of(line) <= columns - 1);
+      const bool has_bar = line.find('[') != std::string::npos;
+      if (what.size() < 20 && columns > 50) CHECK(has_bar);
+    }
   }
 }
 
