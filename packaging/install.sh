@@ -15,6 +15,21 @@ install -D -m 644 README.md "$root/share/doc/kvcs/README.md"
 find config -type f ! -name '.*' 2> /dev/null | while read -r file; do
   install -D -m 644 "$file" "$root/share/kvcs/$file"
 done
+# Pages of the manual and completion are made of the program's own tables.
+pages=$(mktemp -d)
+trap 'rm -rf "$pages"' EXIT
+"$build/kvcs" __man "$pages"
+for page in "$pages"/*.1; do
+  gzip -9n "$page"
+  install -D -m 644 "$page.gz" "$root/share/man/man1/${page##*/}.gz"
+done
+complete() {
+  "$build/kvcs" completion "$1" > "$pages/script"
+  install -D -m 644 "$pages/script" "$root/share/$2"
+}
+complete bash bash-completion/completions/kvcs
+complete zsh zsh/vendor-completions/_kvcs
+complete fish fish/vendor_completions.d/kvcs.fish
 install -d "$root/lib/systemd/system"
 sed "s|/usr/bin/kvcs|$prefix/bin/kvcs|" packaging/kvcs.service > "$root/lib/systemd/system/kvcs.service"
 chmod 644 "$root/lib/systemd/system/kvcs.service"

@@ -18,6 +18,10 @@
 
 #include "base/build_info.h"
 #include "base/bytes.h"
+#include "base/file.h"
+#include "cli/commands.h"
+#include "cli/completion.h"
+#include "cli/man.h"
 #include "cli/terminal.h"
 #include "kvfile/format/parallel.h"
 
@@ -132,6 +136,7 @@ CLI::App& find_or_add_group(CLI::App& parent, const std::string& name,
   }
   CLI::App* const group = parent.add_subcommand(name, summary);
   group->require_subcommand(1);
+  if (full_name == name) group->group(std::string(door_of(name)));
   return *group;
 }
 
@@ -146,7 +151,9 @@ CLI::App& place_command(CLI::App& root, const Command& command) {
                                 command.name.substr(0, space));
     begin = space + 1;
   }
-  return *parent->add_subcommand(command.name.substr(begin), command.summary);
+  CLI::App* const made = parent->add_subcommand(command.name.substr(begin), command.summary);
+  if (parent == &root) made->group(std::string(door_of(command.name)));
+  return *made;
 }
 
 // The values of a command's options, each from the first place that has one: the command line, the
@@ -246,6 +253,26 @@ std::string next_words(const std::vector<const CLI::App*>& subcommands, const st
   return nearest.empty() ? "It has: " + list + "." : "Did you mean '" + nearest + "'?";
 }
 
+// "" when the word is an option of the command, or no long option at all.
+std::string option_fault(const CLI::App& command, const std::string& path,
+                         const std::string& word) {
+  if (!word.starts_with("--")) return {};
+  std::string nearest;
+  size_t best = 1 + word.size() / 4;
+  for (const CLI::Option* option : command.get_options()) {
+    for (const std::string& name : option->get_lnames()) {
+      const size_t found = distance(word.substr(2), name);
+      if (found == 0) return {};
+      if (found >= best) continue;
+      best = found;
+      nearest = name;
+    }
+  }
+  return "'" + printable(word, kShownName) + "' is no option of `" + path + "`." +
+         (nearest.empty() ? " Run `" + path + " --help` for its usage."
+                          : " Did you mean '--" + nearest + "'?");
+}
+
 // The text of a usage error. CLI11's own message (`what`) does not say which command was meant, so
 // the arguments are followed down the tree of commands until a word fits no subcommand.
 std::string usage_fault(const CLI::App& root, const std::vector<std::string>& arguments,
@@ -268,6 +295,11 @@ std::string usage_fault(const CLI::App& root, const std::vector<std::string>& ar
   const std::vector<const CLI::App*> subcommands = reached->get_subcommands(all);
   if (!subcommands.empty() && reached != &root) {
     return "`" + path + "` needs a command. " + next_words(subcommands, "");
+  }
+  for (const std::string& word : arguments) {
+    if (word == "--") break;
+    const std::string fault = option_fault(*reached, path, word.substr(0, word.find('=')));
+    if (!fault.empty()) return fault;
   }
   return printable(what, kShownText) + ".\nRun `" + path + " --help` for its usage.";
 }
@@ -306,8 +338,41 @@ int run_caught(const Command& command, const Invocation& invocation, Console& co
 
 }  // namespace
 
+std::vector<Option> common_options() {
+  return {{.name = "--json", .kind = ValueKind::kFlag, .help = "Print the result as JSON."},
+          {.name = "-q,--quiet", .kind = ValueKind::kFlag, .help = "Print nothing but the result."},
+          {.name = "--no-color", .kind = ValueKind::kFlag, .help = "Print without colours."},
+          {.name = "-h,--help", .kind = ValueKind::kFlag, .help = "Print the help and exit."}};
+}
+
+namespace {
+
+// What shells and packages ask for; nothing for a command line of a user.
+std::optional<int> run_hidden(const std::vector<std::string>& arguments,
+                              const std::vector<Command>& all, const Console::Writer& out,
+                              const Console::Writer& error) {
+  if (arguments.empty()) return std::nullopt;
+  const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
+  if (arguments[0] == kCompleteWord) {
+    const std::vector<std::string> flags = {"--json", "--quiet", "--no-color", "--help"};
+    for (const std::string& one : complete(all, flags, rest)) out(one + "\n");
+    return kExitOk;
+  }
+  if (arguments[0] != kManWord || rest.size() != 1) return std::nullopt;
+  for (const ManPage& page : man_pages(all, common_options())) {
+    const Status written = write_private_file(rest[0] + "/" + page.file_name, page.text);
+    if (written.ok()) continue;
+    error("error: " + written.message() + "\n");
+    return kExitFailed;
+  }
+  return kExitOk;
+}
+
+}  // namespace
+
 int run_cli(const std::vector<std::string>& arguments, const std::vector<Command>& all,
             const Console::Writer& out, const Console::Writer& error) {
+  if (const auto ran = run_hidden(arguments, all, out, error)) return *ran;
   CLI::App root("kvcs: artifact store, tool gateway and AI gateway in one daemon.", "kvcs");
   root.set_version_flag("-V,--version", std::string("kvcs ") + version());
   root.require_subcommand(1);
@@ -326,11 +391,11 @@ int run_cli(const std::vector<std::string>& arguments, const std::vector<Command
     return kExitOk;
   } catch (const CLI::CallForHelp&) {
     // Goes down to the subcommand that was reached by itself.
-    out(root.help());
+    out(fit_help(root.help(), terminal_columns(STDOUT_FILENO)));
     return kExitOk;
   } catch (const CLI::ParseError& fault) {
     if (arguments.empty()) {
-      out(root.help());
+      out(fit_help(root.help(), terminal_columns(STDOUT_FILENO)));
       return kExitUsage;
     }
     const std::string said = usage_fault(root, arguments, fault.what());

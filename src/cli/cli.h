@@ -2,6 +2,7 @@
 // CLI11 is included by cli.cc alone.
 #pragma once
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/command.h"
@@ -11,6 +12,10 @@ namespace kvcs::cli {
 // Every command that this module owns (cli/commands.cc), and its groups.
 std::vector<Command> commands();
 std::vector<CommandGroup> command_groups();
+// Under which heading of `kvcs --help` a command stands, by its first word.
+std::string_view door_of(std::string_view name);
+// What every command has beside its own options.
+std::vector<Option> common_options();
 
 // Runs argv against commands() and `more`, and returns the exit code. `more` holds the commands
 // that need the daemon's own parts (serve, config), which come from app/: cli may not include app.

@@ -2,6 +2,9 @@
 // of --help: first what a user of artifacts needs, then administration, then the .kv toolbox.
 #include "cli/commands.h"
 
+#include <algorithm>
+#include <map>
+
 #include "cli/cli.h"
 
 namespace kvcs::cli {
@@ -41,8 +44,31 @@ std::vector<Command> commands() {
   add(benchmark_commands());
   add(plot_commands());
   add(version_commands());
+  add(completion_commands());
   add(help_commands());
   return all;
+}
+
+// The first word of a command, and under which heading of `kvcs --help` it stands.
+std::string_view door_of(std::string_view name) {
+  static const std::map<std::string_view, std::vector<std::string_view>> kDoors = {
+      {"The daemon", {"serve", "config", "repair", "keys", "kv"}},
+      {"Artifacts",
+       {"upload", "download", "list", "delete", "quota", "edit", "rename", "describe", "tag",
+        "visibility", "share"}},
+      {"People, projects and keys",
+       {"login", "logout", "whoami", "api-key", "server", "totp", "password", "session", "org",
+        "project", "member", "key"}},
+      {"Tool gateway and AI gateway", {"gateway", "admin", "prices"}},
+      {".kv files",
+       {"sample", "inspect", "verify", "quant", "dequant", "compare", "slice", "pack", "unpack",
+        "import", "export", "search", "benchmark", "plot"}},
+      {"This program", {"version", "help", "completion"}}};
+  const std::string_view word = name.substr(0, name.find(' '));
+  for (const auto& [door, words] : kDoors) {
+    if (std::find(words.begin(), words.end(), word) != words.end()) return door;
+  }
+  return "Others";
 }
 
 // Every word that stands before the last one of some command's name needs a row here.

@@ -68,4 +68,51 @@ std::string fit_cells(std::string_view text, size_t cells) {
   return std::string(text.substr(0, kept)) + "…";
 }
 
+namespace {
+
+// Where the text of a line begins again when it is broken: behind a name and its gap, else where
+// the line began.
+size_t indent_of(std::string_view line) {
+  const size_t begin = std::min(line.find_first_not_of(' '), line.size());
+  const size_t gap = line.find("  ", begin);
+  if (begin == 0 || gap == line.npos) return begin;
+  return std::min(line.find_first_not_of(' ', gap), line.size());
+}
+
+void append_fitted(std::string& out, std::string_view line, size_t columns) {
+  const size_t indent = std::min(indent_of(line), columns / 2);
+  size_t before = 0;  // Cells of the line that stand there already.
+  size_t least = indent;
+  while (before + cells_of(line) > columns) {
+    // The last blank that fits; a word that is longer than a line stays whole.
+    size_t cut = line.rfind(' ', columns - before);
+    if (cut == line.npos || cut < least) cut = line.find(' ', std::max(columns - before, least));
+    if (cut == line.npos) break;
+    out += std::string(line.substr(0, cut)) + "\n" + std::string(indent, ' ');
+    line.remove_prefix(cut + 1);
+    before = indent;
+    least = 0;
+  }
+  out += line;
+}
+
+}  // namespace
+
+std::string fit_help(std::string_view help, size_t columns) {
+  if (columns == 0) return std::string(help);
+  std::string out;
+  while (!help.empty()) {
+    const size_t end = std::min(help.find('\n'), help.size());
+    const std::string_view line = help.substr(0, end);
+    if (line.starts_with("  kvcs ")) {
+      out += line;
+    } else {
+      append_fitted(out, line, columns);
+    }
+    if (end < help.size()) out += '\n';
+    help.remove_prefix(std::min(end + 1, help.size()));
+  }
+  return out;
+}
+
 }  // namespace kvcs::cli

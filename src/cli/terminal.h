@@ -17,4 +17,8 @@ size_t cells_of(std::string_view text);
 // `text`, or as much of it as leaves room for "…" in `cells`; cut between characters.
 std::string fit_cells(std::string_view text, size_t cells);
 
+// The help of a command with its lines broken between words: what stands behind a name goes on
+// below itself. Lines to be copied ("  kvcs …") stay whole. 0 columns: as it is.
+std::string fit_help(std::string_view help, size_t columns);
+
 }  // namespace kvcs::cli

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/json.h"
+#include "cli/cli.h"
 #include "cli/command.h"
 #include "cli/progress.h"
 #include "cli/terminal.h"
@@ -189,6 +190,32 @@ TEST_CASE("cells: wide characters take two, marks none, bad bytes one", "[unit][
   CHECK(fit_cells("abc", 1) == "…");
   CHECK(fit_cells("abc", 0).empty());
   CHECK(terminal_columns(-1) == 0);
+}
+
+TEST_CASE("help: lines break between words, and what is copied stays whole", "[unit][cli]") {
+  const std::string help =
+      "Store a .kv file on the server and print its id and URL for everybody.\n"
+      "Options:\n"
+      "  --name TEXT                 Its name; else that of the file, whatever it is called.\n"
+      "  kvcs upload context.kv --name demo --visibility public --json --quiet\n";
+  CHECK(fit_help(help, 0) == help);
+  CHECK(fit_help(help, 50) ==
+        "Store a .kv file on the server and print its id\n"
+        "and URL for everybody.\n"
+        "Options:\n"
+        "  --name TEXT                 Its name; else that\n"
+        "                         of the file, whatever it\n"
+        "                         is called.\n"
+        "  kvcs upload context.kv --name demo --visibility public --json --quiet\n");
+  for (const Command& command : commands()) {
+    for (size_t columns = 40; columns <= 100; columns += 20) {
+      const std::string fitted = fit_help(command.details, columns);
+      for (const std::string_view line : split(fitted, '\n')) {
+        INFO(command.name << ": " << line);
+        CHECK((cells_of(line) <= columns || line.find(' ') == std::string_view::npos));
+      }
+    }
+  }
 }
 
 TEST_CASE("progress: it is drawn on a terminal alone, and wiped out at its end", "[unit][cli]") {

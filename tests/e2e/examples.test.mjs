@@ -28,6 +28,13 @@ let token;   // Of the session of whoever owns the daemon.
 
 const helpOf = (words) => execFileSync(binary, [...words, '--help'], { encoding: 'utf8' });
 
+// Under every heading but those of options and examples, and of `kvcs --help` the doors.
+function namesBelow(help) {
+  const sections = help.split(/\n(?=\S[^\n]*:\n)/).filter((one) => !/^(Options|Examples|Positionals):/.test(one));
+  return sections.slice(1).flatMap((one) => one.split('\n').slice(1))
+    .map((line) => line.match(/^ {2}(\S+)(?: {2,}|$)/)?.[1]).filter(Boolean);
+}
+
 function linesUnder(help, heading) {
   const lines = help.split('\n');
   const at = lines.indexOf(heading);
@@ -37,7 +44,7 @@ function linesUnder(help, heading) {
 // [{ words, examples }] for every command that is not a group.
 function walk(words) {
   const help = helpOf(words);
-  const below = linesUnder(help, 'Subcommands:').map((line) => line.match(/^ {2}(\S+)/)?.[1]).filter(Boolean);
+  const below = namesBelow(help);
   if (below.length) return below.flatMap((name) => walk([...words, name]));
   const examples = linesUnder(help, 'Examples:').filter((line) => /^ {2}\S/.test(line)).map((line) => line.trim());
   return [{ words, examples }];
