@@ -2,6 +2,9 @@
 // that it is not valid.
 #include "blob/presign.h"
 
+#include <algorithm>
+#include <set>
+
 #include "base/bytes.h"
 #include "base/crypto.h"
 
@@ -10,52 +13,44 @@ namespace {
 
 constexpr std::string_view kVersion = "kvcs-presign-v1";
 // Far above what sign_path() makes, far below what costs time.
-constexpr size_t kQueryMaxBytes = 1024;
-constexpr std::string_view kWhilePublic = "while=public";
+constexpr size_t kQueryMaxBytes = 4096;
+constexpr std::string_view kPublic = "public";
 
 Status bad(std::string_view what) {
   return forbidden("The signed URL is not valid: " + std::string(what))
       .with_reason("bad_signature");
 }
 
-// The signed fields as they stand in the query, still encoded: none of them needs an escape.
 struct Fields {
-  std::string_view size, sha256, expires, signature;
-  bool while_public = false;
+  std::string size, sha256, expires, signature, while_what;
 };
 
-// Whether the name is one that a GET may give beside the signed fields: a part of the bytes that
-// the URL gives anyway.
-bool is_selection(std::string_view name) {
-  return name == "tokens" || name == "layers";
+std::string* find_field(Fields& fields, std::string_view name) {
+  if (name == "size") return &fields.size;
+  if (name == "sha256") return &fields.sha256;
+  if (name == "expires") return &fields.expires;
+  if (name == "signature") return &fields.signature;
+  if (name == "while") return &fields.while_what;
+  return nullptr;
 }
 
-// Exactly the four fields, each once, and perhaps while=public: what is not signed must not be
-// there to be believed.
-Result<Fields> split_query(std::string_view method, std::string_view query) {
+// The signed fields, each at most once, in any order and however they are escaped (RFC 3986 §6.2.2:
+// equivalent spellings). What is not signed may stand beside them and is not looked at: clients and
+// proxies add parameters of their own, such as x-id of the AWS SDKs.
+Result<Fields> read_query(std::string_view query) {
   if (query.size() > kQueryMaxBytes) return bad("its query is too long.");
   Fields fields;
-  int seen = 0;
+  std::set<std::string*> seen;
   for (const std::string_view part : split(query, '&')) {
-    const size_t equals = part.find('=');
-    if (equals == part.npos) return bad("it is malformed.");
-    const std::string_view name = part.substr(0, equals);
-    if (method == "GET" && is_selection(name)) continue;
-    if (part == kWhilePublic && !fields.while_public) {
-      fields.while_public = true;
-      continue;
-    }
-    std::string_view* field = nullptr;
-    int bit = 0;
-    if (name == "size") field = &fields.size, bit = 1;
-    if (name == "sha256") field = &fields.sha256, bit = 2;
-    if (name == "expires") field = &fields.expires, bit = 4;
-    if (name == "signature") field = &fields.signature, bit = 8;
-    if (field == nullptr || (seen & bit) != 0) return bad("it is malformed.");
-    *field = part.substr(equals + 1);
-    seen |= bit;
+    const size_t equals = std::min(part.find('='), part.size());
+    const Result<std::string> name = percent_decode(part.substr(0, equals), false);
+    std::string* const field = name.ok() ? find_field(fields, *name) : nullptr;
+    if (field == nullptr) continue;
+    Result<std::string> value =
+        percent_decode(part.substr(std::min(equals + 1, part.size())), false);
+    if (!value.ok() || !seen.insert(field).second) return bad("it is malformed.");
+    *field = *std::move(value);
   }
-  if (seen != 15) return bad("it is malformed.");
   return fields;
 }
 
@@ -93,26 +88,27 @@ Presigner::Keys Presigner::keys() const {
 std::string Presigner::sign_path(const PresignedClaim& claim) const {
   return "/blobs/" + claim.id + "?size=" + std::to_string(claim.size_bytes) +
          "&sha256=" + claim.sha256_hex + "&expires=" + std::to_string(claim.expires_at_s) +
-         (claim.while_public ? "&" + std::string(kWhilePublic) : "") +
+         (claim.while_public ? "&while=" + std::string(kPublic) : "") +
          "&signature=" + signature(keys()->front(), claim);
 }
 
 Result<PresignedClaim> Presigner::verify(std::string_view method, std::string_view id,
                                          std::string_view query) const {
-  const Fields fields = KVCS_TRY(split_query(method, query));
+  const Fields fields = KVCS_TRY(read_query(query));
   const auto size = parse_u64(fields.size, "size");
   const auto expires = parse_u64(fields.expires, "expires");
   const bool digest_fits = fields.sha256.empty() || is_hex(fields.sha256, 64);
-  if (!size.ok() || !expires.ok() || !digest_fits || *expires > INT64_MAX ||
+  const bool while_fits = fields.while_what.empty() || fields.while_what == kPublic;
+  if (!size.ok() || !expires.ok() || !digest_fits || !while_fits || *expires > INT64_MAX ||
       id.find('\n') != id.npos) {
     return bad("it is malformed.");
   }
   PresignedClaim claim{std::string(method),
                        std::string(id),
                        *size,
-                       std::string(fields.sha256),
+                       lower_ascii(fields.sha256),
                        static_cast<int64_t>(*expires),
-                       fields.while_public};
+                       fields.while_what == kPublic};
   bool is_ours = false;
   for (const Secret& key : *keys()) {
     is_ours |= constant_time_equal(signature(key, claim), fields.signature);

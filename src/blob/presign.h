@@ -36,8 +36,9 @@ class Presigner final {
   // "/blobs/<id>?size=…&sha256=…&expires=…&signature=…", and "&while=public" where the claim says
   // so
   std::string sign_path(const PresignedClaim& claim) const;
-  // `query` is the raw query string; beside the signed fields a GET may have `tokens` and `layers`,
-  // which choose among the bytes. Forbidden: forged, expired (says so), malformed, other method.
+  // `query` is the raw query string. The signed fields may stand in any order, escaped or not, and
+  // beside others, which are not looked at. Forbidden: forged, expired (says so), malformed, a
+  // signed field twice, other method.
   Result<PresignedClaim> verify(std::string_view method, std::string_view id,
                                 std::string_view query) const;
 

@@ -3,6 +3,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <cctype>
+
 #include "base/crypto.h"
 
 namespace kvcs {
@@ -63,12 +65,40 @@ TEST_CASE("a malformed query is refused", "[blob][presign][unit]") {
   Setup s;
   for (const std::string& bad :
        {std::string(), std::string("size"), std::string("&&&"), s.query + "&size=1234",
-        s.query + "&x=1", s.query + "&", replaced(s.query, "size=1234&", ""),
+        s.query + "&size", s.query + "&s%69ze=1234", s.query + "&while=private",
+        s.query + "&while=public", replaced(s.query, "size=1234&", ""),
+        replaced(s.query, "size=1234", "size=%zz"), replaced(s.query, "size=", "SIZE="),
         replaced(s.query, "size=1234", "size=-1"), replaced(s.query, "size=1234", "size="),
         replaced(s.query, "size=1234", "size=99999999999999999999999"),
-        replaced(s.query, "sha256=", "sha256=g"), s.query + std::string(2000, 'A')}) {
+        replaced(s.query, "sha256=", "sha256=g"), s.query + "&x=" + std::string(4096, 'A')}) {
     CHECK(s.code(bad) == Code::kForbidden);
   }
+}
+
+TEST_CASE("a signed URL may be spelled otherwise and have more parameters",
+          "[blob][presign][unit]") {
+  Setup s;
+  const std::string digest = sha256_hex("x");
+  std::string shouted = digest;
+  for (char& c : shouted) c = static_cast<char>(std::toupper(c));
+  const size_t signed_at = s.query.find("&signature=");
+  const std::string signature = s.query.substr(signed_at + 1);
+  for (const std::string& query :
+       {s.query + "&x-id=PutObject", s.query + "&foo=bar", s.query + "&_=1", s.query + "&",
+        s.query + "&utm_source=x", "&&" + s.query, s.query + "&flag",
+        s.query + "&=", s.query + "&%zz", s.query + "&tokens=0:1", s.query + "&Size=9",
+        signature + "&" + s.query.substr(0, signed_at), replaced(s.query, "size=", "s%69ze="),
+        replaced(s.query, "size=1234", "size=%31234"), replaced(s.query, digest, shouted),
+        replaced(s.query, "signature=", "%73ignature=")}) {
+    INFO(query);
+    CHECK(s.presigner.verify("PUT", kId, query).ok());
+  }
+  PresignedClaim claim = s.claim;
+  claim.while_public = true;
+  const std::string path = s.presigner.sign_path(claim);
+  const std::string query = path.substr(path.find('?') + 1);
+  CHECK(s.presigner.verify("PUT", kId, replaced(query, "=public", "=%70ublic"))->while_public);
+  CHECK(s.code(replaced(query, "&while=public", "")) == Code::kForbidden);
 }
 
 TEST_CASE("a signed URL ends at its second, and says so", "[blob][presign][unit]") {
