@@ -11,6 +11,7 @@
 #include "artifacts/slice_api.h"
 #include "base/bytes.h"
 #include "base/id.h"
+#include "http/external_url.h"
 #include "http/json_api.h"
 #include "identity/access.h"
 
@@ -22,7 +23,6 @@ using http::Request;
 using http::Response;
 
 constexpr size_t kStreamedPage = 500;  // Rows in memory at a time while a whole list is sent.
-constexpr size_t kHostMaxBytes = 255;  // A name in DNS is no longer (RFC 1035, 2.3.4).
 
 // An empty body is an empty object: some clients confirm without one.
 Result<Json> read_object(Request& request) {
@@ -38,15 +38,6 @@ Result<std::string> artifact_id(const Request& request) {
   const std::string id = lower_ascii(request.param("id"));
   if (!is_uuid(id)) return invalid("invalid artifact_id");
   return id;
-}
-
-// Host as RFC 9110 §7.2 writes it: a name, an address or [an IPv6 address], maybe with a port.
-bool is_host(std::string_view host) {
-  if (host.empty() || host.size() > kHostMaxBytes) return false;
-  return std::all_of(host.begin(), host.end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '-' || c == ':' || c == '[' || c == ']';
-  });
 }
 
 // An answer about artifacts is for its caller alone and may change with the next request, so that
@@ -261,26 +252,21 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
   add_byte_routes(table);
 }
 
-// Where returned URLs begin. A Host that could not be one is not repeated to the client.
-std::string ArtifactsApi::base_url(const Request& request) const {
-  if (!config_.public_url.empty()) {
-    std::string url = config_.public_url;
-    while (url.ends_with('/')) url.pop_back();
-    return url;
-  }
-  const auto host = request.header("host");
-  if (!host || !is_host(*host)) return config_.fallback_url;
-  return (request.https ? "https://" : "http://") + std::string(*host);
+Result<std::string> ArtifactsApi::base_url(const Request& request) const {
+  if (config_.public_url.empty()) return http::external_url(request, config_.fallback_url);
+  std::string url = config_.public_url;
+  while (url.ends_with('/')) url.pop_back();
+  return url;
 }
 
 // The signature covers method, id, size and digest, so that a URL to upload is good for these bytes
 // alone. A size of 0 and an empty digest mean "announced without"; the PUT brings them.
 // A stranger's URL is good while the artifact is public, and no longer.
-std::string ArtifactsApi::signed_url(const Request& request, const char* method,
-                                     const Artifact& artifact) const {
+Result<std::string> ArtifactsApi::signed_url(const Request& request, const char* method,
+                                             const Artifact& artifact) const {
   const bool is_own = access::owns(request.principal, {.organization_id = artifact.organization_id,
                                                        .project_id = artifact.project_id});
-  return base_url(request) +
+  return KVCS_TRY(base_url(request)) +
          presigner_.sign_path({method, artifact.id, artifact.size_bytes, artifact.sha256,
                                clock_.unix_s() + service_.config().url_lifetime_s, !is_own});
 }
@@ -315,13 +301,15 @@ Status take_owner(const Principal& who, Artifact& wanted) {
 }
 
 Result<Response> ArtifactsApi::create_upload(Request& request) {
+  KVCS_TRY(base_url(request).status());  // No row without a URL to send its bytes to.
   const Json body = KVCS_TRY(read_object(request));
   Artifact wanted = KVCS_TRY(artifact_json::parse_upload(body));
   KVCS_TRY(take_owner(request.principal, wanted));
   const Artifact made = KVCS_TRY(service_.create(std::move(wanted)));
   const int64_t expires_ms = made.created_ms + int64_t{1000} * service_.config().url_lifetime_s;
+  const std::string url = KVCS_TRY(signed_url(request, "PUT", made));
   return reply({{"artifact_id", made.id},
-                {"url", signed_url(request, "PUT", made)},
+                {"url", url},
                 {"method", "PUT"},
                 {"expires_at", format_iso8601_ms(expires_ms)}});
 }
@@ -357,7 +345,7 @@ Result<Response> ArtifactsApi::list(Request& request) {
   if (!paged) return list_everything(request, std::move(filter), shape);
   const ArtifactPage page = KVCS_TRY(service_.list(filter));
   const uint64_t total = KVCS_TRY(service_.count(filter));
-  const std::string base = base_url(request), organization = shown_organization(request);
+  const std::string base = KVCS_TRY(base_url(request)), organization = shown_organization(request);
   Json items = Json::array();
   for (const Artifact& item : page.items) {
     items.push_back(
@@ -377,10 +365,11 @@ Result<Response> ArtifactsApi::list_everything(const Request& request, ArtifactF
                                                Shape shape) {
   filter.limit = kStreamedPage;
   ArtifactPage first = KVCS_TRY(service_.list(filter));
+  std::string base = KVCS_TRY(base_url(request));
   Response response = http::json_response(200, "");
   response.set("cache-control", "private, no-store");
   response.stream =
-      [this, filter = std::move(filter), shape, page = std::move(first), base = base_url(request),
+      [this, filter = std::move(filter), shape, page = std::move(first), base = std::move(base),
        organization = shown_organization(request)](http::BodyWriter& out) mutable -> Status {
     uint64_t sent = 0;
     std::string text = "{\"artifacts\":[";
@@ -409,10 +398,11 @@ Result<Response> ArtifactsApi::get(Request& request) {
   return about(request, KVCS_TRY(service_.find_own(request.principal, id)), shape);
 }
 
-Response ArtifactsApi::about(const Request& request, const Artifact& row, Shape shape) const {
+Result<Response> ArtifactsApi::about(const Request& request, const Artifact& row,
+                                     Shape shape) const {
   artifact_json::Urls urls;
-  if (row.ready) urls.download_url = signed_url(request, "GET", row);
-  urls.public_url = public_url(base_url(request), row, shown_organization(request));
+  if (row.ready) urls.download_url = KVCS_TRY(signed_url(request, "GET", row));
+  urls.public_url = public_url(KVCS_TRY(base_url(request)), row, shown_organization(request));
   Json about = artifact_json::to_json(row, shape, urls);
   // The uploader's metadata is a member of its own, so that none of its names can meet ours.
   about["metadata"] = parse_json(row.metadata_json).value_or(Json::object());
@@ -424,6 +414,7 @@ Result<Response> ArtifactsApi::edit(Request& request) {
   const Shape shape = KVCS_TRY(artifact_json::shape_for(request));
   const Json body = KVCS_TRY(read_object(request));
   const ArtifactEdit wanted = KVCS_TRY(artifact_json::parse_edit(body));
+  KVCS_TRY(base_url(request).status());
   return about(request, KVCS_TRY(service_.edit(request.principal, id, wanted, request.request_id)),
                shape);
 }
@@ -432,7 +423,7 @@ Result<Response> ArtifactsApi::download_url(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
   const Artifact row = KVCS_TRY(service_.find_own(request.principal, id));
   if (!row.ready) return invalid("Artifact upload is not confirmed");
-  std::string url = signed_url(request, "GET", row);
+  std::string url = KVCS_TRY(signed_url(request, "GET", row));
   // The ranges stand outside of the signature: they choose among bytes that the URL opens anyway.
   KVCS_TRY(asked_slice(request).status());
   for (const char* const name : {"tokens", "layers"}) {
@@ -461,8 +452,9 @@ Result<Response> ArtifactsApi::move(Request& request) {
         "A project key reaches its own project alone. Move with a key of the organization, or "
         "signed in.");
   }
+  const std::string base = KVCS_TRY(base_url(request));
   const Artifact row = KVCS_TRY(service_.move(request.principal, id, project, request.request_id));
-  const std::string url = public_url(base_url(request), row, shown_organization(request));
+  const std::string url = public_url(base, row, shown_organization(request));
   return reply({{"artifact_id", row.id},
                 {"project_id", row.project_id},
                 {"project", row.project},

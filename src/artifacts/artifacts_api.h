@@ -86,9 +86,11 @@ class ArtifactsApi final {
   Result<http::Response> edit(http::Request& request);            // PATCH /api/v1/artifacts/{id}
 
   // For the other handlers of artifacts. A URL that opens the bytes for `method` alone.
-  std::string signed_url(const http::Request& request, const char* method,
-                         const Artifact& artifact) const;
-  std::string base_url(const http::Request& request) const;
+  Result<std::string> signed_url(const http::Request& request, const char* method,
+                                 const Artifact& artifact) const;
+  // Where URLs for this caller begin: http.public_url, else as the caller reaches this server.
+  // Invalid with reason host_unusable.
+  Result<std::string> base_url(const http::Request& request) const;
   std::string shown_organization(const http::Request& request) const;
   // "" for one that is not everybody's.
   std::string public_url(const std::string& base, const Artifact& artifact,
@@ -106,8 +108,8 @@ class ArtifactsApi final {
   void add_byte_routes(std::vector<http::Row>& table);
   // The bytes of a public artifact, counted.
   Result<http::Response> send_public(const http::Request& request, const Artifact& artifact);
-  http::Response about(const http::Request& request, const Artifact& row,
-                       artifact_json::Shape shape) const;
+  Result<http::Response> about(const http::Request& request, const Artifact& row,
+                               artifact_json::Shape shape) const;
   Result<http::Response> list_everything(const http::Request& request, ArtifactFilter filter,
                                          artifact_json::Shape shape);
   Result<std::string> receive(http::Request& request, const PresignedClaim& claim,

@@ -54,6 +54,15 @@ Status check_pace(uint64_t taken, uint64_t size_bytes, int64_t elapsed_us, int64
       .with_reason("upload_too_slow");
 }
 
+// A 304 repeats what the cache is to go on with (RFC 9110 §15.4.5); a refusal (412, 416) is of its
+// request alone, and no cache may answer others with it.
+void set_manners(Response& response, std::string_view cache_control,
+                 const std::string& disposition) {
+  const bool is_refusal = response.status >= 400;
+  response.set("cache-control", std::string(is_refusal ? kPrivateCache : cache_control));
+  if (!is_refusal) response.set("content-disposition", disposition);
+}
+
 // The body of a download from an engine that has no descriptor to send from.
 std::function<Status(http::BodyWriter&)> stream_range(std::shared_ptr<const BlobReader> reader,
                                                       uint64_t offset, uint64_t size_bytes) {
@@ -167,18 +176,16 @@ Result<Response> ArtifactsApi::send_bytes(const Request& request, const Artifact
     };
     Response response =
         KVCS_TRY(send_slice(request, artifact, *slice_cache_, reader, *slice, charge));
-    response.set("cache-control", std::string(cache_control));
-    response.set("content-disposition", disposition);
+    set_manners(response, cache_control, disposition);
     response.finished = tell;
     return response;
   }
   Response response;
   response.finished = tell;
   const auto part = http::decide_range(request, reader->size_bytes(), artifact.sha256, response);
-  response.set("cache-control", std::string(cache_control));
-  response.set("content-type", "application/octet-stream");
-  response.set("content-disposition", disposition);
+  set_manners(response, cache_control, disposition);
   if (part.status != 200 && part.status != 206) return response;
+  response.set("content-type", "application/octet-stream");
   if (reader->descriptor() >= 0) {
     response.file = http::FileBody{reader->descriptor(), part.offset, part.size_bytes, reader};
   } else {
@@ -253,12 +260,12 @@ Result<Response> ArtifactsApi::get_public(Request& request) {
 namespace {
 
 // To where a rename or a move has brought it. Not kept by browsers, as the names may change back.
-Response redirect(const Request& request, std::string path) {
+Response redirect(const Request& request, std::string url) {
   if (const size_t query = request.target.find('?'); query != std::string::npos) {
-    path += request.target.substr(query);
+    url += request.target.substr(query);
   }
   Response response = http::empty_response(301);
-  response.set("location", path);
+  response.set("location", url);
   response.set("cache-control", "no-cache");
   return response;
 }
@@ -274,6 +281,7 @@ Result<Response> ArtifactsApi::get_cdn(Request& request) {
   KVCS_TRY(row.status());
   KVCS_TRY(check_public(*row));
   const Holder holder = KVCS_TRY(holder_of_(row->organization_id));
+  const std::string base = KVCS_TRY(base_url(request));
   const std::string_view org = request.param("org"), project = request.param("project");
   if (row->project != project || holder.slug != org) {
     const auto& others = holder.other_slugs;
@@ -282,9 +290,9 @@ Result<Response> ArtifactsApi::get_cdn(Request& request) {
     // The id says which artifact it is, wherever it was before a move or a rename of its project.
     // Whatever project is named is answered alike, so that nobody learns which ones there are.
     if (!is_org) return not_for_everybody();
-    return redirect(request, "/" + holder.slug + "/" + row->project + "/" + row->id);
+    return redirect(request, base + "/" + holder.slug + "/" + row->project + "/" + row->id);
   }
-  const std::string url = public_url(base_url(request), *row, holder.slug);
+  const std::string url = public_url(base, *row, holder.slug);
   Response response;
   if (public_page::wants_page(request)) {
     response = public_page::of_artifact(*row, holder.slug, url);
@@ -294,7 +302,7 @@ Result<Response> ArtifactsApi::get_cdn(Request& request) {
   } else {
     response = KVCS_TRY(send_public(request, *row));
   }
-  response.set("cache-control", std::string(kPublicCache));
+  if (response.status < 400) response.set("cache-control", std::string(kPublicCache));
   response.set("vary", "Accept");
   return response;
 }

@@ -81,7 +81,8 @@ Result<http::Response> CatalogueApi::list(http::Request& request) {
   CatalogueFilter filter = KVCS_TRY(artifact_json::parse_catalogue_filter(request));
   const bool is_sorted = !filter.words.empty() && filter.sort != ArtifactSort::kCreated;
   if (charge_) KVCS_TRY(charge_(request, is_sorted ? kSortedSearchCost : 1));
-  const Json body = KVCS_TRY(find_page(std::move(filter), api_.base_url(request)));
+  const std::string base = KVCS_TRY(api_.base_url(request));
+  const Json body = KVCS_TRY(find_page(std::move(filter), base));
   http::Response response = http::reply(200, body);
   // What is in it may be taken out at any moment.
   response.set("cache-control", "public, no-cache");

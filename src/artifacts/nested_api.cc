@@ -198,9 +198,10 @@ Result<Response> NestedArtifactsApi::create(Request& request) {
     wanted.project_id = KVCS_TRY(s_.service.default_project(who.organization_id));
   }
   wanted.owner_id = customer_id_of(who.organization);
+  KVCS_TRY(s_.api.base_url(request).status());  // No row without a URL to send its bytes to.
   const Artifact made = KVCS_TRY(s_.service.create(std::move(wanted)));
-  return http::private_reply(
-      201, Json{{"artifact_id", made.id}, {"upload_url", s_.api.signed_url(request, "PUT", made)}});
+  const std::string url = KVCS_TRY(s_.api.signed_url(request, "PUT", made));
+  return http::private_reply(201, Json{{"artifact_id", made.id}, {"upload_url", url}});
 }
 
 Result<Response> NestedArtifactsApi::list(Request& request) {
@@ -269,8 +270,8 @@ Result<Artifact> NestedArtifactsApi::find_readable(const Request& request) const
 Result<Response> NestedArtifactsApi::download(Request& request) {
   const Artifact row = KVCS_TRY(find_readable(request));
   if (!row.ready) return invalid("Artifact upload is not confirmed");
-  return http::private_reply(
-      200, Json{{"artifact_id", row.id}, {"download_url", s_.api.signed_url(request, "GET", row)}});
+  const std::string url = KVCS_TRY(s_.api.signed_url(request, "GET", row));
+  return http::private_reply(200, Json{{"artifact_id", row.id}, {"download_url", url}});
 }
 
 Result<Response> NestedArtifactsApi::complete(Request& request) {
@@ -308,8 +309,9 @@ Result<Response> NestedArtifactsApi::infer(Request& request) {
   if (const auto bytes = s_.service.open_bytes(row); !bytes.ok()) {
     return upstream_failed("Failed to fetch artifact", bytes.status().to_string());
   }
-  const std::vector<int64_t> tokens = KVCS_TRY(
-      s_.engine.ask({row, s_.api.signed_url(request, "GET", row), question.text, question.n}));
+  const std::string url = KVCS_TRY(s_.api.signed_url(request, "GET", row));
+  const std::vector<int64_t> tokens =
+      KVCS_TRY(s_.engine.ask({row, url, question.text, question.n}));
   Json ids = Json::array();
   for (const int64_t id : tokens) ids.push_back(id);
   return http::private_reply(

@@ -100,11 +100,12 @@ Result<http::Response> ArtifactsApi::search(http::Request& request) {
   query.organization_id = request.principal.organization_id;
   query.only_project_id = access::project_limit(request.principal);
   const std::string organization = shown_organization(request);
+  const std::string base = KVCS_TRY(base_url(request));
   Json hits = Json::array();
   for (const PrefixHit& hit : KVCS_TRY(search_.find(query))) {
     artifact_json::Urls urls;
-    urls.download_url = signed_url(request, "GET", hit.artifact);
-    urls.public_url = public_url(base_url(request), hit.artifact, organization);
+    urls.download_url = KVCS_TRY(signed_url(request, "GET", hit.artifact));
+    urls.public_url = public_url(base, hit.artifact, organization);
     Json about = artifact_json::to_json(hit.artifact, shape, urls);
     about["common_prefix"] = hit.common_prefix;
     about["without_bos"] = hit.without_bos;

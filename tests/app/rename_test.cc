@@ -67,12 +67,12 @@ TEST_CASE("rename: public URLs with a name of before lead to the new ones",
     INFO(before);
     const RawResponse moved = f.app.call("GET", before + id + "?tokens=0:1");
     CHECK(moved.status == 301);
-    CHECK(moved.header("location") == now + "?tokens=0:1");
+    CHECK(moved.header("location").ends_with(now + "?tokens=0:1"));
     CHECK(moved.header("cache-control") == "no-cache");
   }
   // Another organization's name, and what is private, as before; of projects none tells anything.
   CHECK(f.app.call("GET", "/other/contexts/" + id).status == 403);
-  CHECK(f.app.call("GET", "/default/other/" + id).header("location") == now);
+  CHECK(f.app.call("GET", "/default/other/" + id).header("location").ends_with(now));
   CHECK(f.app.call("GET", "/default/other/" + hidden).status == 403);
   CHECK(f.app.call("GET", "/default/default/" + hidden).status == 403);
   // And back again.

@@ -169,6 +169,15 @@ TEST_CASE("public doors: what was taken back is not served from a cache that ask
     CHECK(again.header("cache-control") == "public, no-cache");
     CHECK(again.header("etag") == first.header("etag"));
     CHECK(d.send("HEAD", target, "", "", {match}).status == 304);
+    // A refusal of one request is no answer to others.
+    for (const auto& [name, value] :
+         {std::pair<std::string, std::string>{"range", "bytes=5000-"}, {"if-match", "\"other\""}}) {
+      INFO(target << " " << name);
+      const RawResponse refused = d.send("GET", target, "", "", {{name, value}});
+      CHECK((refused.status == 416 || refused.status == 412));
+      CHECK(refused.header("cache-control") == "private, no-store");
+      CHECK(refused.header("content-disposition").empty());
+    }
     REQUIRE(d.w.service->set_visibility(d.w.acme, a.id, false, "r").ok());
     CHECK(d.send("GET", target, "", "", {match}).status == 403);
     REQUIRE(d.w.service->set_visibility(d.w.acme, a.id, true, "r").ok());

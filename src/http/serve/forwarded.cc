@@ -1,12 +1,14 @@
 // The walk through X-Forwarded-For from the nearest proxy outwards. A mistake here lets callers
-// choose the address by which they are limited and logged.
+// choose the address by which they are limited and logged, or the host of links.
 #include "http/serve/forwarded.h"
 
 #include <arpa/inet.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/bytes.h"
+#include "http/external_url.h"
 
 namespace kvcs::http {
 namespace {
@@ -17,6 +19,33 @@ std::string_view without_port(std::string_view text) {
   const size_t colon = text.find(':');
   if (colon != text.npos && text.find(':', colon + 1) == text.npos) return text.substr(0, colon);
   return text;
+}
+
+// The last value of a list, and of several lines, is the one that the nearest proxy wrote.
+std::string_view last_of(std::string_view list) {
+  return trim(list.substr(list.rfind(',') + 1));
+}
+
+std::string_view find_last(const Request& request, std::string_view name) {
+  for (size_t i = request.headers.size(); i-- > 0;) {
+    const Header& header = request.headers[i];
+    if (equal_ignore_case(header.name, name)) return last_of(header.value);
+  }
+  return {};
+}
+
+// A value that could not stand in a URL is as good as none.
+void believe_place(Request& request) {
+  const std::string_view host = find_last(request, "x-forwarded-host");
+  const std::string_view port = find_last(request, "x-forwarded-port");
+  const std::string_view prefix = find_last(request, "x-forwarded-prefix");
+  if (is_url_host(host)) {
+    std::erase_if(request.headers,
+                  [](const Header& header) { return equal_ignore_case(header.name, "host"); });
+    request.headers.push_back({"host", host});
+  }
+  if (is_url_port(port)) request.headers.push_back({kForwardedPort, port});
+  if (is_url_prefix(prefix)) request.headers.push_back({kForwardedPrefix, prefix});
 }
 
 }  // namespace
@@ -69,7 +98,8 @@ bool TrustedProxies::contains(std::string_view ip) const {
 bool TrustedProxies::ignores_forwarded(std::string_view peer_ip, const Request& request) const {
   for (const Header& header : request.headers) {
     if (equal_ignore_case(header.name, "x-forwarded-for") ||
-        equal_ignore_case(header.name, "x-forwarded-proto")) {
+        equal_ignore_case(header.name, "x-forwarded-proto") ||
+        equal_ignore_case(header.name, "x-forwarded-host")) {
       return !contains(peer_ip);
     }
   }
@@ -80,6 +110,7 @@ void TrustedProxies::resolve(std::string_view peer_ip, Request& request) const {
   request.remote_ip = peer_ip;
   // Whoever may open a socket file is as good as a trusted proxy.
   if (!peer_ip.empty() && (blocks_.empty() || !contains(peer_ip))) return;
+  believe_place(request);
   // Several headers of the name are one list in order (RFC 9110 §5.3); it is read from its end.
   for (size_t i = request.headers.size(); i-- > 0;) {
     if (!equal_ignore_case(request.headers[i].name, "x-forwarded-for")) continue;
@@ -96,13 +127,8 @@ void TrustedProxies::resolve(std::string_view peer_ip, Request& request) const {
     }
     if (i == 0) break;
   }
-  // The last value is the one that the nearest proxy wrote.
-  for (size_t i = request.headers.size(); i-- > 0;) {
-    if (!equal_ignore_case(request.headers[i].name, "x-forwarded-proto")) continue;
-    const std::vector<std::string_view> values = split(request.headers[i].value, ',');
-    request.https = equal_ignore_case(trim(values.back()), "https");
-    return;
-  }
+  const std::string_view scheme = find_last(request, "x-forwarded-proto");
+  if (!scheme.empty()) request.https = equal_ignore_case(scheme, "https");
 }
 
 }  // namespace kvcs::http

@@ -1,5 +1,6 @@
-// Finds the client behind reverse proxies: X-Forwarded-For and X-Forwarded-Proto, believed only
-// as far as the chain of trusted proxies reaches. Immutable after parse().
+// Finds the client behind reverse proxies and what it asked them for: X-Forwarded-For, -Proto,
+// -Host, -Port and -Prefix, believed only as far as the chain of trusted proxies reaches. Immutable
+// after parse().
 #pragma once
 #include <array>
 #include <cstdint>
@@ -23,6 +24,8 @@ class TrustedProxies final {
   bool ignores_forwarded(std::string_view peer_ip, const Request& request) const;
   // Sets request.remote_ip and request.https. From the right, the first address that is not a
   // trusted proxy is the client: what stands left of it came from the client itself.
+  // Host becomes the one that the client asked the proxy for, and the port and path there are added
+  // under names that no client can send (http/external_url.h reads them).
   void resolve(std::string_view peer_ip, Request& request) const;
 
  private:
