@@ -329,6 +329,8 @@ class ArtifactService final {
                      const ConfirmClaim& claim, const ArtifactQuota& limits,
                      std::string_view request_id, Artifact& row);
   Status collect_removed(std::span<const BlobRemoval> removals);
+  bool has_put(const std::string& id);  // Whether its bytes are arriving.
+  size_t puts_under_way();
   Status sweep_expired(SweepReport& report);
   Status sweep_orphans(SweepReport& report);
   Result<bool> has_its_rows() const;

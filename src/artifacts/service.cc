@@ -147,6 +147,16 @@ Result<std::unique_ptr<ArtifactPutTurn>> ArtifactService::take_turn(const std::s
   });
 }
 
+bool ArtifactService::has_put(const std::string& id) {
+  MutexLock lock(mutex_);
+  return turns_.contains(id);
+}
+
+size_t ArtifactService::puts_under_way() {
+  MutexLock lock(mutex_);
+  return turns_.size();
+}
+
 Result<ArtifactPut> ArtifactService::begin_put(const PresignedClaim& claim, uint64_t size_bytes) {
   ArtifactPut put;
   put.turn = KVCS_TRY(take_turn(claim.id));
@@ -184,8 +194,12 @@ Result<std::string> ArtifactService::finish_put(ArtifactPut& put) {
       return unavailable("The stored bytes were removed meanwhile; repeat the upload.");
     }
     auto update = KVCS_TRY(db.prepare(
-        "UPDATE artifacts SET sha256 = ?, uploaded_ms = ? WHERE id = ? AND status = 'pending'"));
-    return update.bind(1, digest).bind(2, clock_.unix_ms()).bind(3, put.id).run();
+        "UPDATE artifacts SET sha256 = ?, uploaded_ms = ?, expires_ms = max(expires_ms, ?) "
+        "WHERE id = ? AND status = 'pending'"));
+    const int64_t now_ms = clock_.unix_ms();
+    // However long they took: the client is to have its time to confirm them.
+    const int64_t expires_ms = now_ms + int64_t{1000} * config_.url_lifetime_s;
+    return update.bind(1, digest).bind(2, now_ms).bind(3, expires_ms).bind(4, put.id).run();
   });
   // One URL takes many bodies, of which the disk keeps one: what this one replaced goes now, and so
   // does this one when the row did not take it. What a death leaves of that is noted.

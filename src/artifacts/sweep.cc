@@ -31,13 +31,16 @@ Result<bool> ArtifactService::collect_blob(const std::string& sha256) {
 Status ArtifactService::sweep_expired(SweepReport& report) {
   for (;;) {
     const int64_t now_ms = clock_.unix_ms();
+    // Those whose bytes are arriving stay, and are found again each time.
+    const size_t batch = kSweepBatch + puts_under_way();
     std::vector<Artifact> expired;
     const Status ran = readers_.run([&](Database& db) -> Status {
-      expired = KVCS_TRY(artifact_rows::list_expired(db, now_ms, kSweepBatch));
+      expired = KVCS_TRY(artifact_rows::list_expired(db, now_ms, batch));
       return ok();
     });
     if (!ran.ok()) return ran;
     if (expired.empty()) return ok();
+    uint64_t gone = 0;
     for (const Artifact& upload : expired) {
       bool removed = false;
       const Status taken = writer_.run([&](Database& db) -> Status {
@@ -46,7 +49,7 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
         auto row = artifact_rows::find(db, upload.id);
         if (row.code() == Code::kNotFound) return ok();
         KVCS_TRY(row.status());
-        if (row->ready || row->expires_ms > now_ms) return ok();
+        if (row->ready || row->expires_ms > now_ms || has_put(row->id)) return ok();
         KVCS_TRY(remove_row(db, *row));
         removed = true;
         return ok();
@@ -54,6 +57,7 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
       if (!taken.ok()) return taken;
       if (!removed) continue;
       report.expired_uploads++;
+      gone++;
       KVCS_TRY(blobs_.remove_staged(upload.id));
       if (KVCS_TRY(collect_blob(upload.sha256))) report.freed_bytes += upload.size_bytes;
       const BlobRemoval done{upload.id, upload.sha256};
@@ -61,6 +65,7 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
         return artifact_rows::forget_removals(db, {&done, 1});
       }));
     }
+    if (gone == 0) return ok();
   }
 }
 

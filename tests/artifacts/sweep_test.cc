@@ -55,6 +55,33 @@ TEST_CASE("sweep: orphans go to the trash, and from there after some days", "[ar
   CHECK(w.has_blob("named"));
 }
 
+TEST_CASE("sweep: an upload whose bytes are arriving stays, however slowly they come",
+          "[artifacts][unit]") {
+  ArtifactConfig config;
+  config.pending_lifetime_s = 100;
+  ArtifactWorld w(true, config);
+  const Artifact slow = w.create("slow", w.acme).value();
+  const Artifact idle = w.create("idle", w.acme).value();
+  {
+    auto put = w.service->begin_put({"PUT", slow.id, 4, slow.sha256, 0}, 4);
+    REQUIRE(put.ok());
+    REQUIRE(put->writer->append("sl").ok());
+    w.clock.advance_ms(101'000);
+    CHECK(w.service->sweep()->expired_uploads == 1);
+    CHECK(w.service->find(idle.id).code() == Code::kNotFound);
+    REQUIRE(put->writer->append("ow").ok());
+    REQUIRE(w.service->finish_put(*put).ok());
+  }
+  // Its client has the time to confirm what it brought.
+  CHECK(w.service->sweep()->expired_uploads == 0);
+  CHECK(w.service->confirm(w.acme, slow.id, {}).ok());
+  // One that broke off goes.
+  const Artifact cut = w.create("cut", w.acme).value();
+  { auto put = w.service->begin_put({"PUT", cut.id, 3, cut.sha256, 0}, 3); }
+  w.clock.advance_ms(101'000);
+  CHECK(w.service->sweep()->expired_uploads == 1);
+}
+
 TEST_CASE("removals: bytes that stayed behind their rows go as soon as they can",
           "[artifacts][fault]") {
   ArtifactWorld w(true);
