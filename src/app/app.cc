@@ -174,7 +174,7 @@ Status App::start(std::function<void()> on_failure) {
   const int64_t deletions = p.deletions->resume();
   finish_removals(*p.artifacts.service);
   if (p.ops_server) KVCS_TRY(start_ops(*p.ops_server));
-  KVCS_TRY(p.server->start());
+  KVCS_TRY(p.server->bind());
   const FirstStartServices first{*p.kv,   *p.audited, *p.organizations,      *p.projects,
                                  *p.keys, *p.entropy, p.kept_clock->latest()};
   Result<bool> ensured = ensure_first_start(first, p.config.data_dir, url());
@@ -184,8 +184,10 @@ Status App::start(std::function<void()> on_failure) {
     log::info("first_start.credentials_written",
               {{"path", initial_credentials_path(p.config.data_dir)}});
   }
-  tell_of_reserved_slugs(p);
   p.seeded_keys->make_all();
+  // Who finds the server answering finds the keys of the first start working.
+  KVCS_TRY(p.server->start());
+  tell_of_reserved_slugs(p);
   start_refresher(*p.gateway.refresher);
   p.cron->start();
   p.metrics_history->start();

@@ -49,6 +49,30 @@ TEST_CASE("serve: starts on an empty directory, names no secret, stops on SIGTER
   }
 }
 
+TEST_CASE("serve: the first answer of a first start knows the keys", "[e2e]") {
+  for (int round = 0; round < 5; round++) {
+    TempDir dir;
+    const std::string data = dir.file("data");
+    Daemon daemon({"serve", "--data-dir", data, "--listen", "127.0.0.1:0"}, dir.file("log"));
+    // The file stands in its place when it is whole, before anything is answered.
+    const auto written = [&] {
+      return std::filesystem::exists(data + "/initial-credentials.json");
+    };
+    REQUIRE(comes_true(written));
+    const std::string text =
+        read_small_file(data + "/initial-credentials.json", 1 << 16).value_or("");
+    const std::string mark = "\"url\": \"http://127.0.0.1:";
+    REQUIRE(text.find(mark) != std::string::npos);
+    const int port = std::stoi(text.substr(text.find(mark) + mark.size()));
+    const std::string key = first_key(data, "api_key");
+    const auto asked = fetch(port, "GET", "/api/v1/quota", {{"Authorization", "Bearer " + key}});
+    CHECK(asked.status == 200);
+    REQUIRE(daemon.wait_until_ready() > 0);
+    daemon.signal(SIGTERM);
+    CHECK(daemon.wait() == 0);
+  }
+}
+
 TEST_CASE("serve: without its shipped files it names them, where it looked, and the way out",
           "[e2e]") {
   TempDir dir;

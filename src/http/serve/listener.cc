@@ -78,7 +78,7 @@ Listener::~Listener() {
   }
 }
 
-Status Listener::start() {
+Status Listener::bind() {
   epoll_ = ::epoll_create1(EPOLL_CLOEXEC);
   monitor_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (epoll_ < 0 || monitor_event_ < 0) {
@@ -86,10 +86,14 @@ Status Listener::start() {
   }
   KVCS_TRY(tasks_.start(epoll_, kRunnableCookie));
   sockets_ = KVCS_TRY(open_listening_sockets(config_));
+  return ok();
+}
+
+Status Listener::start() {
   std::vector<int> descriptors;
   for (const ListeningSocket& socket : sockets_) descriptors.push_back(socket.descriptor);
+  started_ = true;  // From here on the acceptor closes the sockets.
   KVCS_TRY(acceptor_.start(std::move(descriptors)));
-  started_ = true;
   KVCS_TRY(workers_.start(epoll_));
   monitor_thread_.emplace("http-monitor", [this] { monitor(); });
   return ok();
@@ -319,7 +323,11 @@ void Listener::close_idle() {
 }
 
 void Listener::stop(int grace_ms) {
-  if (!started_) return;
+  if (!started_) {
+    for (const ListeningSocket& socket : sockets_) ::close(socket.descriptor);
+    remove_socket_files(std::exchange(sockets_, {}));
+    return;
+  }
   started_ = false;
   acceptor_.stop();
   remove_socket_files(sockets_);

@@ -37,7 +37,9 @@ class Listener final {
   Listener(const ServerConfig& config, RequestCycle& cycle, TlsContext& tls,
            std::function<void(const Status& why)> on_fatal);
   ~Listener();
-  Status start();
+  Status bind();   // Takes the addresses; who connects waits.
+  Status start();  // After bind().
+  bool is_bound() const { return !sockets_.empty(); }
   int port() const;  // Of the first address that has one.
   void stop(int grace_ms);
   ServerStats stats() const;

@@ -33,9 +33,14 @@ Server::~Server() {
   stop(0);
 }
 
-Status Server::start() {
+Status Server::bind() {
   impl_->cycle.set_trusted_proxies(KVCS_TRY(TrustedProxies::parse(impl_->config.trusted_proxies)));
   KVCS_TRY(reload_tls());
+  return impl_->listener.bind();
+}
+
+Status Server::start() {
+  if (!impl_->listener.is_bound()) KVCS_TRY(bind());
   return impl_->listener.start();
 }
 

@@ -32,9 +32,12 @@ class Server final {
          LiveStreams* live_streams = nullptr,
          std::function<Status(const Principal& caller)> look_up_again = nullptr);
   ~Server();
-  // Binds and serves on its own threads. Conflict when the address is in use.
+  // Takes the addresses: from now on the port is known, and who connects waits until start().
+  // Conflict when an address is in use.
+  Status bind();
+  // Serves on its own threads; binds first, if nobody has.
   Status start();
-  int port() const;  // After start().
+  int port() const;  // After bind().
   // Stops accepting, lets requests in flight finish up to `grace_ms`, then closes and joins.
   void stop(int grace_ms);
   Status reload_tls();  // Reads certificate and key again; the old ones stay on failure.

@@ -171,3 +171,30 @@ TEST_CASE("listening: all addresses of both families at one port are two listene
   ::close(six->descriptor);
   ::close(four->descriptor);
 }
+
+TEST_CASE("server: who connects before the start waits for it", "[unit][http]") {
+  const auto hello = [](http::Request&) -> Result<http::Response> {
+    return http::text_response(200, "hello");
+  };
+  const auto clock = make_system_clock();
+  const http::Router router({route(http::Method::kGet, "/hello", hello)});
+  http::ServerConfig config = TestServer::quiet_config();
+  http::Server server(config, router, *clock, nullptr);
+  REQUIRE(server.bind().ok());
+  REQUIRE(server.port() > 0);
+  RawClient client(server.port());
+  CHECK(client.connected());
+  CHECK(client.send("GET /hello HTTP/1.1\r\nHost: h\r\n\r\n"));
+  REQUIRE(server.start().ok());
+  CHECK(client.read_response().status == 200);
+  // One that ends before it starts gives its address back.
+  const int port = server.port();
+  server.stop(0);
+  config.listen_port = port;
+  {
+    http::Server bound(config, router, *clock, nullptr);
+    REQUIRE(bound.bind().ok());
+  }
+  http::Server next(config, router, *clock, nullptr);
+  CHECK(next.start().ok());
+}
