@@ -414,6 +414,10 @@ std::vector<std::string> validate(const Config& config) {
     faults.push_back("auth.signup: '" + printable(config.auth.sign_up, kShownWord) +
                      "' is none of open, invited, closed.");
   }
+  if (!log::is_format(config.log.format)) {
+    faults.push_back("log.format: '" + printable(config.log.format, kShownWord) +
+                     "' is not one of: auto, text, json.");
+  }
   if (!log::parse_level(config.log.level, level)) {
     faults.push_back("log.level: '" + printable(config.log.level, kShownWord) +
                      "' is not one of: debug, info, warn, error.");

@@ -54,6 +54,7 @@ struct DbSection {
 };
 
 struct LogSection {
+  std::string format = "auto";
   std::string level = "info";
 };
 

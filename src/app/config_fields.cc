@@ -48,7 +48,8 @@ void add_root_and_http(Fields& fields, Config& c) {
   fields.push_back({"http.listen", &c.http.listen,
                     "HOST:PORT, with port 0 for any free one, or unix:/PATH; or a list of these."});
   fields.push_back(
-      {"http.public_url", &c.http.public_url, "What links begin with; empty: http(s)://<listen>."});
+      {"http.public_url", &c.http.public_url,
+       "What all links begin with. Empty: as the caller reaches it, or for others <listen>."});
   fields.push_back({"http.web_dir", &c.http.web_dir,
                     "Serve the web pages from this directory instead of the built-in ones."});
   fields.push_back({"http.workers_min", &s.workers_min, "Worker threads kept.", 1, 10'000});
@@ -277,6 +278,8 @@ void add_secrets(Fields& fields, Config& c) {
 }
 
 void add_rest(Fields& fields, Config& c) {
+  fields.push_back({"log.format", &c.log.format,
+                    "json: a line of JSON each; text: words; auto: text in a terminal."});
   fields.push_back({"log.level", &c.log.level, "debug, info, warn or error; SIGHUP reloads it."});
   fields.push_back({"admin.requests_per_minute", &c.admin.requests_per_minute,
                     "Requests to /admin per key; of those without one, per address.", 1,

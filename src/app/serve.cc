@@ -78,6 +78,7 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   ::umask(0077);  // RocksDB and SQLite create files by it; they are the daemon's alone.
   log::Level level;
   if (log::parse_level(config.log.level, level)) log::set_level(level);
+  (void)log::set_format(config.log.format);  // The configuration was validated.
 
   raise_descriptor_limit();
   KVCS_TRY(fit_to_descriptors(config));

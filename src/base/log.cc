@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log_gatherer.h"
+#include "base/log_text.h"
 #include "base/mutex.h"
 #include "base/thread.h"
 
@@ -23,6 +24,7 @@ namespace kvcs::log {
 namespace {
 
 std::atomic<Level> g_level{Level::kInfo};
+std::atomic<bool> g_in_words{false};
 
 struct Sink {
   Mutex mutex;
@@ -158,7 +160,9 @@ Outlet& outlet() {
 
 // Without the thread of a Gatherer the next line takes with it what waits.
 void write_out(std::string_view lines) {
-  if (outlet().write(lines)) return;
+  const bool taken = g_in_words.load(std::memory_order_relaxed) ? outlet().write(in_words(lines))
+                                                                : outlet().write(lines);
+  if (taken) return;
   Sink& to = sink();
   MutexLock lock(to.mutex);
   to.behind = true;
@@ -194,6 +198,14 @@ void emit(Level level, std::string_view event, Fields fields) {
 
 void set_level(Level level) {
   g_level = level;
+}
+bool is_format(std::string_view name) {
+  return name == "auto" || name == "json" || name == "text";
+}
+bool set_format(std::string_view name) {
+  if (!is_format(name)) return false;
+  g_in_words = name == "text" || (name == "auto" && ::isatty(STDERR_FILENO) == 1);
+  return true;
 }
 bool enabled(Level level) {
   return level >= g_level.load(std::memory_order_relaxed);

@@ -1,4 +1,4 @@
-// Structured log: one JSON line on stderr per event. The event is a constant noun.verb.
+// Structured log: one line on stderr per event, of JSON or, for a terminal, of words. The event is a constant noun.verb.
 //   log::info("artifact.confirmed", {{"id", id}, {"size_bytes", n}});
 // Never bodies, keys or tokens; key ids instead. Values are escaped. Thread-safe. The process's
 // stderr is the one global here; only the edges (http/serve/server, cron, cli, main) log.
@@ -38,6 +38,10 @@ struct Field {
 using Fields = std::initializer_list<Field>;
 
 void set_level(Level level);
+// "json", "text" (log_text.h), or "auto": text when stderr is a terminal. False: none of them, and
+// nothing changes.
+bool set_format(std::string_view name);
+bool is_format(std::string_view name);
 bool parse_level(std::string_view name, Level& level);  // debug, info, warn, error
 bool enabled(Level level);
 // Tests capture lines here; nullptr restores stderr.
