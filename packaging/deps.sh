@@ -21,12 +21,12 @@ build_packages=(
 # What calls to others are checked against, and the other client of README's examples.
 run_packages=(ca-certificates curl)
 node_packages=(nodejs npm)
-test_packages=(catch2 python3 python3-numpy openssl procps dpkg-dev lintian)
+test_packages=(catch2 python3 python3-numpy openssl procps dpkg-dev lintian nginx-light)
 check_packages=(clang clang-format clang-tidy nodejs)
 fuzz_packages=(clang libclang-rt-14-dev)
 deb_packages=(dpkg-dev)
 bench_packages=(
-  nginx-light wrk libboost-dev libh2o-evloop-dev libh2o-dev-common libmicrohttpd-dev libevent-dev
+  wrk libboost-dev libh2o-evloop-dev libh2o-dev-common libmicrohttpd-dev libevent-dev
 )
 
 target=${1:-all}

@@ -1,0 +1,119 @@
+// Goal: behind a real nginx, configured as README prints it and in ways that it does not, each URL
+// in an answer leads back to the daemon through the proxy, and bytes go both ways.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, rmSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Daemon, root } from './daemon.mjs';
+
+const nginx = ['/usr/sbin/nginx', '/usr/local/sbin/nginx'].find((path) => spawnSync(path, ['-v']).status === 0);
+const skip = nginx ? false : 'nginx is not installed';
+const folder = mkdtempSync(join(tmpdir(), 'kvcs-nginx-'));
+const daemon = new Daemon({ KVCS_HTTP_TRUSTED_PROXIES: '127.0.0.1' });
+const bytes = randomBytes(3 << 20);
+const digest = createHash('sha256').update(bytes).digest('hex');
+const ports = {};
+let child;
+
+// A port that was free a moment ago; nginx opens none by itself.
+const freePort = () => new Promise((resolve) => {
+  const server = createServer().listen(0, '127.0.0.1', () => {
+    const { port } = server.address();
+    server.close(() => resolve(port));
+  });
+});
+
+const answers = (port) => new Promise((resolve) => {
+  const socket = connect(port, '127.0.0.1', () => socket.end(resolve(true)));
+  socket.on('error', () => resolve(false));
+});
+
+// What README prints between its fences for nginx.
+function printedLocation() {
+  const block = readFileSync(join(root, 'README.md'), 'utf8').match(/```nginx\n([\s\S]*?)```/)[1];
+  return block.replaceAll('http://127.0.0.1:8080', daemon.url);
+}
+
+before(async () => {
+  if (skip) return;
+  await daemon.start();
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
+    '-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')], { stdio: 'ignore' });
+  for (const name of ['printed', 'tls', 'plain', 'apache', 'port', 'prefix']) ports[name] = await freePort();
+  const pass = `proxy_pass ${daemon.url}; client_max_body_size 0; proxy_http_version 1.1;`;
+  const server = (name, rest, tls = '') => `server { listen 127.0.0.1:${ports[name]} ${tls}; ${rest} }`;
+  mkdirSync(join(folder, 'temp'));
+  writeFileSync(join(folder, 'nginx.conf'), `
+    daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/error.log;
+    events { worker_connections 256; }
+    http {
+      access_log off; client_body_temp_path ${folder}/temp; proxy_temp_path ${folder}/temp;
+      fastcgi_temp_path ${folder}/temp; uwsgi_temp_path ${folder}/temp; scgi_temp_path ${folder}/temp;
+      ssl_certificate ${folder}/cert.pem; ssl_certificate_key ${folder}/key.pem;
+      ${server('printed', printedLocation())}
+      ${server('tls', printedLocation(), 'ssl http2')}
+      ${server('plain', `location / { ${pass} }`)}
+      ${server('apache', `location / { ${pass} proxy_set_header X-Forwarded-Host $http_host; }`)}
+      ${server('port', `location / { ${pass} proxy_set_header Host $host; proxy_set_header X-Forwarded-Port $server_port; }`)}
+      ${server('prefix', `location /kvcs/ { proxy_pass ${daemon.url}/; client_max_body_size 0; proxy_set_header Host $http_host;
+        proxy_set_header X-Forwarded-Prefix /kvcs; }`)}
+    }`);
+  child = spawn(nginx, ['-c', join(folder, 'nginx.conf'), '-p', folder], { stdio: 'ignore' });
+  for (const name of Object.keys(ports)) {
+    const until = Date.now() + 20_000;
+    while (!await answers(ports[name])) assert.ok(Date.now() < until, readFileSync(join(folder, 'error.log'), 'utf8'));
+  }
+});
+
+after(async () => {
+  child?.kill('SIGKILL');
+  if (!skip) await daemon.stop();
+  daemon.remove();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+// curl, which knows a private CA by a flag.
+function curl(...args) {
+  const ran = spawnSync('curl', ['-sS', '--max-time', '30', '--cacert', join(folder, 'cert.pem'), ...args], { maxBuffer: 1 << 24 });
+  assert.equal(ran.status, 0, ran.stderr.toString());
+  return ran.stdout;
+}
+
+// Announce, send, confirm and fetch again, each by the URL that the answer before has.
+function roundTrip(base) {
+  const key = ['-H', `Authorization: Bearer ${daemon.credentials.api_key}`];
+  const json = (...args) => JSON.parse(curl(...key, '-H', 'Content-Type: application/json', ...args));
+  const made = json('-d', JSON.stringify({ name: 'through a proxy', size_bytes: bytes.length, sha256: digest, visibility: 'public' }),
+    `${base}/api/v1/artifacts/upload-url`);
+  assert.ok(made.url.startsWith(`${base}/blobs/`), made.url);
+  writeFileSync(join(folder, 'body'), bytes);
+  curl('-T', join(folder, 'body'), made.url);
+  json('-d', '{}', `${base}/api/v1/artifacts/${made.artifact_id}/confirm-upload`);
+  const about = json(`${base}/api/v1/artifacts/${made.artifact_id}`);
+  for (const url of [about.download_url, about.public_url]) {
+    assert.ok(url.startsWith(`${base}/`), url);
+    assert.equal(createHash('sha256').update(curl(url)).digest('hex'), digest);
+  }
+}
+
+const bases = {
+  'as README prints it': () => `http://127.0.0.1:${ports.printed}`,
+  'as README prints it, with TLS and HTTP/2': () => `https://localhost:${ports.tls}`,
+  'with what Apache sends': () => `http://127.0.0.1:${ports.apache}`,
+  'with the port in a header of its own': () => `http://127.0.0.1:${ports.port}`,
+  'under a path': () => `http://127.0.0.1:${ports.prefix}/kvcs`,
+};
+for (const [name, base] of Object.entries(bases)) {
+  test(`nginx, ${name}: each URL leads back through it`, { skip, timeout: 120_000 }, () => roundTrip(base()));
+}
+
+test('nginx, without any header: URLs are those that it asks itself by', { skip, timeout: 120_000 }, () => {
+  const made = JSON.parse(curl('-H', `Authorization: Bearer ${daemon.credentials.api_key}`, '-H', 'Content-Type: application/json',
+    '-d', '{"name":"x","size_bytes":1}', `http://127.0.0.1:${ports.plain}/api/v1/artifacts/upload-url`));
+  assert.ok(made.url.startsWith(`${daemon.url}/blobs/`), made.url);
+});
