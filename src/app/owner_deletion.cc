@@ -14,6 +14,7 @@
 #include "gateway/call/response_cache.h"
 #include "gateway/gateway.h"
 #include "identity/projects.h"
+#include "identity/records.h"
 #include "identity/users.h"
 #include "kv/owned.h"
 #include "ledger/alerts.h"
@@ -119,6 +120,34 @@ Status OwnerDeletions::begin(const OwnerRef& owner, const AuditContext& who,
     const DeletionBegin first = KVCS_TRY(first_batch(record));
     KVCS_TRY(put_up(first, record, who));
   }
+  log::info("deletion.begun", {{"owner", record.key()}, {"actor", who.actor}});
+  return take_from_sight(record);
+}
+
+// A compare-and-swap over the organization's own record, which says what is planned. Nobody else
+// begins one meanwhile: whoever asks for what it holds has the turn, and who does not takes that
+// record away.
+Status OwnerDeletions::begin_planned(const OwnerRef& owner, int64_t at_ms,
+                                     const AuditContext& who) {
+  DeletionRecord record;
+  record.owner = owner;
+  record.who = who;
+  record.began_ms = parts_.clock().unix_ms();
+  const Turn turn(*this, record.key());
+  if (!turn.taken()) return in_deletion(owner.id);
+  KVCS_TRY(check_not_begun(owner.kind, owner.id));
+  const Status changed =
+      conflict("The organization's deletion was taken back.").with_reason("deletion_not_planned");
+  const std::string key = keyspace::org_config(owner.id);
+  const Result<KvEntry> entry = parts_.kv->get(KvFamily::kConfig, key);
+  if (entry.code() == Code::kNotFound) return in_deletion(owner.id);
+  KVCS_TRY(entry.status());
+  if (KVCS_TRY(parse_organization(entry->value)).deletion_ms != at_ms) return changed;
+  const DeletionBegin first = KVCS_TRY(first_batch(record));
+  const Status put =
+      parts_.audited->compare_and_swap(KvFamily::kConfig, key, entry->value, first.batch, who);
+  if (put.code() == Code::kConflict) return changed;  // The job looks again if it was not that.
+  KVCS_TRY(Status(put));
   log::info("deletion.begun", {{"owner", record.key()}, {"actor", who.actor}});
   return take_from_sight(record);
 }

@@ -40,6 +40,9 @@ class OwnerDeletions final {
   // more can come to it; its failure is returned, and all is as before. An empty one is not asked.
   using HoldingsCheck = std::function<Status(const OwnerHoldings& holdings)>;
   Status begin(const OwnerRef& owner, const AuditContext& who, const HoldingsCheck& check = {});
+  // The same of an organization, while it is planned to go at `at_ms`. Conflict with reason
+  // deletion_not_planned: it is not, or not then; it goes on living.
+  Status begin_planned(const OwnerRef& owner, int64_t at_ms, const AuditContext& who);
   // Conflict with reason name_in_deletion.
   Status check_not_begun(keyspace::Owner kind, std::string_view id) const;
   // Ends what an organization pays for, then passes until nothing is left. False: cancelled,

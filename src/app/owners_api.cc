@@ -17,6 +17,7 @@
 #include "identity/projects.h"
 #include "identity/users.h"
 #include "ops/cron.h"
+#include "portal/billing/billing.h"
 
 namespace kvcs {
 namespace {
@@ -67,7 +68,9 @@ constexpr http::ApiType kTypes[] = {
     {"LeavingOrganization", R"(
 organization_id!: id
 status!: active|suspended
-deletion_at!: time? # Null: none is planned.)"},
+deletion_at!: time? # Null: none is planned.
+# What is known of what is paid for it; absent where nothing was.
+subscription: live|ending|ended # Ending: the payment provider is being asked.)"},
 };
 
 Json leaving_json(const Organization& organization) {
@@ -130,8 +133,17 @@ void OwnersApi::add_person_routes(std::vector<http::Row>& table,
             .status = 202,
             .answer = "LeavingOrganization"});
   rows.add(kPost, "/restore", portal::at_path(access.leaving_owner, one), http::kib(1),
-           &OwnersApi::restore_organization, "Take a planned deletion back.",
+           &OwnersApi::restore_organization,
+           "Take a planned deletion back; a subscription that has ended meanwhile stays ended.",
            {.id = "restoreOrganization", .answer = "LeavingOrganization"});
+}
+
+// What was done is done, also where this cannot be read.
+Json OwnersApi::leaving_answer(const Organization& organization) const {
+  Json answer = leaving_json(organization);
+  const Result<std::string> standing = parts_.portal.billing->standing(organization.id);
+  if (standing.ok() && !standing->empty()) answer["subscription"] = *standing;
+  return answer;
 }
 
 Result<http::Response> OwnersApi::give_up_organization(http::Request& request) {
@@ -141,12 +153,12 @@ Result<http::Response> OwnersApi::give_up_organization(http::Request& request) {
     return forbidden("force: only an operator of this daemon with role owner deletes at once.")
         .with_reason("insufficient_role");
   }
-  return http::private_reply(202, leaving_json(KVCS_TRY(parts_.planned_deletions->plan(
+  return http::private_reply(202, leaving_answer(KVCS_TRY(parts_.planned_deletions->plan(
                                       caller.organization_id, portal::by(request)))));
 }
 
 Result<http::Response> OwnersApi::restore_organization(http::Request& request) {
-  return http::private_reply(200, leaving_json(KVCS_TRY(parts_.planned_deletions->take_back(
+  return http::private_reply(200, leaving_answer(KVCS_TRY(parts_.planned_deletions->take_back(
                                       request.principal.organization_id, portal::by(request)))));
 }
 

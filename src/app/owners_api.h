@@ -2,10 +2,13 @@
 // them. Thread-safe.
 #pragma once
 #include "app/owner_deletion.h"
+#include "base/json.h"
 #include "http/route_rows.h"
 #include "portal/person_access.h"
 
 namespace kvcs {
+
+struct Organization;
 
 class OwnersApi final {
  public:
@@ -34,6 +37,7 @@ class OwnersApi final {
   Result<http::Response> go_on(const http::Request& request, const OwnerRef& owner);
   Result<http::Response> show(const OwnerRef& owner) const;
   Result<http::Response> bring_on(const OwnerRef& owner);
+  Json leaving_answer(const Organization& organization) const;
 
   Parts& parts_;
   OwnerDeletions& deletions_;

@@ -12,30 +12,35 @@ Result<Organization> PlannedDeletions::plan(std::string_view organization_id,
                                             const AuditContext& who) {
   const int64_t at_ms = parts_.kept_clock->steady().unix_ms() + kPlannedDeletionMs;
   Organization planned = KVCS_TRY(parts_.organizations->plan_deletion(organization_id, at_ms, who));
-  set_ended(organization_id, false);
+  set_ended(organization_id, 0);  // Something may have been paid since it was given up before.
   // The deletion is planned in any case, and the job asks again.
-  if (const Status ended = end_paid(organization_id); !ended.ok()) {
+  const Status ended = end_paid(organization_id, planned.deletion_ms);
+  if (!ended.ok()) {
     log::warn("deletion.still_paid", {{"organization", planned.id}, {"error", ended.to_string()}});
   }
-  return planned;
+  // That may have taken its time, in which another owner may have taken it back.
+  Result<Organization> now = parts_.organizations->find(organization_id);
+  return now.ok() ? std::move(now) : std::move(planned);
 }
 
-// Asked once in each life of the daemon, which costs nothing where it was ended before.
-Status PlannedDeletions::end_paid(std::string_view organization_id) {
+// Asked once for each plan in each life of the daemon, which costs nothing where it was ended
+// before.
+Status PlannedDeletions::end_paid(std::string_view organization_id, int64_t at_ms) {
   if (!parts_.before_organization_goes) return ok();
   {
     const MutexLock lock(mutex_);
-    if (ended_.contains(std::string(organization_id))) return ok();
+    const auto found = ended_.find(std::string(organization_id));
+    if (found != ended_.end() && found->second == at_ms) return ok();
   }
   KVCS_TRY(parts_.before_organization_goes(organization_id));
-  set_ended(organization_id, true);
+  set_ended(organization_id, at_ms);
   return ok();
 }
 
-void PlannedDeletions::set_ended(std::string_view organization_id, bool is_ended) {
+void PlannedDeletions::set_ended(std::string_view organization_id, int64_t at_ms) {
   const MutexLock lock(mutex_);
-  if (is_ended) {
-    ended_.emplace(organization_id);
+  if (at_ms != 0) {
+    ended_[std::string(organization_id)] = at_ms;
   } else {
     ended_.erase(std::string(organization_id));
   }
@@ -56,7 +61,8 @@ Status PlannedDeletions::begin_due() {
 }
 
 // Money first, as Stripe may have been away when the deletion was planned. Only what is paid still
-// is a failure of the job.
+// is a failure of the job. While Stripe is asked an owner may take the deletion back: it begins
+// only if it is planned as it was.
 Status PlannedDeletions::bring_on(const PlannedDeletion& planned) {
   const Result<Organization> organization = parts_.organizations->find(planned.organization_id);
   if (organization.code() == Code::kNotFound) return ok();  // Its deletion is under way.
@@ -64,12 +70,13 @@ Status PlannedDeletions::bring_on(const PlannedDeletion& planned) {
   if (begun.ok() && organization->deletion_ms != planned.at_ms) return ok();
   const bool is_due = planned.at_ms <= parts_.kept_clock->steady().unix_ms();
   if (begun.ok()) {
-    if (is_due) set_ended(organization->id, false);  // Something may have been paid since.
-    KVCS_TRY(end_paid(organization->id));
+    if (is_due) set_ended(organization->id, 0);  // Something may have been paid since.
+    KVCS_TRY(end_paid(organization->id, planned.at_ms));
     if (!is_due) return ok();
-    begun = parts_.deletions->begin(
+    begun = parts_.deletions->begin_planned(
         {keyspace::Owner::kOrganization, organization->id, organization->id, organization->slug},
-        {planned.actor, "deletion", ""});
+        planned.at_ms, {planned.actor, "deletion", ""});
+    if (begun.reason() == "deletion_not_planned") return ok();
   }
   if (!begun.ok()) {
     log::warn("deletion.not_begun",

@@ -3,7 +3,7 @@
 // (base/kept_clock.h). Thread-safe.
 #pragma once
 #include <cstdint>
-#include <set>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -31,13 +31,16 @@ class PlannedDeletions final {
   Status begin_due();
 
  private:
-  Status end_paid(std::string_view organization_id);
-  void set_ended(std::string_view organization_id, bool is_ended);
+  Status end_paid(std::string_view organization_id, int64_t at_ms);
+  // `at_ms`: of the plan for which it was ended; 0: it is to be asked again.
+  void set_ended(std::string_view organization_id, int64_t at_ms);
   Status bring_on(const PlannedDeletion& planned);
 
   Parts& parts_;
   Mutex mutex_;
-  std::set<std::string> ended_ KVCS_GUARDED_BY(mutex_);  // Organizations that pay no longer.
+  // Organizations that pay no longer, and when they are to go: one that was taken back and given up
+  // once more has another time, and may pay again.
+  std::map<std::string, int64_t> ended_ KVCS_GUARDED_BY(mutex_);
 };
 
 }  // namespace kvcs

@@ -415,6 +415,36 @@ TEST_CASE("billing: an organization that is deleted pays no longer", "[contract]
         200);
 }
 
+TEST_CASE("billing: who takes an organization back hears what became of its subscription",
+          "[contract][app][portal]") {
+  House house;
+  const std::string path = "/api/v1/organizations/" + house.org;
+  const TestApp::Headers headers = {{"Cookie", house.owner.cookie},
+                                    {"Origin", "https://kvcs.example.com"},
+                                    {"X-CSRF-Token", house.owner.csrf}};
+  const auto call = [&](const char* method, const std::string& of) {
+    const RawResponse answer = house.app.call(method, path + of, headers);
+    INFO(answer.body);
+    REQUIRE(answer.status / 100 == 2);
+    return json_of(answer);
+  };
+  CHECK_FALSE(call("DELETE", "").contains("subscription"));
+  CHECK_FALSE(call("POST", "/restore").contains("subscription"));
+  const std::string customer = house.customer();
+  const std::string sub = house.stripe.subscribe(customer, "price_pro", "active");
+  REQUIRE(house.event("evt_1", "customer.subscription.created", object_of(customer, sub)).status ==
+          200);
+  house.stripe.fail_with(500);
+  CHECK(call("DELETE", "")["subscription"] == "ending");
+  CHECK(call("POST", "/restore")["subscription"] == "live");
+  CHECK(house.plan() == "pro");
+  house.stripe.fail_with(0);
+  CHECK(call("DELETE", "")["subscription"] == "ended");
+  CHECK(call("POST", "/restore")["subscription"] == "ended");
+  CHECK(house.plan() == "default");
+  CHECK(house.stripe.subscription(sub).status == "canceled");
+}
+
 TEST_CASE("billing: what is paid for an organization that is gone is ended and told",
           "[contract][app][portal]") {
   House house;

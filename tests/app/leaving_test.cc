@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "app/owner_deletion.h"
+#include "base/mutex.h"
 #include "identity/identity.h"
 #include "identity/orgs.h"
 #include "support/json_answer.h"
@@ -201,6 +202,41 @@ TEST_CASE("leaving: what is paid for an organization elsewhere ends once its goi
   f.run_job();
   CHECK_FALSE(f.is_there());
   CHECK_FALSE(is_other);
+}
+
+TEST_CASE("leaving: what was taken back while its payments were ended goes on living",
+          "[fault][app][portal]") {
+  House f;
+  std::atomic<int> asked = 0;
+  std::atomic<bool> comes_back = false;
+  Mutex one_at_a_time;  // The daemon's own job asks, too.
+  f.app.parts().before_organization_goes = [&](std::string_view id) -> Status {
+    const MutexLock lock(one_at_a_time);
+    asked++;
+    if (!comes_back.exchange(false)) return ok();
+    return f.app.parts().organizations->withdraw_deletion(id, {"owner", "test", ""}).status();
+  };
+  // At its time: an owner is quicker than the payment provider.
+  f.give_up();
+  comes_back = true;
+  f.clock.advance_ms(8 * kDayMs);
+  f.run_job();
+  wait_until([&] { return !comes_back; }, "the payments were asked for");
+  f.wait_for_end();
+  CHECK(f.is_there());
+  CHECK(f.key_status() == 200);
+  // What is given up again may have been paid for again.
+  const int before = asked;
+  f.give_up();
+  CHECK(asked > before);
+  // And again, where it is given up twice: a repeat asks at once.
+  const int once = asked;
+  f.give_up();
+  CHECK(asked > once);
+  // Who gives it up hears that another owner was quicker.
+  comes_back = true;
+  CHECK(json_of(f.owner.send("DELETE", f.path))["deletion_at"].is_null());
+  CHECK(f.key_status() == 200);
 }
 
 TEST_CASE("leaving: an organization whose deletion cannot be written down is paid for still",

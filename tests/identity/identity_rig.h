@@ -25,10 +25,12 @@ struct IdentityRig {
   ManualClock clock;
   std::unique_ptr<Entropy> entropy = make_seeded_entropy(7);
   std::atomic<bool> down{false};
+  KvFaultPlan fault;  // Where one is set, and the store is not down.
   std::unique_ptr<KvStore> memory = make_memory_kv(clock);
   std::unique_ptr<KvStore> faulty =
-      make_faulty_kv(*memory, [this](std::string_view, std::string_view) {
-        return down ? unavailable("The store is down.") : ok();
+      make_faulty_kv(*memory, [this](std::string_view op, std::string_view key) -> Status {
+        if (down) return unavailable("The store is down.");
+        return fault ? fault(op, key) : ok();
       });
   std::unique_ptr<WatchedKv> kv = make_watched_kv(*faulty);
   AuditedKv audited{*kv, clock, *entropy};

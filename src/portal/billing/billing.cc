@@ -276,9 +276,17 @@ std::string ended_customer(std::string_view customer_id) {
 
 }  // namespace
 
+// False: the organization lives, or lives again.
+Result<bool> Billing::is_going(std::string_view organization_id) const {
+  const Result<Organization> organization = s_.organizations.find(organization_id);
+  if (organization.code() == Code::kNotFound) return true;
+  KVCS_TRY(organization.status());
+  return organization->deletion_ms != 0;
+}
+
 Status Billing::end_subscription(std::string_view organization_id) {
   const BillingRecord record = KVCS_TRY(find(organization_id));
-  if (record.customer_id.empty()) return ok();
+  if (record.customer_id.empty() || !KVCS_TRY(is_going(organization_id))) return ok();
   // Nothing here can end it, and the deletion waits for nobody's return.
   const auto tell_by_hand = [&](const char* why) -> Status {
     s_.alert({"billing.not_canceled", std::string(organization_id),
@@ -287,45 +295,99 @@ Status Billing::end_subscription(std::string_view organization_id) {
     return ok();
   };
   if (!enabled()) return tell_by_hand("this server has no key for Stripe any more");
+  {
+    const MutexLock lock(mutex_);
+    ending_.emplace(organization_id);
+  }
+  const Status ended = end_of(record, organization_id);
+  {
+    const MutexLock lock(mutex_);
+    ending_.erase(ending_.find(std::string(organization_id)));
+  }
+  if (ended.reason() != kCustomerUnknown) return ended;
+  return tell_by_hand("this server's key for Stripe does not know its customer");
+}
+
+Status Billing::end_of(const BillingRecord& record, std::string_view organization_id) {
   // Kept beyond the organization's end: a payment may be under way.
   KvBatch mark;
   mark.put(KvFamily::kSystem, ended_customer(record.customer_id),
            KvEntry{std::string(organization_id), {}, s_.latest.unix_s() + kEndedCustomerKeptS});
   KVCS_TRY(s_.kv.write(mark, KvDurability::kSynced));
   KVCS_TRY(close_checkout(record));
-  const Status ended = end_all(record, organization_id);
-  if (ended.reason() != kCustomerUnknown) return ended;
-  return tell_by_hand("this server's key for Stripe does not know its customer");
+  int told = 0;
+  Status done = end_all(record, organization_id, told);
+  if (told > 0) note_end(organization_id, done.ok());
+  return done;
 }
 
-// More than the one that counts, where somebody made another at Stripe.
-Status Billing::end_all(const BillingRecord& record, std::string_view organization_id) {
+// More than the one that counts, where somebody made another at Stripe. Before each it is looked
+// whether the organization is to go still: Stripe may be slow, and an owner quick.
+Status Billing::end_all(const BillingRecord& record, std::string_view organization_id, int& told) {
   for (int i = 0; i < kBillingAttemptsMax * 10; i++) {
     const Subscription one = KVCS_TRY(fetch(record, ""));
-    if (!is_live(one.status)) return ok();
-    const Status ended =
+    if (!is_live(one.status) || !KVCS_TRY(is_going(organization_id))) return ok();
+    told++;
+    const Status removed =
         stripe_.remove("/v1/subscriptions/" + one.id, "kvcs-end-" + one.id).status();
-    if (!ended.ok() && ended.code() != Code::kNotFound) return ended;
+    if (!removed.ok() && removed.code() != Code::kNotFound) return removed;
     log::info("billing.ended", {{"organization_id", organization_id}, {"subscription_id", one.id}});
   }
   return unavailable("The payment provider goes on naming subscriptions of the organization.");
 }
 
-Status Billing::end_of_nobody(std::string_view customer_id) {
-  if (!is_stripe_id(customer_id)) return ok();
+// So that the record says it before an event does, if the organization is there still; and one that
+// lives again is told of, also where Stripe was silent: what it was asked for it may do yet. What
+// fails here the event of the end makes up for.
+void Billing::note_end(std::string_view organization_id, bool is_done) {
+  const Result<bool> goes = is_going(organization_id);
+  if (goes.ok() && *goes && !is_done) return;  // It is asked again.
+  const Status synced = sync(organization_id, "", {"billing", "deletion", ""}).status();
+  if (is_organization_gone(synced)) return;
+  if (!goes.ok() || !synced.ok()) {
+    log::warn("billing.end_not_noted",
+              {{"organization_id", organization_id},
+               {"error", (synced.ok() ? goes.status() : synced).to_string()}});
+  }
+  if (!goes.ok() || *goes) return;
+  s_.alert({"billing.ended_while_restored", std::string(organization_id),
+            "The organization's deletion was taken back while Stripe was being told to end its "
+            "subscription. Look there whether it has ended, and tell its owners, who can begin a "
+            "new one."});
+}
+
+Result<bool> Billing::end_of_nobody(std::string_view customer_id) {
+  if (!is_stripe_id(customer_id)) return false;
   const Result<KvEntry> ended = s_.kv.get(KvFamily::kSystem, ended_customer(customer_id));
-  if (ended.code() == Code::kNotFound) return ok();  // Another server's, or nobody's of ours.
+  if (ended.code() == Code::kNotFound) return false;  // Another server's, or nobody's of ours.
   KVCS_TRY(ended.status());
   BillingRecord record;
   record.customer_id = customer_id;
   const Subscription paid = KVCS_TRY(fetch(record, ""));
-  if (!is_live(paid.status)) return ok();
-  KVCS_TRY(end_all(record, ended->value));
-  s_.alert({"billing.paid_for_nobody", ended->value,
-            "A subscription of customer " + std::string(customer_id) +
-                " was paid for after its organization was deleted. It is ended; pay the money back "
-                "at Stripe."});
-  return ok();
+  if (!is_live(paid.status) || !KVCS_TRY(is_going(ended->value))) return true;
+  // On disk before it is ended, for who comes again finds nothing to end, and under one id.
+  KvBatch told;
+  add_alert(told,
+            {"billing.paid_for_nobody", ended->value,
+             "A subscription of customer " + std::string(customer_id) +
+                 " was paid for after its organization was deleted. It is ended; pay the money "
+                 "back at Stripe."},
+            "billing-nobody-" + paid.id, s_.clock.unix_ms());
+  KVCS_TRY(s_.kv.write(told, KvDurability::kSynced));
+  int asked = 0;
+  KVCS_TRY(end_all(record, ended->value, asked));
+  return true;
+}
+
+Result<std::string> Billing::standing(std::string_view organization_id) const {
+  {
+    const MutexLock lock(mutex_);
+    if (ending_.contains(std::string(organization_id))) return std::string("ending");
+  }
+  const Subscription known = KVCS_TRY(find(organization_id)).subscription;
+  if (known.id.empty()) return std::string();
+  if (!is_live(known.status)) return std::string("ended");
+  return std::string(KVCS_TRY(is_going(organization_id)) ? "ending" : "live");
 }
 
 }  // namespace kvcs::portal

@@ -11,6 +11,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -111,11 +112,17 @@ class Billing final {
   // for, so that customers at the end have their turn, however silent Stripe is.
   Result<std::string> reconcile(const std::function<bool()>& cancelled);
   // Part of deleting an organization, before its records go: nothing is charged any more, and a
-  // checkout that is open is closed. Ok when there is nothing to end.
+  // checkout that is open is closed. Ok when there is nothing to end. Ends nothing of an
+  // organization whose deletion is neither planned nor begun; where one was taken back while Stripe
+  // was asked, an alert tells that the subscription may have ended all the same.
   Status end_subscription(std::string_view organization_id);
-  // What was paid all the same, for an organization that is deleted. Ok for customers that were
+  // What was paid all the same, for an organization that is deleted: told, and ended then, so that
+  // whoever is cut off in between and comes again tells it no second time. False: the customer was
   // never ours.
-  Status end_of_nobody(std::string_view customer_id);
+  Result<bool> end_of_nobody(std::string_view customer_id);
+  // What is known here of a subscription whose organization is to go, or was: "live"; "ending":
+  // Stripe is asked to end it, or will be; "ended"; "" when there was none.
+  Result<std::string> standing(std::string_view organization_id) const;
 
  private:
   struct Stored {
@@ -135,7 +142,11 @@ class Billing final {
   Result<Json> begin_checkout(const BillingAsk& ask, const BillingRecord& record,
                               std::string_view price, int attempt) const;
   Status close_checkout(const BillingRecord& record) const;
-  Status end_all(const BillingRecord& record, std::string_view organization_id);
+  Result<bool> is_going(std::string_view organization_id) const;
+  // `told`: how often Stripe was told to end one; also where that failed.
+  Status end_all(const BillingRecord& record, std::string_view organization_id, int& told);
+  Status end_of(const BillingRecord& record, std::string_view organization_id);
+  void note_end(std::string_view organization_id, bool is_done);
   Result<std::string> portal_url(const BillingAsk& ask, const BillingRecord& record) const;
   Result<std::string> price_of(std::string_view plan, std::string_view price) const;
   // The subscription that can be changed, as Stripe says just now.
@@ -148,6 +159,8 @@ class Billing final {
   const Stripe stripe_;
   mutable Mutex mutex_;
   std::string last_asked_ KVCS_GUARDED_BY(mutex_);  // By a run that did not come to the end.
+  // Organizations whose subscriptions Stripe is asked to end just now, by each who asks.
+  std::multiset<std::string> ending_ KVCS_GUARDED_BY(mutex_);
 };
 
 }  // namespace kvcs::portal

@@ -118,23 +118,32 @@ Status Webhooks::handle(std::string_view body) {
   return apply(type, *object, id);
 }
 
+// What an organization pays for that is to go, or is gone but for its records, is ended here: the
+// deletion may have looked for the last time before it was paid.
+Status Webhooks::take_for(const std::string& organization, const std::string& customer,
+                          std::string_view type, const Json& object) {
+  const Result<Billing::Synced> synced =
+      billing_.sync(organization, subscription_of(type, object), {"stripe", "webhook", ""});
+  if (is_organization_gone(synced.status())) return billing_.end_of_nobody(customer).status();
+  KVCS_TRY(synced.status());
+  if (!is_live(synced->record.subscription.status)) return ok();
+  return billing_.end_subscription(organization);  // Of one that is to go alone.
+}
+
+// The event's id is written last: one that is cut off before comes again, and each step bears it.
 Status Webhooks::apply(std::string_view type, const Json& object, std::string_view event_id) {
-  const std::string organization =
-      KVCS_TRY(billing_.organization_of(id_member(object, "customer")));
-  if (organization.empty()) {
-    KVCS_TRY(billing_.end_of_nobody(id_member(object, "customer")));
+  const std::string customer = id_member(object, "customer");
+  const std::string organization = KVCS_TRY(billing_.organization_of(customer));
+  if (!organization.empty()) {
+    KVCS_TRY(take_for(organization, customer, type, object));
+  } else if (!KVCS_TRY(billing_.end_of_nobody(customer))) {
     count("ignored").add();
     return ok();
   }
-  const Status synced =
-      billing_.sync(organization, subscription_of(type, object), {"stripe", "webhook", ""})
-          .status();
-  // An organization that is gone has nothing to be told.
-  if (!synced.ok() && !is_organization_gone(synced)) return synced;
   KvBatch batch;
   batch.put(KvFamily::kSystem, keyspace::billing_event(event_id),
             KvEntry{std::string(type), {}, latest_.unix_s() + kEventKeptS});
-  if (type == kPaymentFailed) {
+  if (type == kPaymentFailed && !organization.empty()) {
     metrics_
         .counter("kvcs_billing_payments_failed_total",
                  "Payments that the payment provider could not collect.")

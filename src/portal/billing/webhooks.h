@@ -34,6 +34,8 @@ class Webhooks final {
  private:
   Status handle(std::string_view body);
   Status apply(std::string_view type, const Json& object, std::string_view event_id);
+  Status take_for(const std::string& organization, const std::string& customer,
+                  std::string_view type, const Json& object);
   void tell_refused(const Status& why);
   Counter& count(std::string_view outcome) const;
 

@@ -5,11 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "identity/people_rig.h"
 #include "kv/keyspace.h"
-#include "portal/billing/webhooks.h"
-#include "support/fake_stripe.h"
-#include "support/scripted_upstream.h"
+#include "portal/billing/billing_rig.h"
 
 using namespace kvcs;
 using namespace kvcs::portal;
@@ -17,71 +14,7 @@ using namespace kvcs::test;
 
 namespace {
 
-const std::string kPlans =
-    "plans:\n"
-    "  default: {artifacts: 2}\n"
-    "  pro: {artifacts: 20, stripe_prices: [price_pro, price_pro_year]}\n"
-    "  max: {stripe_prices: [price_max]}\n";
-
-std::string subscription(const std::string& id, const std::string& status,
-                         const std::string& price = "price_pro", int created = 1) {
-  return R"({"id":")" + id + R"(","customer":"cus_1","status":")" + status + R"(","created":)" +
-         std::to_string(created) +
-         R"(,"cancel_at_period_end":false,"items":{"data":[{"id":"si_1",)" +
-         R"("current_period_end":1769904000,"price":{"id":")" + price + R"("}}]}})";
-}
-
-std::string list(const std::string& subscriptions) {
-  return R"({"data":[)" + subscriptions + "]}";
-}
-
-ScriptedAnswer json(const std::string& body, int status = 200) {
-  ScriptedAnswer answer;
-  answer.status = status;
-  answer.chunks = {body};
-  return answer;
-}
-
-struct Rig : PeopleRig {
-  Rig() {
-    stripe.set_handler([this](const SeenRequest& request) {
-      if (request.url.ends_with("/v1/customers")) return json(R"({"id":"cus_1"})");
-      if (request.url.ends_with("/v1/checkout/sessions")) {
-        return json(R"({"id":"cs_1","status":"open","url":"https://checkout/cs_1"})");
-      }
-      return state ? state(request) : json(list(""));
-    });
-  }
-  std::string plan() { return plans.of(*directory.organization(org.id).value()).name; }
-  // The customer is there after a checkout.
-  void begin() { REQUIRE(billing.checkout(ask(), "pro", "").ok()); }
-  BillingAsk ask(const std::string& repeat = "r") { return {org.id, repeat, who}; }
-  void say(const std::string& subscriptions) {
-    state = [=](const SeenRequest& request) {
-      const bool is_list = request.url.find("/v1/subscriptions?") != std::string::npos;
-      return json(is_list ? list(subscriptions) : subscriptions);
-    };
-  }
-  Status take(const std::string& id, const std::string& type, const std::string& object) {
-    const std::string body = FakeStripe::event(id, type, object);
-    return webhooks.take(body, FakeStripe::sign(body, clock.unix_s()));
-  }
-
-  Organization org = organization();
-  const BillingConfig config{.secret_key = Secret(kStripeKey),
-                             .webhook_secret = Secret(kWebhookSecret)};
-  Plans plans = Plans::parse(kPlans, "plans.yaml", {}).value();
-  Metrics metrics;
-  ScriptedUpstream stripe;
-  std::function<ScriptedAnswer(const SeenRequest&)> state;
-  std::vector<AlertEvent> alerts;
-  Billing billing{{config, plans, organizations, *kv, stripe, metrics, clock, clock,
-                   [] { return std::string("https://kvcs.example.com"); },
-                   [this](const AlertEvent& alert) { alerts.push_back(alert); }}};
-  Webhooks webhooks{billing, config, *kv, metrics, clock, clock, [this](const AlertEvent& alert) {
-                      alerts.push_back(alert);
-                    }};
-};
+using Rig = BillingRig;
 
 }  // namespace
 
@@ -214,7 +147,9 @@ TEST_CASE("billing: a wrong address is no customer without a subscription", "[fa
   rig.state = [](const SeenRequest&) { return json("<h1>Not Found</h1>", 404); };
   CHECK(rig.take("evt_1", "customer.subscription.created", object).code() == Code::kUnavailable);
   CHECK(rig.billing.reconcile([] { return false; }).code() == Code::kUnavailable);
+  rig.give_up();
   CHECK(rig.billing.end_subscription(rig.org.id).code() == Code::kUnavailable);
+  rig.take_back();
   // The event was not taken, and comes again.
   rig.say(object);
   REQUIRE(rig.take("evt_1", "customer.subscription.created", object).ok());

@@ -9,6 +9,13 @@ import {
 
 const path = '/api/v1/organizations';
 
+// What is to be done about what was paid for an organization that was taken back.
+const ofSubscription = {
+  live: '',
+  ending: ' Its subscription is being ended: look under Billing in a while.',
+  ended: ' Its subscription has ended; begin a new one under Billing.',
+};
+
 function CreateDialog({ onClose }: { onClose: () => void }) {
   return (
     <Dialog title="Create an organization" onClose={onClose}>
@@ -38,9 +45,9 @@ export default function SettingsPage() {
   };
   const restore = useAction(async () => {
     if (!place) return;
-    await api.post('/api/v1/organizations/{org_id}/restore', { path: { org_id: place.organization_id } });
+    const kept = await api.post('/api/v1/organizations/{org_id}/restore', { path: { org_id: place.organization_id } });
     await reload();
-    toast(`${place.name} stays.`);
+    toast(`${place.name} stays.${ofSubscription[kept.subscription ?? 'live']}`);
   });
   if (error && !data) return <Page title="Settings"><ErrorBox error={error} onRetry={refresh} /></Page>;
   if (!me || !place) return <Page title="Settings"><Skeleton lines={4} /></Page>;
