@@ -48,8 +48,8 @@ Result<Secret> TicketStore::take(std::string_view secret, const Exchange& exchan
   // and not the caller's use of the ticket.
   Secret opened = KVCS_TRY(sealer_.open(entry.value().value, key));
   KvBatch batch;
-  if (exchange) batch = KVCS_TRY(exchange(opened));
   batch.remove(KvFamily::kSystem, key);
+  if (exchange) batch.append(KVCS_TRY(exchange(opened)));
   // The removal is synced before the record counts, so that a ticket that was used cannot come
   // back with a power cut.
   const Status taken = kv_.compare_and_swap(KvFamily::kSystem, key, entry.value().value, batch,

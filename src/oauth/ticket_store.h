@@ -37,8 +37,9 @@ class TicketStore final {
   Status put(std::string_view secret, std::string_view record, int64_t lifetime_s,
              std::string_view owner = {});
   // The record, which is gone afterwards. NotFound, in words for a person, when it never was, has
-  // expired or was taken. `exchange` makes of it what is written in the same write; its failure is
-  // returned, and leaves the ticket as it is.
+  // expired or was taken. `exchange` makes of it what is written in the same write, which may be
+  // the ticket of the same secret with another record; its failure is returned, and leaves the
+  // ticket as it is. So whatever reads the store for the sake of a ticket does it there.
   using Exchange = std::function<Result<KvBatch>(const Secret& record)>;
   Result<Secret> take(std::string_view secret, const Exchange& exchange = {});
 

@@ -90,25 +90,42 @@ Result<std::string> DevIssuer::give_code(const DevGrant& grant) {
   return code;
 }
 
+namespace {
+
+Status check_redemption(const DevGrant& grant, const DevGrant& presented,
+                        const std::string& verifier) {
+  if (grant.client_id != presented.client_id || grant.redirect_uri != presented.redirect_uri) {
+    return bad_grant("The code was given to another client_id or redirect_uri.");
+  }
+  if (constant_time_equal(grant.challenge, oauth::pkce_challenge(verifier))) return ok();
+  return bad_grant("code_verifier does not fit the code_challenge (RFC 7636).");
+}
+
+}  // namespace
+
 Result<Json> DevIssuer::redeem_code(const std::string& code, const DevGrant& presented,
                                     const std::string& verifier) {
-  const Result<Secret> kept = codes_.take(code);
-  if (kept.code() == Code::kNotFound) {
+  Json answer;
+  Status refused;
+  // A wrong use spends the code, and a store that fails does not.
+  const auto use = [&](const Secret& kept) -> Result<KvBatch> {
+    const DevGrant grant = KVCS_TRY(parse_grant(kept));
+    KvBatch records;
+    refused = check_redemption(grant, presented, verifier);
+    if (refused.ok()) answer = KVCS_TRY(make_tokens(grant, records));
+    return records;
+  };
+  const Status taken = codes_.take(code, use).status();
+  if (taken.code() == Code::kNotFound) {
     const std::string subject = code.starts_with(kOpenCode) ? code.substr(kOpenCode.size()) : "";
     if (!is_dev_subject(subject)) return bad_grant("The code is unknown, old or used.");
     DevGrant open = presented;
     open.subject = subject;
     return give_tokens(open);
   }
-  KVCS_TRY(kept.status());
-  const DevGrant grant = KVCS_TRY(parse_grant(*kept));
-  if (grant.client_id != presented.client_id || grant.redirect_uri != presented.redirect_uri) {
-    return bad_grant("The code was given to another client_id or redirect_uri.");
-  }
-  if (!constant_time_equal(grant.challenge, oauth::pkce_challenge(verifier))) {
-    return bad_grant("code_verifier does not fit the code_challenge (RFC 7636).");
-  }
-  return give_tokens(grant);
+  KVCS_TRY(Status(taken));
+  KVCS_TRY(std::move(refused));
+  return answer;
 }
 
 Result<Json> DevIssuer::refresh(const std::string& refresh_token, const std::string& client_id) {

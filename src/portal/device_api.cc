@@ -116,10 +116,13 @@ Result<http::Response> DeviceApi::give_token(http::Request& request) {
   Caller caller = caller_of(request);
   caller.device = answer.ask.name;
   const StartedSession started = KVCS_TRY(s_.sign_in.start(*person, by->provider, caller));
-  // All sessions may have been ended between the look and the start.
-  if (!KVCS_TRY(find_session(person->id, answer.session_id))) {
+  // All sessions may have been ended between the look and the start. Where that cannot be read the
+  // program asks again, and nobody has the token of what was begun.
+  const Result<std::optional<Session>> still = find_session(person->id, answer.session_id);
+  if (!still.ok() || !*still) {
     const Status ended = s_.sessions.end(person->id, started.session.id,
                                          {person_actor(person->id), "sign-in", request.request_id});
+    KVCS_TRY(still.status());
     if (ended.code() != Code::kNotFound) KVCS_TRY(Status(ended));
     redemption.done();
     return device_refusal(DeviceState::kDenied);

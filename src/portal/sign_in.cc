@@ -10,6 +10,7 @@
 #include "base/address_block.h"
 #include "base/crypto.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "http/json_api.h"
 #include "identity/names.h"
 #include "identity/users.h"
@@ -255,8 +256,12 @@ Result<StartedSession> SignInService::start_by_password(const Person& person,
                                                         const Caller& caller,
                                                         const SessionService::Write& write) {
   StartedSession started = KVCS_TRY(start(person, kByPassword, caller, write));
-  if (KVCS_TRY(s_.people.password_hash(person.id)) == password_hash) return started;
-  KVCS_TRY(s_.sessions.end(person.id, started.session.id, as(person, caller)));
+  const Result<std::string> now = s_.people.password_hash(person.id);
+  if (now.ok() && *now == password_hash) return started;
+  // Nobody gets its token.
+  const Status ended = s_.sessions.end(person.id, started.session.id, as(person, caller));
+  KVCS_TRY(now.status());
+  KVCS_TRY(Status(ended));
   return wrong_credentials();
 }
 
@@ -288,33 +293,60 @@ Result<Secret> SignInService::make_ticket(const Person& person, std::string_view
   return ticket;
 }
 
-// A ticket is taken for each try and put back after one that failed, so that of tries at once each
-// needs its turn. The code is spent in the write that begins the session: a recovery code is not
-// lost for nothing. What the store fails at is no try.
+namespace {
+
+Json with_tries(const Json& record, int change) {
+  Json changed = record;
+  changed["tries"] = record.value("tries", 0) + change;
+  return changed;
+}
+
+}  // namespace
+
+// The ticket stays while it has tries, and each try changes it in one write, so that of tries at
+// once each needs its turn. What is read for it is read before that, and a store that fails in
+// between leaves it as it was. The code is spent in the write that begins the session: a recovery
+// code is not lost for nothing.
 Result<StartedSession> SignInService::sign_in_with_code(const Secret& ticket, std::string_view code,
                                                         const Caller& caller) {
   KVCS_TRY(take_try("second-step", caller));
-  const Result<Secret> kept = s_.tickets.take(ticket.reveal());
-  if (kept.code() == Code::kNotFound) return ticket_invalid();
-  KVCS_TRY(kept.status());
-  Json record = KVCS_TRY(parse_json(kept->reveal()));
-  const Person person = KVCS_TRY(s_.people.find(text_member(record, "person_id")));
-  const std::string hash = KVCS_TRY(s_.people.password_hash(person.id));
-  if (sha256_hex(hash) != text_member(record, "password")) return ticket_invalid();
-  if (!person.active) return person_suspended();
+  Person person;
+  std::string hash;
+  const auto spend_try = [&](const Secret& kept) -> Result<KvBatch> {
+    const Json record = KVCS_TRY(parse_json(kept.reveal()));
+    person = KVCS_TRY(s_.people.find(text_member(record, "person_id")));
+    hash = KVCS_TRY(s_.people.password_hash(person.id));
+    const bool has_tries = record.value("tries", 0) > 0;
+    if (!has_tries || sha256_hex(hash) != text_member(record, "password")) return ticket_invalid();
+    if (!person.active) return person_suspended();
+    return s_.tickets.make(ticket.reveal(), dump_json(with_tries(record, -1)),
+                           kSecondStepLifetimeS);
+  };
+  const Status spent = s_.tickets.take(ticket.reveal(), spend_try).status();
+  if (spent.code() == Code::kNotFound) return ticket_invalid();
+  KVCS_TRY(Status(spent));
   const auto write = [&](const KvBatch& records) {
     return s_.totp.check(person.id, code, as(person, caller), records);
   };
   Result<StartedSession> started = start_by_password(person, hash, caller, write);
-  const Status& checked = started.status();
+  const Status checked = started.status();
+  // After the session: a failure before leaves the ticket for another try, and here it leaves one
+  // that needs another code, for its few minutes.
+  if (checked.ok()) (void)s_.tickets.take(ticket.reveal());
   if (checked.ok() || checked.reason() == "wrong_credentials") return started;
-  const int tries = record.value("tries", 0) - (checked.code() == Code::kUnavailable ? 0 : 1);
-  record["tries"] = tries;
-  if (tries > 0) {
-    KVCS_TRY(s_.tickets.put(ticket.reveal(), dump_json(record), kSecondStepLifetimeS));
-  }
+  if (checked.code() == Code::kUnavailable) give_try_back(ticket);
   if (checked.reason() != "wrong_code") return checked;
   return unauthenticated(checked.message()).with_reason("wrong_code");
+}
+
+// What the store fails at is no try; where it fails at this too, it is one.
+void SignInService::give_try_back(const Secret& ticket) {
+  const auto give = [&](const Secret& kept) -> Result<KvBatch> {
+    const Json record = KVCS_TRY(parse_json(kept.reveal()));
+    return s_.tickets.make(ticket.reveal(), dump_json(with_tries(record, 1)), kSecondStepLifetimeS);
+  };
+  const Status given = s_.tickets.take(ticket.reveal(), give).status();
+  if (!given.ok()) log::info("sign_in.try_not_given_back", {{"error", given.to_string()}});
 }
 
 // One write gives the password, ends the link for a new one and the sessions. Of two at once with

@@ -149,6 +149,7 @@ class SignInService final {
                                            const Caller& caller,
                                            const SessionService::Write& write = {});
   Result<Secret> make_ticket(const Person& person, std::string_view password_hash);
+  void give_try_back(const Secret& ticket);
 
   Services s_;
 };

@@ -114,6 +114,43 @@ TEST_CASE("sign-in: a refresh token of the development issuer that renewed nothi
   }
 }
 
+TEST_CASE("device sign-in: sessions that are ended while the device's begins end that too",
+          "[fault][app][portal]") {
+  std::atomic<bool> is_armed = false;
+  TestApp* house = nullptr;
+  const auto remove_all = [&] {
+    KvStore& kv = *house->parts().kv;
+    KvBatch batch;
+    for (const char* prefix : {"session:", "session_of:"}) {
+      const KvPage page = kv.scan(KvFamily::kSystem, prefix, "", 100).value();
+      for (const KvItem& item : page.items) batch.remove(KvFamily::kSystem, item.key);
+    }
+    return kv.write(batch, KvDurability::kSynced);
+  };
+  AppOptions options;
+  options.kv_faults = [&](std::string_view op, std::string_view key) -> Status {
+    const bool begins = op == "write" && key.starts_with("session:");
+    return begins && is_armed.exchange(false) ? remove_all() : ok();
+  };
+  TestApp app(options);
+  house = &app;
+  Browser ada = set_up(app);
+  const Json started = json_of(app.call("POST", "/auth/device", {}, "device_name=box"));
+  REQUIRE(ada.send("POST", "/auth/device/" + started["user_code"].get<std::string>(),
+                   R"({"allow":true})")
+              .status == 204);
+  is_armed = true;
+  const RawResponse answer =
+      app.call("POST", "/auth/device/token", {},
+               "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code"
+               "&device_code=" +
+                   started["device_code"].get<std::string>());
+  CHECK_FALSE(is_armed);
+  CHECK(answer.status == 400);
+  CHECK(json_text(answer.body, "error") == "access_denied");
+  CHECK(app.parts().kv->scan(KvFamily::kSystem, "session_of:", "", 10).value().items.empty());
+}
+
 TEST_CASE("device sign-in: an approval that opened no session is good still",
           "[fault][app][portal]") {
   Fault fault{.op = "write", .prefix = "session:"};

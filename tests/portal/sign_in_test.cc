@@ -120,6 +120,105 @@ TEST_CASE("second step: a right password is not enough, and a ticket is good for
   CHECK(reason(fifth, code()) == "too_many_tries");
 }
 
+namespace {
+
+// An account with a second factor that is on.
+struct TwoSteps : PortalRig {
+  TwoSteps() {
+    put_setup_token("token");
+    id = sign_in.set_up(Secret("token"), account("ada@b.c"), caller)->session.person_id;
+    bytes = from_base32(std::string(totp.start(id, "ada", who)->secret_base32.reveal()));
+    REQUIRE(totp.confirm(id, code(), who).ok());
+  }
+  std::string code() const { return totp_code(bytes, clock.unix_ms() / 1000 / kTotpStepS); }
+  Secret ticket() { return sign_in.sign_in("ada@b.c", kPassword, caller)->ticket; }
+  Result<StartedSession> second(const Secret& of) {
+    pass(kTotpStepS);  // Each code is good once.
+    return sign_in.sign_in_with_code(of, code(), caller);
+  }
+
+  std::string id, bytes;
+};
+
+}  // namespace
+
+TEST_CASE("second step: a store that cannot be read twice in a row costs no ticket",
+          "[fault][portal]") {
+  TwoSteps rig;
+  int failing = 0, reads = 0;
+  for (;; failing++) {
+    INFO(failing);
+    REQUIRE(failing < 100);
+    const Secret ticket = rig.ticket();
+    reads = 0;
+    rig.fault = [&](std::string_view op, std::string_view) -> Status {
+      if (op != "get" && op != "scan") return ok();
+      const int at = reads++;
+      return at == failing || at == failing + 1 ? unavailable("The store is down.") : ok();
+    };
+    const auto first = rig.second(ticket);
+    rig.fault = nullptr;
+    if (first.ok() && reads <= failing) break;
+    if (first.ok()) continue;  // It was nothing that had to be known.
+    CHECK(first.code() == Code::kUnavailable);
+    CHECK(rig.second(ticket).ok());
+    CHECK(rig.second(ticket).status().reason() == "ticket_invalid");
+  }
+  CHECK(failing > 4);
+  // What nobody has the token of is not there.
+  rig.pass(101);
+  const size_t before = rig.memory->scan(KvFamily::kSystem, "session:", "", 1000)->items.size();
+  const Secret ticket = rig.ticket();
+  bool has_begun = false;
+  rig.fault = [&](std::string_view op, std::string_view key) -> Status {
+    has_begun = has_begun || (op == "cas" && key == keyspace::person_totp(rig.id));
+    const bool is_look = op == "get" && key == keyspace::person_password(rig.id);
+    return has_begun && is_look ? unavailable("The store is down.") : ok();
+  };
+  CHECK(rig.second(ticket).code() == Code::kUnavailable);
+  CHECK(rig.memory->scan(KvFamily::kSystem, "session:", "", 1000)->items.size() == before);
+}
+
+TEST_CASE("second step: what the store fails at is no try", "[fault][portal]") {
+  TwoSteps rig;
+  const Secret ticket = rig.ticket();
+  rig.fault = [&](std::string_view op, std::string_view key) -> Status {
+    const bool fails = op == "get" && key == keyspace::person_totp(rig.id);
+    return fails ? unavailable("The store is down.") : ok();
+  };
+  for (int i = 0; i < kSecondStepTries + 1; i++) {
+    CHECK(rig.second(ticket).code() == Code::kUnavailable);
+  }
+  rig.fault = nullptr;
+  for (int i = 1; i < kSecondStepTries; i++) {
+    CHECK(rig.sign_in.sign_in_with_code(ticket, "000000x", rig.caller).status().reason() ==
+          "wrong_code");
+  }
+  CHECK(rig.second(ticket).ok());
+}
+
+TEST_CASE("links: one of a clock that was ahead is none", "[fault][portal]") {
+  PortalRig rig;
+  const std::string org = rig.organization().id;
+  const Person owner = rig.person("owner");
+  REQUIRE(rig.members.add(org, owner.id, OrgRole::kOwner, rig.who).ok());
+  rig.put_setup_token("token");
+  Invitation wanted;
+  wanted.organization_id = org;
+  wanted.invited_by = owner.id;
+  wanted.role = OrgRole::kMember;
+  const Secret invitation = rig.invitations.create(wanted, rig.who)->token;
+  const auto set_up = [&] {
+    return rig.sign_in.set_up(Secret("token"), rig.account("a@b.c"), rig.caller).status().reason();
+  };
+  rig.clock.set_unix_ms(rig.clock.unix_ms() - 1000);
+  CHECK(set_up() == "setup_token_invalid");
+  CHECK(rig.invitations.find_by_token(invitation).status().reason() == "invitation_invalid");
+  rig.clock.set_unix_ms(rig.clock.unix_ms() + 1000);
+  CHECK(set_up().empty());
+  CHECK(rig.invitations.find_by_token(invitation).ok());
+}
+
 TEST_CASE("sign-in: of a registration that cannot join nothing is left", "[fault][portal]") {
   PortalRig rig;
   const auto refuse = [&](const Person&, const AuditContext&, const KvBatch&) {

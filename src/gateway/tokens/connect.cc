@@ -86,8 +86,7 @@ std::string ConnectApi::record_of(const Flow& flow) {
   return dump_json(record);
 }
 
-Result<ConnectApi::Flow> ConnectApi::take(oauth::TicketStore& from, std::string_view secret) {
-  const Secret kept = KVCS_TRY(from.take(secret));
+Result<ConnectApi::Flow> ConnectApi::flow_of(const Secret& kept) {
   const Json record = KVCS_TRY(parse_json(kept.reveal()));
   Flow flow;
   flow.id = {text_member(record, "tenant"), text_member(record, "provider"),
@@ -102,6 +101,19 @@ Result<ConnectApi::Flow> ConnectApi::take(oauth::TicketStore& from, std::string_
       if (value.is_string()) flow.meta[name] = value.get<std::string>();
     }
   }
+  return flow;
+}
+
+Result<ConnectApi::Flow> ConnectApi::take(oauth::TicketStore& from, std::string_view secret,
+                                          const Exchange& exchange, Status& refused) {
+  Flow flow;
+  const auto use = [&](const Secret& kept) -> Result<KvBatch> {
+    flow = KVCS_TRY(flow_of(kept));
+    Result<KvBatch> batch = exchange(flow);
+    refused = batch.status();
+    return batch;
+  };
+  KVCS_TRY(from.take(secret, use).status());
   return flow;
 }
 
@@ -192,23 +204,28 @@ Result<http::Response> ConnectApi::create_link(http::Request& request) {
 }
 
 Result<http::Response> ConnectApi::begin(http::Request& request) {
-  Result<Flow> flow = take(links_, request.query_value("ticket").value_or(""));
+  http::Response response = http::empty_response(302);
+  const auto exchange = [&](Flow& flow) -> Result<KvBatch> {
+    // The address shows what the link is for; it must not be another thing than what the ticket
+    // allows.
+    if (flow.id.provider != request.param("provider") ||
+        request.query_value("tenant") != flow.id.tenant ||
+        request.query_value("account") != flow.id.account) {
+      return invalid("The link was changed; open it as it was, or ask for a new one.");
+    }
+    return redirect(request, flow, response);
+  };
+  Status refused;
+  const Result<Flow> flow =
+      take(links_, request.query_value("ticket").value_or(""), exchange, refused);
+  if (!refused.ok()) return failed_page(page_status(refused), refused.message());
   if (flow.code() == Code::kNotFound) return failed_page(404, flow.status().message());
-  if (!flow.ok()) return failed_page(503, "The store does not answer; ask for a new link.");
-  const AccountId& id = flow.value().id;
-  // The address shows what the link is for; it must not be another thing than what the ticket
-  // allows.
-  if (id.provider != request.param("provider") || request.query_value("tenant") != id.tenant ||
-      request.query_value("account") != id.account) {
-    return failed_page(400, "The link was changed; ask for a new one.");
-  }
-  Result<http::Response> response = redirect(request, std::move(flow).value());
-  if (!response.ok())
-    return failed_page(page_status(response.status()), response.status().message());
+  if (!flow.ok()) return failed_page(503, "The store does not answer; open the link again.");
   return response;
 }
 
-Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow flow) {
+Result<KvBatch> ConnectApi::redirect(const http::Request& request, Flow flow,
+                                     http::Response& response) {
   KVCS_TRY(check(flow));
   const oauth::Client client = KVCS_TRY(client_of(flow));
   const std::string state = oauth::make_one_time_secret(entropy_);
@@ -216,8 +233,6 @@ Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow f
   flow.verifier = oauth::make_one_time_secret(entropy_);
   // The browser's proof is kept as its hash, like every secret of which the store knows.
   flow.browser = sha256_hex(cookie);
-  KVCS_TRY(states_.put(state, record_of(flow), kConnectLifetimeS, flow.id.tenant));
-  http::Response response = http::empty_response(302);
   response.set("Location", oauth::authorization_url(client, redirect_uri(), state, flow.verifier));
   oauth::set_cookie(response, {.name = cookie_name(state),
                                .value = cookie,
@@ -225,25 +240,39 @@ Result<http::Response> ConnectApi::redirect(const http::Request& request, Flow f
                                .max_age_s = kConnectLifetimeS,
                                .secure = request.https || public_url_().starts_with("https:")});
   oauth::hide_address(response);
-  return response;
+  return states_.make(state, record_of(flow), kConnectLifetimeS, flow.id.tenant);
 }
 
+// What can be looked up is looked up before the state is used: the same answer of the provider may
+// come again, by the browser's reload, while its code is not spent.
 Result<http::Response> ConnectApi::callback(http::Request& request) {
   const std::string state = request.query_value("state").value_or("");
-  const Result<Flow> flow = take(states_, state);
-  if (flow.code() == Code::kNotFound) return failed_page(400, flow.status().message());
-  if (!flow.ok()) return failed_page(503, "The store does not answer; ask for a new link.");
   const std::string cookie = oauth::cookie_value(request, cookie_name(state));
-  if (flow.value().browser.empty() ||
-      !constant_time_equal(sha256_hex(cookie), flow.value().browser)) {
+  const std::optional<std::string> error = request.query_value("error");
+  bool is_same_browser = false;
+  oauth::Client client;
+  const auto exchange = [&](Flow& flow) -> Result<KvBatch> {
+    is_same_browser =
+        !flow.browser.empty() && constant_time_equal(sha256_hex(cookie), flow.browser);
+    if (!is_same_browser || error) return KvBatch();
+    KVCS_TRY(check(flow));
+    client = KVCS_TRY(client_of(flow));
+    return KvBatch();
+  };
+  Status refused;
+  const Result<Flow> flow = take(states_, state, exchange, refused);
+  if (!refused.ok()) return failed_page(page_status(refused), refused.message());
+  if (flow.code() == Code::kNotFound) return failed_page(400, flow.status().message());
+  if (!flow.ok()) return failed_page(503, "The store does not answer; load this page again.");
+  if (!is_same_browser) {
     return failed_page(403, "The consent was begun in another browser; open the link again here.");
   }
-  if (const auto error = request.query_value("error")) {
+  if (error) {
     const std::string words = request.query_value("error_description").value_or("");
     return failed_page(400, "The provider says: " + printable(*error, kShownMaxBytes) +
                                 (words.empty() ? "" : " — " + printable(words, kShownMaxBytes)));
   }
-  const Result<std::string> done = finish(request, flow.value());
+  const Result<std::string> done = finish(request, flow.value(), client);
   if (!done.ok()) return failed_page(page_status(done.status()), done.status().message());
   return oauth::plain_page(200, "The account is connected", done.value());
 }
@@ -279,10 +308,10 @@ Status ConnectApi::keep(const Flow& flow, const AccessCredential& credential,
   }
 }
 
-Result<std::string> ConnectApi::finish(const http::Request& request, const Flow& flow) {
-  // Before the provider is asked, and once more before anything is kept: it may take its time.
-  KVCS_TRY(check(flow));
-  const oauth::Client client = KVCS_TRY(client_of(flow));
+// Whether the flow may go on was looked at before the provider is asked, and is once more before
+// anything is kept: it may take its time.
+Result<std::string> ConnectApi::finish(const http::Request& request, const Flow& flow,
+                                       const oauth::Client& client) {
   KVCS_TRY(oauth::check_issuer(client, request.query_value("iss")));
   const std::string code = request.query_value("code").value_or("");
   if (code.empty()) return invalid("The provider sent no code.");

@@ -51,11 +51,17 @@ class ConnectApi final {
  private:
   struct Flow;
   static std::string record_of(const Flow& flow);
-  // NotFound when it never was, has expired or was used.
-  static Result<Flow> take(oauth::TicketStore& from, std::string_view secret);
+  static Result<Flow> flow_of(const Secret& record);
+  // NotFound when it never was, has expired or was used. `exchange` is asked before it is used up,
+  // for what is written in the same write: a failure leaves it good, and is in `refused`, too.
+  using Exchange = std::function<Result<KvBatch>(Flow& flow)>;
+  static Result<Flow> take(oauth::TicketStore& from, std::string_view secret,
+                           const Exchange& exchange, Status& refused);
   Result<oauth::Client> client_of(const Flow& flow) const;
-  Result<http::Response> redirect(const http::Request& request, Flow flow);
-  Result<std::string> finish(const http::Request& request, const Flow& flow);
+  // The state that the link becomes, and the way to the provider's page.
+  Result<KvBatch> redirect(const http::Request& request, Flow flow, http::Response& response);
+  Result<std::string> finish(const http::Request& request, const Flow& flow,
+                             const oauth::Client& client);
   // Fails unless the flow's tenant is there, is active and is the one of its link, and who made the
   // link might make it now.
   Result<TenantRecord> check(const Flow& flow) const;

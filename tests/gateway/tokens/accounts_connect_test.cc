@@ -315,6 +315,43 @@ TEST_CASE("connect: consent stores sealed tokens and arms the refresh", "[unit][
   CHECK(world.callback("code=x&state=" + query_member(page, "state")).status == 400);
 }
 
+TEST_CASE("connect: a link is no state, and a state no link", "[unit][gateway]") {
+  ApiWorld world;
+  const std::string link = world.link_query();
+  CHECK(world.callback("code=x&state=" + query_member(link, "ticket")).status == 400);
+  const std::string state = query_member(world.begin(link), "state");
+  CHECK(
+      world.call(world.connect, &ConnectApi::begin, "tenant=acme&account=default&ticket=" + state)
+          ->status == 404);
+  world.upstream.push_json(200, kGood);
+  CHECK(world.callback("code=x&state=" + state).status == 200);
+}
+
+TEST_CASE("connect: a store that fails, and fails again, costs neither link nor state",
+          "[fault][gateway]") {
+  ApiWorld world;
+  int failures = 0;
+  const auto fail = [&]() -> Status {
+    return failures > 0 && failures-- > 0 ? unavailable("The store is down.") : ok();
+  };
+  const std::string of = GENERATE("maker", "get", "cas");
+  INFO(of);
+  world.connect.set_maker_look([&](std::string_view) -> Result<bool> {
+    if (of == "maker") KVCS_TRY(fail());
+    return true;
+  });
+  world.plan = [&](std::string_view op, std::string_view) { return op == of ? fail() : ok(); };
+  const std::string link = world.link_query();
+  for (failures = 2; failures > 0;) {
+    CHECK(world.call(world.connect, &ConnectApi::begin, link)->status == 503);
+  }
+  const std::string state = query_member(world.begin(link), "state");
+  for (failures = 2; failures > 0;) CHECK(world.callback("code=x&state=" + state).status == 503);
+  CHECK(world.upstream.seen_count() == 0);
+  world.upstream.push_json(200, kGood);
+  CHECK(world.callback("code=x&state=" + state).status == 200);
+}
+
 TEST_CASE("connect: a tenant that is suspended meanwhile gets no account", "[unit][gateway]") {
   ApiWorld world;
   const auto is_refused = [&](const http::Response& page) {
