@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "identity/names.h"
 #include "identity/records.h"
 #include "kv/keyspace.h"
 
@@ -75,7 +76,7 @@ Status TokenAdoption::adopt_one(const KvBatch::Op& op, const std::string& hash, 
   Json json = KVCS_TRY(parse_json(op.entry->value));
   token.organization_id = KVCS_TRY(organization_of(text_member(json, "tenant_id"), who));
   token.key_hash = hash;
-  if (token.name.empty()) token.name = "imported";
+  token.name = normal_name(token.name).value_or("imported");  // Nobody is there to be refused.
   if (token.created_ms == 0) token.created_ms = clock_.unix_ms();
   if (const int64_t end_ms = op.entry->expires_at_s * 1000; end_ms != 0) {
     token.expires_ms = token.expires_ms == 0 ? end_ms : std::min(token.expires_ms, end_ms);

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/id.h"
+#include "identity/names.h"
 #include "kv/keyspace.h"
 #include "kv/last_used.h"
 
@@ -86,6 +87,11 @@ void put_both(KvBatch& batch, const KeyOwner& owner, const KeyRecord& key) {
   const std::string json = key_to_json(key);
   batch.put(KvFamily::kAuth, auth_key(key.kind, key.key_hash), json);
   batch.put(KvFamily::kConfig, list_key(owner, key.id), json);
+}
+
+// A tenant's token may have none.
+Result<std::string> name_of_key(const std::string& wanted) {
+  return wanted.empty() ? Result<std::string>(wanted) : normal_name(wanted);
 }
 
 // The names of all records of a key that let somebody in: the key's own, and that of the one which
@@ -179,10 +185,12 @@ CreatedKey KeyService::prepare(const KeyOwner& owner, const NewKey& wanted, KvBa
 
 Result<CreatedKey> KeyService::create(const KeyOwner& owner, const NewKey& wanted,
                                       const AuditContext& who) {
+  NewKey named = wanted;
+  named.name = KVCS_TRY(name_of_key(wanted.name));
   const KeyPage page = KVCS_TRY(list(owner, "", kKeysPerOwnerMax));
   KvBatch batch;
   if (page.keys.size() >= kKeysPerOwnerMax) KVCS_TRY(make_room(owner, page.keys, batch));
-  CreatedKey created = prepare(owner, wanted, batch);
+  CreatedKey created = prepare(owner, named, batch);
   KVCS_TRY(audited_.write(batch, who));
   return created;
 }
@@ -197,10 +205,11 @@ Result<KeyRecord> KeyService::import_tenant_token(const KeyOwner& owner, const N
   if (family_of_bearer(text) != PrincipalKind::kTenantToken) {
     return invalid("token: ka_, kv_, gw_live_ and ks_ begin keys of other families.");
   }
+  const std::string name = KVCS_TRY(name_of_key(wanted.name));
   KeyRecord record;
   record.kind = owner.kind;
   record.id = make_uuid_v7(entropy_, clock_.unix_ms());
-  record.name = wanted.name;
+  record.name = name;
   record.organization_id = owner.organization_id;
   record.key_hash = sha256_hex(text);
   record.key_prefix = shown_prefix(text, 0);

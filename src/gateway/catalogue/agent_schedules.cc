@@ -13,6 +13,7 @@
 #include "http/json_api.h"
 #include "http/problem.h"
 #include "identity/admin_common.h"
+#include "identity/names.h"
 #include "kv/if_match.h"
 #include "kv/keyspace.h"
 
@@ -128,7 +129,8 @@ Result<http::Response> AgentSchedules::put(http::Request& request) {
   const std::string_view tenant = request.param("tenant");
   KVCS_TRY(tenants_.find(tenant));
   const Json body = KVCS_TRY(http::read_body(request));
-  KVCS_TRY(parse(body));
+  const std::vector<Entry> entries = KVCS_TRY(parse(body));
+  for (const Entry& entry : entries) KVCS_TRY(normal_name(entry.name).status());
   const std::string text = dump_json(body), key = keyspace::agent_schedule(tenant);
   KVCS_TRY(put_if_match(kv_, audited_, KvFamily::kConfig, key, text,
                         http::header_list(request, "if-match").value_or(""),
