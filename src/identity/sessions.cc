@@ -112,7 +112,12 @@ Result<StartedSession> SessionService::start(const NewSession& wanted, const Aud
             entry_of(session_to_json(session), session));
   batch.put(KvFamily::kSystem, keyspace::session_of(session.person_id, session.id),
             entry_of(session.token_hash, session));
-  const std::vector<Session> present = KVCS_TRY(stored(wanted.person_id));
+  // Those that have ended go before any that somebody may be in. While the clock is far ahead all
+  // have, and the oldest go.
+  std::vector<Session> present = KVCS_TRY(stored(wanted.person_id));
+  std::stable_partition(present.begin(), present.end(), [&](const Session& one) {
+    return !one.has_ended(session.created_ms, limits_);
+  });
   for (size_t i = kSessionsPerPersonMax - 1; i < present.size(); i++) {
     remove_session(batch, present[i]);
   }

@@ -19,7 +19,8 @@
 namespace kvcs {
 
 inline constexpr std::string_view kSessionTokenPrefix = "ks_";
-inline constexpr size_t kSessionsPerPersonMax = 50;  // Beyond it the oldest ends.
+// Beyond it the oldest ends, after those that have ended already.
+inline constexpr size_t kSessionsPerPersonMax = 50;
 
 struct SessionLimits {
   int64_t idle_s = 14 * 86'400;

@@ -159,6 +159,26 @@ TEST_CASE("sessions: the oldest makes room", "[unit][identity]") {
   CHECK_FALSE(rig.doors.authenticate(first).ok());
 }
 
+TEST_CASE("sessions: those that have ended make room before one that is in use",
+          "[unit][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada");
+  const std::string used = rig.session(ada);
+  for (size_t i = 1; i < kSessionsPerPersonMax; i++) rig.session(ada);
+  rig.pass(90);
+  REQUIRE(rig.doors.authenticate(used).ok());
+  REQUIRE(rig.doors.flush_last_used().ok());
+  rig.pass(20);  // The others rested for too long.
+  REQUIRE(rig.sessions.list(ada.id)->size() == 1);
+  for (size_t i = 1; i < kSessionsPerPersonMax; i++) rig.session(ada);
+  CHECK(rig.doors.authenticate(used).ok());
+  CHECK(rig.sessions.list(ada.id)->size() == kSessionsPerPersonMax);
+  // Of those that have not ended the oldest goes.
+  rig.session(ada);
+  CHECK_FALSE(rig.doors.authenticate(used).ok());
+  CHECK(rig.sessions.list(ada.id)->size() == kSessionsPerPersonMax);
+}
+
 TEST_CASE("sessions: a suspension and a change of role count at once", "[unit][identity]") {
   PeopleRig rig;
   const Person ada = rig.person("ada");
