@@ -299,10 +299,11 @@ Result<Response> NestedArtifactsApi::infer(Request& request) {
   const Artifact row = KVCS_TRY(find_readable(request));
   if (!row.ready) return invalid("Artifact upload is not confirmed");
   if (!s_.engine.is_there()) {
-    const Status none(Code::kUnavailable,
-                      "No inference engine is configured: this daemon stores artifacts, and runs "
-                      "no models. Its operator can name a server that does in "
-                      "artifacts.engine_url.");
+    const Status none =
+        unavailable("No inference engine is configured: this daemon stores artifacts, and runs "
+                    "no models. Its operator can name a server that does in "
+                    "artifacts.engine_url.")
+            .with_reason("inference_disabled");
     return http::problem_response(501, none, http::Dialect::kPortal, request.request_id);
   }
   if (request.principal.kind == PrincipalKind::kAnonymous) KVCS_TRY(s_.take_question(request));

@@ -122,6 +122,12 @@ Status put_once(const LocalFile& local, const std::string& url, Console& console
   return status_of_answer(answer->status, answer->body);
 }
 
+// Stores that others run say it in words alone.
+bool is_expired(const Status& sent) {
+  return sent.reason().empty() ? sent.message().find("expired") != std::string::npos
+                               : sent.reason() == "url_expired";
+}
+
 // Sends the bytes until they are there. The server keeps nothing of a transfer that broke, so each
 // attempt begins anew; the pause before it doubles from half a second to 15 s. When the URL has
 // expired meanwhile, the server is asked for a place again.
@@ -136,7 +142,7 @@ Result<std::string> transfer(ApiClient& api, const LocalFile& local, const Json&
     }
     const Status sent = put_once(local, url->get<std::string>(), console);
     if (sent.ok()) return id->get<std::string>();
-    const bool expired = sent.message().find("expired") != std::string::npos;
+    const bool expired = is_expired(sent);
     if (attempt == kAttemptsMax || (!expired && !is_worth_repeating(sent))) return sent;
     console.note("The transfer failed (" + printable(sent.message()) + "); trying again in " +
                  std::to_string(wait_ms / 1000.0).substr(0, 4) + " s.");

@@ -102,6 +102,7 @@ class ResumableUpload final {
 
  private:
   Status refusal(const Answer& answer) const;
+  bool is_about_project(const Answer& answer) const;
   Result<Answer> ask(ApiClient& api, http::UpstreamRequest request, const std::string& path);
   bool load();
   Status save() const;
@@ -145,6 +146,13 @@ Status ResumableUpload::refusal(const Answer& answer) const {
   Status failed = status_of_answer(answer.status, answer.body);
   if (answer.status != 401) return failed;
   return unauthenticated(failed.message() + " " + settings_.key_advice);
+}
+
+// Servers of before say it in words alone.
+bool ResumableUpload::is_about_project(const Answer& answer) const {
+  const std::string reason = refusal(answer).reason();
+  return reason.empty() ? answer.body.find("project") != std::string::npos
+                        : reason == "project_not_found";
 }
 
 // Named by all that makes this upload another one.
@@ -290,7 +298,7 @@ Result<bool> ResumableUpload::make_parts() {
     }
     const Answer made = KVCS_TRY(ask(api_, std::move(request), kUploads));
     const bool unknown = made.status == kGone || made.status == 405;
-    if (unknown && parts_.empty() && made.body.find("project") == std::string::npos) return false;
+    if (unknown && parts_.empty() && !is_about_project(made)) return false;
     if (!made.ok()) return refusal(made);
     part->id = made.location.substr(made.location.rfind('/') + 1);
     parts_.push_back(std::move(part));

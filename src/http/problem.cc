@@ -45,6 +45,8 @@ Words words_of_status(int status) {
               "request_too_large"};
     case 429:
       return {"rate_limited", "RATE_LIMITED", "rate_limit_error", "rate_limit_error"};
+    case 501:
+      return {"not_implemented", "INTERNAL", "server_error", "api_error"};
     case 502:
       return {"upstream_error", "UPSTREAM_UNREACHABLE", "proxy_error", "api_error"};
     case 503:
@@ -96,14 +98,14 @@ void add_details(std::string& out, const Status& status) {
   if (!details.empty()) out += ",\"details\":" + details;
 }
 
-// The portal's dialect puts the members of the details beside "error"; the administration's keeps
-// them in "details", where their names cannot meet "code".
+// The portal's dialect puts the members of the details beside "error" and "code"; the
+// administration's keeps them in "details".
 std::string portal_body(const Status& status, bool admin, std::string_view code) {
   std::string out = "{";
   add_string(out, "error", shown_message(status));
+  out += ',';
+  add_string(out, "code", code);
   if (admin) {
-    out += ',';
-    add_string(out, "code", code);
     add_details(out, status);
   } else {
     const std::string details = status.details_json();
@@ -177,6 +179,7 @@ constexpr ApiType kPortalTypes[] = {
     {"PortalError", R"(
 # What else programs may use stands beside the text, by what is wrong.
 error!: string # What is wrong, and the way out.
+code!: string # A word for programs, such as wrong_password.
 ...)"},
 };
 
@@ -273,7 +276,7 @@ Response problem_response(int code, const Status& status, Dialect dialect,
   std::string body;
   switch (dialect) {
     case Dialect::kPortal:
-      body = portal_body(status, false, {});
+      body = portal_body(status, false, pick(word.admin));
       break;
     case Dialect::kAdmin:
       body = portal_body(status, true, pick(word.admin));

@@ -81,7 +81,7 @@ test('a session that ends in the middle is begun anew, and the call goes on', as
 
 test('a token of another tab\'s session is read anew, once', async () => {
   let csrf = 'old';
-  const fail = [403, { error: 'X-CSRF-Token is not the session\'s.' }];
+  const fail = [403, { error: 'X-CSRF-Token is not the session\'s.', code: 'csrf_token_missing' }];
   const server = daemon(fail, [204], fail, fail);
   const one = client(server, { csrf: () => csrf, onStaleCsrf: async () => { csrf = 'new'; } });
   await one.delete('/x');

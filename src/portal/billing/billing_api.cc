@@ -65,8 +65,7 @@ Result<http::Response> disabled(http::Request& request) {
       501,
       unavailable("Billing is disabled: this server has no STRIPE_SECRET_KEY and "
                   "STRIPE_WEBHOOK_SECRET. Its operator gives plans.")
-          .with_reason("billing_disabled")
-          .with_details_json("{\"code\":\"billing_disabled\"}"),
+          .with_reason("billing_disabled"),
       http::Dialect::kPortal, request.request_id);
 }
 

@@ -166,7 +166,7 @@ export class Client {
     }
     if (response.ok) return response;
     const error = await readRefusal(response, url);
-    if (error.code !== 'csrf_token_missing' && !/csrf/i.test(error.message)) throw error;
+    if (error.code.toLowerCase() !== 'csrf_token_missing') throw error;
     if (!this.settings.onStaleCsrf) throw error;
     await this.settings.onStaleCsrf();
     response = await this.once(url, init, timeoutMs);

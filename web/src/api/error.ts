@@ -1,7 +1,7 @@
 // What the daemon refuses, in its own words, whatever door the refusal came through.
 
 // `status` 0: no answer at all (the daemon is down, the deadline passed, or the page gave up).
-// `code`: a word for programs, such as budget_exceeded; '' where the door has none.
+// `code`: a word for programs, such as budget_exceeded; '' where who answered has none (a proxy).
 // `field`: the member of the body that the refusal is about; `fields`: the same for several.
 // `retryAfterS`: seconds to wait, of the Retry-After header or the body.
 export interface Refusal {
