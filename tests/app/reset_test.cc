@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "identity/people_rig.h"
+#include "kv/keyspace.h"
 #include "support/json_answer.h"
 #include "support/people.h"
 
@@ -35,20 +36,22 @@ struct ResetRig : PeopleRig {
                         },
                         clock, portal::Mailer::Runs::kWhenAsked};
   int64_t wait_s = 0;
+  int looks_until_lost = 1'000;  // The right of a link's maker.
   std::vector<std::string> forgiven;
-  portal::ResetService reset{
-      {.kv = *kv,
-       .audited = audited,
-       .people = people,
-       .sessions = sessions,
-       .hasher = hasher,
-       .clock = clock,
-       .entropy = *entropy,
-       .public_url = [] { return std::string("https://kvcs.example"); },
-       .take_try = [this](std::string_view) { return wait_s; },
-       .forgive = [this](std::string_view w) { forgiven.emplace_back(w); },
-       .may_still = [this](std::string_view maker) { return doors.may_still(maker); },
-       .mailer = &mailer}};
+  portal::ResetService reset{{.kv = *kv,
+                              .audited = audited,
+                              .people = people,
+                              .sessions = sessions,
+                              .hasher = hasher,
+                              .clock = clock,
+                              .entropy = *entropy,
+                              .public_url = [] { return std::string("https://kvcs.example"); },
+                              .take_try = [this](std::string_view) { return wait_s; },
+                              .forgive = [this](std::string_view w) { forgiven.emplace_back(w); },
+                              .may_still = [this](std::string_view maker) -> Result<bool> {
+                                return looks_until_lost-- > 0 && KVCS_TRY(doors.may_still(maker));
+                              },
+                              .mailer = &mailer}};
   const portal::Caller caller{"127.0.0.1", "test", "r1"};
   const Secret fresh{kFresh};
 
@@ -146,6 +149,66 @@ TEST_CASE("reset: each refusal has its reason", "[unit][portal]") {
   const std::string late = link();
   rig.pass(portal::kResetLinkLifetimeS);
   CHECK(rig.reason(late) == "reset_token_invalid");
+}
+
+TEST_CASE("reset: a maker who loses the right while the password is hashed has made nothing",
+          "[unit][portal]") {
+  ResetRig rig;
+  const Person ada = rig.account("ada@b.c");
+  rig.session(ada);
+  const std::string token = token_of(rig.reset.make(ada.id, rig.who)->url);
+  for (const int looks : {0, 1}) {
+    rig.looks_until_lost = looks;
+    CHECK(rig.reason(token) == "reset_token_invalid");
+  }
+  CHECK(rig.people.password_hash(ada.id).value() == "old hash");
+  CHECK(rig.sessions.list(ada.id)->size() == 1);
+  rig.looks_until_lost = 2;
+  CHECK(rig.reason(token).empty());
+}
+
+TEST_CASE("reset: a link and a change of the password at once leave one of the two",
+          "[fault][portal]") {
+  ResetRig rig;
+  const Person ada = rig.account("ada@b.c");
+  const std::string token = token_of(rig.reset.make(ada.id, rig.who)->url);
+  // A whole change comes between the link's last look and its write.
+  rig.fault = [&](std::string_view op, std::string_view key) -> Status {
+    if (op != "cas" || key != keyspace::person_reset(ada.id)) return ok();
+    rig.fault = nullptr;
+    KvBatch change;
+    change.remove(KvFamily::kConfig, keyspace::person_reset(ada.id));
+    change.put(KvFamily::kConfig, keyspace::person_password(ada.id), "changed");
+    REQUIRE(rig.memory->write(change, KvDurability::kSynced).ok());
+    return ok();
+  };
+  CHECK(rig.reason(token) == "reset_token_invalid");
+  CHECK(rig.people.password_hash(ada.id).value() == "changed");
+  // And the link between a change's comparison and its write.
+  const std::string next = token_of(rig.reset.make(ada.id, rig.who)->url);
+  const std::string known = rig.people.password_hash(ada.id).value();
+  CHECK(rig.reason(next).empty());
+  CHECK(rig.people.set_password_hash(ada.id, known, "late", rig.who).reason() ==
+        "password_changed");
+  CHECK(rig.people.password_hash(ada.id).value() != "late");
+}
+
+TEST_CASE("reset: a link of a clock that was ahead is none, for its use and for the next letter",
+          "[fault][portal]") {
+  ResetRig rig;
+  const Person ada = rig.account("ada@b.c");
+  const std::string token = token_of(rig.reset.make(ada.id, rig.who)->url);
+  const auto ask = [&] {
+    CHECK(rig.reset.send("ada@b.c", rig.caller).ok());
+    rig.mailer.run_due();
+    return rig.letters.size();
+  };
+  rig.clock.set_unix_ms(rig.clock.unix_ms() - 1000);
+  CHECK(rig.reason(token) == "reset_token_invalid");
+  rig.clock.set_unix_ms(rig.clock.unix_ms() + 1000);
+  CHECK(ask() == 0);  // It is young still.
+  rig.clock.set_unix_ms(rig.clock.unix_ms() - 1000);
+  CHECK(ask() == 1);
 }
 
 TEST_CASE("reset: mail goes to accounts that are there, and not again and again",

@@ -146,4 +146,25 @@ TEST_CASE("share service: a count that fails gives nothing away", "[fault][artif
   CHECK(d.shares.take_download(*open, {"192.0.2.2", true, 5}).status().reason() == "share_used_up");
 }
 
+TEST_CASE("share service: a part whose write fails holds nothing of the download",
+          "[fault][artifacts]") {
+  Desk d;
+  const CreatedShare made = d.make({.downloads_max = 1});
+  const auto open = d.shares.find(made.token.reveal());
+  REQUIRE(open.ok());
+  const ShareService::Taking whole{"192.0.2.1", true, 10};
+  const auto first = d.shares.take_download(*open, whole);
+  REQUIRE(first.ok());
+  REQUIRE(d.shares.take_download(*open, whole).ok());  // Twice the file is under way.
+  // The third finds room when its turn comes, as one of the two has ended, and then fails.
+  d.w.sql_fault = [&](std::string_view op, std::string_view what) -> Status {
+    if (op == "begin" && what == "write") d.shares.end_download(**first, whole, 0);
+    return op == "commit" ? unavailable("no") : ok();
+  };
+  CHECK(d.shares.take_download(*open, whole).code() == Code::kUnavailable);
+  d.w.sql_fault = nullptr;
+  CHECK(d.shares.take_download(*open, whole).ok());
+  CHECK(d.shares.take_download(*open, whole).status().reason() == "share_used_up");
+}
+
 }  // namespace kvcs
