@@ -87,7 +87,8 @@ TEST_CASE("places: slugs that a role_map names are the operators' to give",
   Browser ada = set_up(app);
   for (const char* body : {R"({"name":"Mine","slug":"acme"})", R"({"name":"Acme"})"}) {
     const RawResponse refused = ada.send("POST", "/api/v1/organizations", body);
-    CHECK(refused.status == 400);  // Reason slug_reserved.
+    CHECK(refused.status == 400);
+    CHECK(json_text(refused.body, "code") == "slug_reserved");
     CHECK(refused.body.find("kept for an organization of the operators") != std::string::npos);
   }
   const std::string own = "/api/v1/organizations/" + app.credential("organization_id");
@@ -122,7 +123,8 @@ TEST_CASE("places: who owns as many as one may is made the owner of no other",
                 .status == 201);
   }
   const RawResponse given = ada.send("POST", "/api/v1/owner", R"({"person_id":")" + id + "\"}");
-  CHECK(given.status == 409);  // Reason organizations_full.
+  CHECK(given.status == 409);
+  CHECK(json_text(given.body, "code") == "organizations_full");
   CHECK(given.body.find("may own 20") != std::string::npos);
   CHECK(ada.send("PATCH", "/api/v1/members/" + id, R"({"role":"owner"})").status == 409);
   CHECK(ada.send("PATCH", "/api/v1/members/" + id, R"({"role":"admin"})").status == 200);

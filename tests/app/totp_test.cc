@@ -32,7 +32,8 @@ TEST_CASE("totp: a sign-in by password asks for a code from then on", "[contract
   // A session alone may be a stolen one.
   CHECK(ada.send("POST", "/auth/totp").status == 400);
   const RawResponse wrong = ada.send("POST", "/auth/totp", R"({"current_password":"guess"})");
-  CHECK(wrong.status == 403);  // Reason wrong_password.
+  CHECK(wrong.status == 403);
+  CHECK(json_text(wrong.body, "code") == "wrong_password");
   CHECK(json_of(ada.send("GET", "/api/v1/me"))["second_factor"] == false);
   const Json begun = json_of(ada.send("POST", "/auth/totp", kAsk));
   const std::string secret = from_base32(begun["secret"].get<std::string>());
