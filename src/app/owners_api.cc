@@ -69,8 +69,7 @@ constexpr http::ApiType kTypes[] = {
 organization_id!: id
 status!: active|suspended
 deletion_at!: time? # Null: none is planned.
-# What is known of what is paid for it; absent where nothing was.
-subscription: live|ending|ended # Ending: the payment provider is being asked.)"},
+subscription: live|ending|ended # What became of what was paid for it; absent where nothing was.)"},
 };
 
 Json leaving_json(const Organization& organization) {
