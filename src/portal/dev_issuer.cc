@@ -97,8 +97,10 @@ Status check_redemption(const DevGrant& grant, const DevGrant& presented,
   if (grant.client_id != presented.client_id || grant.redirect_uri != presented.redirect_uri) {
     return bad_grant("The code was given to another client_id or redirect_uri.");
   }
-  if (constant_time_equal(grant.challenge, oauth::pkce_challenge(verifier))) return ok();
-  return bad_grant("code_verifier does not fit the code_challenge (RFC 7636).");
+  if (!constant_time_equal(grant.challenge, oauth::pkce_challenge(verifier))) {
+    return bad_grant("code_verifier does not fit the code_challenge (RFC 7636).");
+  }
+  return ok();
 }
 
 }  // namespace

@@ -213,6 +213,7 @@ TEST_CASE("nested: infer without an engine says that there is none, to who may a
   const std::string id = n.store("acme/demo", "bytes");
   const RawResponse none = n.app.as(n.key, "POST", root + "/" + id + "/infer", "{}");
   CHECK(none.status == 501);
+  CHECK(json_text(none.body, "code") == "inference_disabled");
   CHECK(none.body.find("artifacts.engine_url") != std::string::npos);
   CHECK(n.app.call("POST", root + "/" + id + "/infer").status == 401);
   CHECK(n.app.call("POST", root + "/x/infer").status == 400);
