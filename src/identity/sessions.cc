@@ -20,6 +20,7 @@ namespace {
 constexpr size_t kTokenRandomBytes = 32;
 // What a browser says of itself is kept for its owner to tell sessions apart.
 constexpr size_t kUserAgentShownBytes = 200;
+constexpr int kEndAttemptsMax = 8, kRaceAttemptsMax = 8;
 
 Status no_such_session(std::string_view id) {
   return not_found("No session '" + printable(id, kShownName) + "'.")
@@ -172,11 +173,6 @@ Result<KvBatch> SessionService::ending_token(const Secret& token) const {
   return batch;
 }
 
-Status SessionService::end_token(const Secret& token, const AuditContext& who) {
-  const KvBatch batch = KVCS_TRY(ending_token(token));
-  return batch.empty() ? ok() : audited_.write(batch, who);
-}
-
 // All that are stored: one that has ended by a clock which is ahead would be back with the clock.
 Result<KvBatch> SessionService::ending(std::string_view person_id, std::string_view kept_id) const {
   KvBatch batch;
@@ -186,39 +182,56 @@ Result<KvBatch> SessionService::ending(std::string_view person_id, std::string_v
   return batch;
 }
 
+// Until a look finds none: one that began between a look and its write is met by the next.
+Status SessionService::end_each(std::string_view person_id, const Which& which,
+                                const AuditContext& who) {
+  for (int attempt = 0; attempt < kEndAttemptsMax; attempt++) {
+    KvBatch batch;
+    for (const Session& session : KVCS_TRY(stored(person_id))) {
+      if (which(session)) remove_session(batch, session);
+    }
+    if (batch.empty()) return ok();
+    KVCS_TRY(audited_.write(batch, who));
+  }
+  return unavailable("Sessions of this person go on beginning while they are ended. Try again.")
+      .with_retry_after_s(1);
+}
+
 Status SessionService::end_of_provider(std::string_view person_id, std::string_view provider,
                                        const AuditContext& who) {
-  KvBatch batch;
-  for (const Session& session : KVCS_TRY(stored(person_id))) {
-    if (session.provider == provider) remove_session(batch, session);
-  }
-  return batch.empty() ? ok() : audited_.write(batch, who);
+  const auto is_of_it = [&](const Session& session) { return session.provider == provider; };
+  return end_each(person_id, is_of_it, who);
 }
 
 Status SessionService::end_all(std::string_view person_id, std::string_view kept_id,
                                const AuditContext& who) {
-  const KvBatch batch = KVCS_TRY(ending(person_id, kept_id));
-  return batch.empty() ? ok() : audited_.write(batch, who);
+  const auto is_other = [&](const Session& session) { return session.id != kept_id; };
+  return end_each(person_id, is_other, who);
 }
 
 // What is active is a person's view and no right, so that it leaves no record in the audit. The
-// swap fails, and nothing is written, when the session ended meanwhile.
+// swap fails when the session was changed meanwhile, as by another tab; only one that is there no
+// longer has ended.
 Status SessionService::set_active(std::string_view token_hash, std::string_view organization_id,
                                   std::string_view project_id) {
   const std::string key = keyspace::session(token_hash);
-  const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, key);
-  const Status ended =
-      unauthenticated("The session has ended. Sign in again.").with_reason("session_ended");
-  if (entry.code() == Code::kNotFound) return ended;
-  KVCS_TRY(entry.status());
-  Session session = KVCS_TRY(parse_session(entry->value));
-  session.organization_id = organization_id;
-  session.project_id = project_id;
-  KvBatch batch;
-  batch.put(KvFamily::kSystem, key, entry_of(session_to_json(session), session));
-  const Status stored =
-      kv_.compare_and_swap(KvFamily::kSystem, key, entry->value, batch, KvDurability::kSynced);
-  return stored.code() == Code::kConflict ? ended : stored;
+  for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
+    const Result<KvEntry> entry = kv_.get(KvFamily::kSystem, key);
+    if (entry.code() == Code::kNotFound) {
+      return unauthenticated("The session has ended. Sign in again.").with_reason("session_ended");
+    }
+    KVCS_TRY(entry.status());
+    Session session = KVCS_TRY(parse_session(entry->value));
+    session.organization_id = organization_id;
+    session.project_id = project_id;
+    KvBatch batch;
+    batch.put(KvFamily::kSystem, key, entry_of(session_to_json(session), session));
+    Status stored =
+        kv_.compare_and_swap(KvFamily::kSystem, key, entry->value, batch, KvDurability::kSynced);
+    if (stored.code() != Code::kConflict) return stored;
+  }
+  return unavailable("What is active is being changed by others of this session. Try again.")
+      .with_retry_after_s(1);
 }
 
 }  // namespace kvcs

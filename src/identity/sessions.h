@@ -72,15 +72,14 @@ class SessionService final {
   Status end(std::string_view person_id, std::string_view session_id, const AuditContext& who);
   // What ends the session of this token, whosever it is; empty when there is none.
   Result<KvBatch> ending_token(const Secret& token) const;
-  // Writes that.
-  Status end_token(const Secret& token, const AuditContext& who);
-  // Ends those that began through this provider.
+  // Ends those that began through this provider, also those that begin meanwhile: whoever takes
+  // away what a sign-in goes by does so before, and start()'s caller looks at it again behind it.
   Status end_of_provider(std::string_view person_id, std::string_view provider,
                          const AuditContext& who);
   // What ends all sessions of the person but `kept_id`, to be written with whatever ends them. The
   // store is asked for them and not the clock, by which one may have ended for a while only.
   Result<KvBatch> ending(std::string_view person_id, std::string_view kept_id) const;
-  // Writes that.
+  // Ends them, also those that begin meanwhile, as end_of_provider().
   Status end_all(std::string_view person_id, std::string_view kept_id, const AuditContext& who);
   // Changes the active organization and project. Unauthenticated when the session has ended.
   Status set_active(std::string_view token_hash, std::string_view organization_id,
@@ -90,6 +89,8 @@ class SessionService final {
  private:
   Result<Session> read(std::string_view token_hash) const;
   Result<std::vector<Session>> stored(std::string_view person_id) const;  // The newest first.
+  using Which = std::function<bool(const Session& session)>;
+  Status end_each(std::string_view person_id, const Which& which, const AuditContext& who);
 
   KvStore& kv_;
   AuditedKv& audited_;

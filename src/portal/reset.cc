@@ -92,7 +92,7 @@ Result<std::optional<Letter>> ResetService::letter_to(const std::string& email,
 }
 
 // What can be refused is looked at before the link is spent. One write gives the password, ends the
-// link and the sessions.
+// link and the sessions; then those end that began between the look at them and that write.
 Status ResetService::use(const Secret& token, const Secret& password, const Caller& caller) {
   const Token parts = parse_token(token.reveal());
   KVCS_TRY(take_try("reset-link", caller));
@@ -120,6 +120,7 @@ Status ResetService::use(const Secret& token, const Secret& password, const Call
       s_.audited.compare_and_swap(KvFamily::kConfig, key, known->value, batch, who);
   if (spent.code() == Code::kConflict) return reset_token_invalid();
   KVCS_TRY(Status(spent));
+  KVCS_TRY(s_.sessions.end_all(person.id, "", who));
   for (const SignIn& sign_in : KVCS_TRY(s_.people.list_sign_ins(person.id))) {
     if (sign_in.issuer == kLocalIssuer) s_.forgive(try_name(sign_in.subject, caller));
   }

@@ -258,10 +258,10 @@ Result<StartedSession> SignInService::start_by_password(const Person& person,
   StartedSession started = KVCS_TRY(start(person, kByPassword, caller, write));
   const Result<std::string> now = s_.people.password_hash(person.id);
   if (now.ok() && *now == password_hash) return started;
-  // Nobody gets its token.
+  // Nobody gets its token. Who changed the password may have ended it already.
   const Status ended = s_.sessions.end(person.id, started.session.id, as(person, caller));
   KVCS_TRY(now.status());
-  KVCS_TRY(Status(ended));
+  if (ended.code() != Code::kNotFound) KVCS_TRY(Status(ended));
   return wrong_credentials();
 }
 
@@ -349,8 +349,9 @@ void SignInService::give_try_back(const Secret& ticket) {
   if (!given.ok()) log::info("sign_in.try_not_given_back", {{"error", given.to_string()}});
 }
 
-// One write gives the password, ends the link for a new one and the sessions. Of two at once with
-// one current password, the later one's is the account's no more.
+// One write gives the password, ends the link for a new one and the sessions; then those end that
+// began between the look at the sessions and that write. Of two at once with one current password,
+// the later one's is the account's no more.
 Result<StartedSession> SignInService::change_password(std::string_view person_id,
                                                       const Secret& current, const Secret& wanted,
                                                       const Caller& caller) {
@@ -372,6 +373,7 @@ Result<StartedSession> SignInService::change_password(std::string_view person_id
       s_.people.set_password_hash(person_id, known, hash, as(person, caller), std::move(ended));
   if (changed.reason() == "password_changed") return wrong;
   KVCS_TRY(Status(changed));
+  KVCS_TRY(s_.sessions.end_all(person_id, "", as(person, caller)));
   return start_by_password(person, hash, caller);
 }
 

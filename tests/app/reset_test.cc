@@ -248,3 +248,24 @@ TEST_CASE("reset: mail goes to accounts that are there, and not again and again"
   }
   CHECK(rig.reset.send("ada@b.c", rig.caller).reason() == "mail_busy");
 }
+
+TEST_CASE("reset: a session that the old password began meanwhile ends with it",
+          "[fault][portal]") {
+  ResetRig rig;
+  const Person ada = rig.account("ada@b.c");
+  const std::string token = token_of(rig.reset.make(ada.id, rig.who)->url);
+  NewSession wanted;
+  wanted.person_id = ada.id;
+  int begun = 0;
+  rig.fault = [&](std::string_view op, std::string_view key) -> Status {
+    if (op != "cas" || key != keyspace::person_reset(ada.id)) return ok();
+    begun++;
+    const auto write = [&](const KvBatch& records) {
+      return rig.memory->write(records, KvDurability::kSynced);
+    };
+    return rig.sessions.start(wanted, rig.who, write).status();
+  };
+  CHECK(rig.reason(token).empty());
+  CHECK(begun == 1);
+  CHECK(rig.sessions.list(ada.id)->empty());
+}

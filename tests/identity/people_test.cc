@@ -276,3 +276,60 @@ TEST_CASE("people: a caller is looked up again with what is left to it", "[unit]
   Principal static_key = rig.auth.authenticate("static-viewer-key-1").value();
   CHECK(rig.doors.look_up_again(static_key).ok());
 }
+
+TEST_CASE("sessions: one that begins while all are ended ends too", "[fault][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada");
+  NewSession wanted;
+  wanted.person_id = ada.id;
+  wanted.provider = "idp";
+  const auto write = [&](const KvBatch& records) {
+    return rig.memory->write(records, KvDurability::kSynced);
+  };
+  int begun = 0, wanted_count = 1;
+  rig.fault = [&](std::string_view op, std::string_view key) -> Status {
+    // Behind the look at the sessions, and before the write that ends them.
+    const bool ends = op == "write" && key.starts_with(keyspace::kSessionPrefix);
+    if (ends && begun < wanted_count) {
+      begun++;
+      return rig.sessions.start(wanted, rig.who, write).status();
+    }
+    return ok();
+  };
+  const auto start = [&] { REQUIRE(rig.sessions.start(wanted, rig.who, write).ok()); };
+  start();
+  REQUIRE(rig.sessions.end_all(ada.id, "", rig.who).ok());
+  CHECK(begun == 1);
+  CHECK(rig.sessions.list(ada.id)->empty());
+  begun = 0;
+  start();
+  REQUIRE(rig.sessions.end_of_provider(ada.id, "idp", rig.who).ok());
+  CHECK(begun == 1);
+  CHECK(rig.sessions.list(ada.id)->empty());
+  // Whoever goes on beginning them does not hold anybody for ever.
+  start();
+  begun = 0;
+  wanted_count = 1000;
+  CHECK(rig.sessions.end_all(ada.id, "", rig.who).code() == Code::kUnavailable);
+}
+
+TEST_CASE("sessions: of two tabs that choose what is active both are in", "[fault][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada");
+  NewSession wanted;
+  wanted.person_id = ada.id;
+  const std::string hash = rig.sessions.start(wanted, rig.who)->session.token_hash;
+  int others = 1;
+  rig.fault = [&](std::string_view op, std::string_view) -> Status {
+    if (op != "cas" || others <= 0) return ok();
+    const std::string place = "org_" + std::to_string(others--);
+    return rig.sessions.set_active(hash, place, "");
+  };
+  CHECK(rig.sessions.set_active(hash, "org_mine", "").ok());
+  CHECK(rig.sessions.list(ada.id)->front().organization_id == "org_mine");
+  rig.fault = [&](std::string_view op, std::string_view) -> Status {
+    if (op != "cas" || others++ > 0) return ok();
+    return rig.memory->write(rig.sessions.ending(ada.id, "").value(), KvDurability::kSynced);
+  };
+  CHECK(rig.sessions.set_active(hash, "org_mine", "").reason() == "session_ended");
+}

@@ -426,3 +426,40 @@ TEST_CASE("sign-in: one address has a share over all accounts", "[unit][portal]"
   other.address = "203.0.113.1";
   CHECK(rig.sign_in.sign_in("a@b.c", kPassword, other).status().reason() == "wrong_credentials");
 }
+
+TEST_CASE("sign-in: a session that the old password began meanwhile ends with it",
+          "[fault][portal]") {
+  PortalRig rig;
+  rig.put_setup_token("token");
+  const std::string id =
+      rig.sign_in.set_up(Secret("token"), rig.account("a@b.c"), rig.caller)->session.person_id;
+  NewSession wanted;
+  wanted.person_id = id;
+  const auto write = [&](const KvBatch& records) {
+    return rig.memory->write(records, KvDurability::kSynced);
+  };
+  // Behind the look at the sessions, and before the write of the new password.
+  std::string thief;
+  rig.fault = [&](std::string_view op, std::string_view key) -> Status {
+    if (op != "cas" || key != keyspace::person_password(id)) return ok();
+    thief = rig.sessions.start(wanted, rig.who, write)->session.id;
+    return ok();
+  };
+  const Secret fresh("another violin under seven clouds");
+  const auto changed = rig.sign_in.change_password(id, kPassword, fresh, rig.caller);
+  REQUIRE(changed.ok());
+  CHECK_FALSE(thief.empty());
+  REQUIRE(rig.sessions.list(id)->size() == 1);
+  CHECK(rig.sessions.list(id)->front().id == changed->session.id);
+  // A sign-in whose session was ended by that is a wrong password, and no session that is not
+  // there.
+  int looks = 0;
+  rig.fault = [&](std::string_view op, std::string_view key) -> Status {
+    if (op != "get" || key != keyspace::person_password(id) || ++looks != 2) return ok();
+    KvBatch batch = rig.sessions.ending(id, "").value();
+    batch.put(KvFamily::kConfig, std::string(key), std::string("another"));
+    return write(batch);
+  };
+  CHECK(rig.sign_in.sign_in("a@b.c", fresh, rig.caller).status().reason() == "wrong_credentials");
+  CHECK(looks == 2);
+}
