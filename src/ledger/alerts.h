@@ -7,7 +7,8 @@
 // ai.unpriced_dimension, ledger.dead, ledger.dead_full, job.failed, disk.low, backup.failed,
 // blob.damaged, kv.damaged, db.damaged, clock.leapt, audit.cut, tls.expiring, deletion.taken_back,
 // billing.payment_failed, billing.price_unknown, billing.difference, billing.webhook_refused,
-// billing.not_canceled, billing.paid_for_nobody, billing.ended_while_restored, upload.damaged.
+// billing.not_canceled, billing.paid_for_nobody, billing.ended_while_restored, upload.damaged,
+// account.codes_locked.
 // Alerts of one event and subject within `quiet_s` are one incident: the first is sent, others
 // kept.
 //

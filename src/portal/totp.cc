@@ -1,5 +1,6 @@
 // Computes and checks codes, and keeps the record of each person's second factor. A code that
-// counted is written down before it counts, by compare-and-swap, so that it counts once.
+// counted is written down before it counts, by compare-and-swap, so that it counts once; wrong ones
+// are counted there, so that nobody tries for as long as it takes.
 #include "portal/totp.h"
 
 #include <nlohmann/json.hpp>
@@ -13,6 +14,7 @@
 #include "base/origins.h"
 #include "identity/records.h"
 #include "kv/keyspace.h"
+#include "ledger/alerts.h"
 #include "portal/sign_in.h"
 
 namespace kvcs::portal {
@@ -26,6 +28,13 @@ constexpr std::string_view kIssuer = "kvcs";
 
 Status wrong_code() {
   return forbidden("The code is wrong, old or used.").with_reason("wrong_code");
+}
+Status recovery_code_needed() {
+  return forbidden(std::to_string(kWrongCodesMax) +
+                   " codes in a row were wrong, and codes of the app open nothing now. Use a "
+                   "recovery code, or have an operator take the second factor off; and choose "
+                   "another password, since whoever tried knows it.")
+      .with_reason("recovery_code_needed");
 }
 Status is_off() {
   return conflict("This account has no second factor.").with_reason("totp_is_off");
@@ -91,6 +100,7 @@ struct TotpService::Record {
   int64_t last_step = 0;
   std::vector<std::string> recovery_hashes;
   int64_t since_ms = 0;
+  int64_t wrong_codes = 0;  // Since the last right one.
 };
 
 std::optional<TotpService::Record> TotpService::parse(std::string_view text) {
@@ -102,6 +112,7 @@ std::optional<TotpService::Record> TotpService::parse(std::string_view text) {
   reader.ignore_unknown();
   record.is_confirmed = reader.optional_boolean("confirmed").value_or(false);
   record.last_step = reader.optional_integer("last_step", 0, INT64_MAX).value_or(0);
+  record.wrong_codes = reader.optional_integer("wrong_codes", 0, INT64_MAX).value_or(0);
   const Json* const codes = reader.array("recovery");
   if (!reader.finish().ok() || codes == nullptr || record.sealed.empty()) return std::nullopt;
   for (const Json& code : *codes) {
@@ -119,7 +130,8 @@ std::string to_json(const Record& record) {
                         {"confirmed", record.is_confirmed},
                         {"last_step", record.last_step},
                         {"recovery", record.recovery_hashes},
-                        {"since", time_json(record.since_ms)}});
+                        {"since", time_json(record.since_ms)},
+                        {"wrong_codes", record.wrong_codes}});
 }
 
 }  // namespace
@@ -142,8 +154,7 @@ Result<std::optional<KvEntry>> TotpService::read(std::string_view person_id) con
   return std::optional(std::move(*entry));
 }
 
-Status TotpService::change(std::string_view person_id, const Edit& edit, const AuditContext& who,
-                           const KvBatch& also) {
+Status TotpService::change(std::string_view person_id, const Edit& edit, const AuditContext& who) {
   const std::string key = keyspace::person_totp(person_id);
   Status stored;
   for (int attempt = 0; attempt < kRaceAttemptsMax; attempt++) {
@@ -153,15 +164,15 @@ Status TotpService::change(std::string_view person_id, const Edit& edit, const A
     if (before && !record) return internal("damaged record of a second factor");
     // A start that has ended is none, also while the store has it still.
     if (before && is_kv_expired(before->expires_at_s, latest_)) record.reset();
-    KVCS_TRY(edit(record));
-    KvBatch batch;
+    KvBatch batch, more;
+    KVCS_TRY(edit(record, more));
     if (record) {
       const int64_t end_s = record->is_confirmed ? 0 : latest_.unix_s() + kTotpStartLifetimeS;
       batch.put(KvFamily::kConfig, key, KvEntry{to_json(*record), {}, end_s});
     } else {
       batch.remove(KvFamily::kConfig, key);
     }
-    batch.append(also);
+    batch.append(more);
     const auto expected = before ? std::optional<std::string_view>(before->value) : std::nullopt;
     stored = audited_.compare_and_swap(KvFamily::kConfig, key, expected, batch, who);
     if (stored.code() != Code::kConflict || !stored.reason().empty()) return stored;
@@ -180,7 +191,7 @@ Result<bool> TotpService::is_on(std::string_view person_id) const {
 Result<TotpService::Start> TotpService::start(std::string_view person_id, std::string_view account,
                                               const AuditContext& who) {
   const std::string secret = entropy_.bytes(kSecretBytes);
-  const auto begin = [&](std::optional<Record>& record) -> Status {
+  const auto begin = [&](std::optional<Record>& record, KvBatch&) -> Status {
     if (record && record->is_confirmed) return is_on_already();
     record = Record{};
     record->sealed = sealer_.seal(secret, bound_context(keyspace::person_totp(person_id), {}));
@@ -205,6 +216,7 @@ Status TotpService::spend(std::string_view person_id, std::string_view code, Rec
     record.recovery_hashes.erase(recovery);
     return ok();
   }
+  if (record.wrong_codes >= kWrongCodesMax) return recovery_code_needed();
   const Secret secret =
       KVCS_TRY(sealer_.open(record.sealed, bound_context(keyspace::person_totp(person_id), {})));
   const int64_t now = clock_.unix_ms() / 1000 / kTotpStepS;
@@ -227,7 +239,7 @@ Result<std::vector<Secret>> TotpService::confirm(std::string_view person_id, std
     hashes.push_back(sha256_hex(text));
     shown.emplace_back(shown_recovery(text));
   }
-  const auto edit = [&](std::optional<Record>& record) -> Status {
+  const auto edit = [&](std::optional<Record>& record, KvBatch&) -> Status {
     if (record && record->is_confirmed) return is_on_already();
     if (!record) {
       return conflict("Begin with POST /auth/totp; its secret is good for an hour.")
@@ -243,26 +255,45 @@ Result<std::vector<Secret>> TotpService::confirm(std::string_view person_id, std
   return shown;
 }
 
+// A wrong code is written down as a right one is; what it would have opened is not written.
+Status TotpService::use(std::string_view person_id, std::string_view code, bool takes_off,
+                        const AuditContext& who, const KvBatch& also) {
+  KVCS_TRY(too_many_tries(take_try_("totp:" + std::string(person_id))));
+  Status refused;
+  const auto edit = [&](std::optional<Record>& record, KvBatch& batch) -> Status {
+    if (!record || !record->is_confirmed) return is_off();
+    refused = spend(person_id, code, *record);
+    if (refused.ok()) {
+      record->wrong_codes = 0;
+      if (takes_off) record.reset();
+      batch.append(also);
+      return ok();
+    }
+    if (refused.reason() != "wrong_code") return refused;
+    if (++record->wrong_codes == kWrongCodesMax) {
+      add_alert(
+          batch,
+          {"account.codes_locked", std::string(person_id),
+           std::to_string(kWrongCodesMax) +
+               " wrong codes in a row for the second factor of person " + std::string(person_id) +
+               ": somebody may know the password. Codes of the app are refused until a "
+               "recovery code is used or an operator takes the factor off."},
+          clock_, entropy_);
+    }
+    return ok();
+  };
+  KVCS_TRY(change(person_id, edit, who));
+  return refused;
+}
+
 Status TotpService::check(std::string_view person_id, std::string_view code,
                           const AuditContext& who, const KvBatch& also) {
-  KVCS_TRY(too_many_tries(take_try_("totp:" + std::string(person_id))));
-  const auto edit = [&](std::optional<Record>& record) -> Status {
-    if (!record || !record->is_confirmed) return is_off();
-    return spend(person_id, code, *record);
-  };
-  return change(person_id, edit, who, also);
+  return use(person_id, code, false, who, also);
 }
 
 Status TotpService::remove(std::string_view person_id, std::string_view code,
                            const AuditContext& who) {
-  KVCS_TRY(too_many_tries(take_try_("totp:" + std::string(person_id))));
-  const auto edit = [&](std::optional<Record>& record) -> Status {
-    if (!record || !record->is_confirmed) return is_off();
-    KVCS_TRY(spend(person_id, code, *record));
-    record.reset();
-    return ok();
-  };
-  return change(person_id, edit, who);
+  return use(person_id, code, true, who, {});
 }
 
 Status TotpService::take_off(std::string_view person_id, const AuditContext& who) {

@@ -22,6 +22,9 @@ inline constexpr int64_t kTotpStepS = 30;
 inline constexpr int64_t kTotpSkewSteps = 1;  // Before and after now.
 inline constexpr size_t kRecoveryCodes = 10;
 inline constexpr int64_t kTotpStartLifetimeS = 3600;  // For the first code of a new secret.
+// Of an account in a row, from wherever: then it takes a recovery code, or an operator. NIST
+// SP 800-63B-4 §3.2.2 allows 100.
+inline constexpr int64_t kWrongCodesMax = 20;
 
 // The six digits of a step, which is a time divided by kTotpStepS.
 std::string totp_code(std::string_view secret, int64_t step);
@@ -48,7 +51,8 @@ class TotpService final {
                                       const AuditContext& who);
   Result<bool> is_on(std::string_view person_id) const;
   // Spends a code or a recovery code, in one write with `also`, which is what it opens. Failures as
-  // of confirm(), and Conflict with reason totp_is_off.
+  // of confirm(), and Conflict with reason totp_is_off. After kWrongCodesMax wrong ones in a row,
+  // of which an alert tells, Forbidden with reason recovery_code_needed for all but those.
   Status check(std::string_view person_id, std::string_view code, const AuditContext& who,
                const KvBatch& also = {});
   // The same, and takes the factor off.
@@ -62,10 +66,13 @@ class TotpService final {
   // What is stored; nothing when there is none.
   Result<std::optional<KvEntry>> read(std::string_view person_id) const;
   Status spend(std::string_view person_id, std::string_view code, Record& record) const;
-  // Reads, lets `edit` change or remove the record, and writes, until nobody came between.
-  using Edit = std::function<Status(std::optional<Record>& record)>;
-  Status change(std::string_view person_id, const Edit& edit, const AuditContext& who,
-                const KvBatch& also = {});
+  // check(), or remove().
+  Status use(std::string_view person_id, std::string_view code, bool takes_off,
+             const AuditContext& who, const KvBatch& also);
+  // Reads, lets `edit` change or remove the record, and writes it with what `edit` has put into the
+  // batch, until nobody came between.
+  using Edit = std::function<Status(std::optional<Record>& record, KvBatch& batch)>;
+  Status change(std::string_view person_id, const Edit& edit, const AuditContext& who);
 
   const KvStore& kv_;
   AuditedKv& audited_;

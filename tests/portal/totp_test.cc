@@ -6,6 +6,7 @@
 #include "base/bytes.h"
 #include "identity/people_rig.h"
 #include "kv/keyspace.h"
+#include "support/base32.h"
 
 using namespace kvcs;
 using namespace kvcs::portal;
@@ -91,4 +92,47 @@ TEST_CASE("totp: each refusal has its reason, and each code counts once", "[unit
   CHECK(totp.is_on(id).value());
   CHECK(totp.check(id, "123456", rig.who).code() == Code::kInternal);
   CHECK(totp.take_off(id, rig.who).ok());
+}
+
+TEST_CASE("totp: after many wrong codes in a row it takes a recovery code", "[unit][portal]") {
+  PeopleRig rig;
+  Sealer sealer({Secret(std::string(32, 'k'))}, *rig.entropy);
+  TotpService totp(*rig.kv, rig.audited, sealer, rig.clock, rig.clock, *rig.entropy,
+                   [](std::string_view) { return 0; });
+  const std::string id = rig.person("ada").id;
+  const std::string secret =
+      from_base32(std::string(totp.start(id, "ada", rig.who)->secret_base32.reveal()));
+  const auto code = [&] {
+    rig.pass(2 * kTotpStepS);
+    return totp_code(secret, rig.clock.unix_ms() / 1000 / kTotpStepS);
+  };
+  const std::vector<Secret> recovery = totp.confirm(id, code(), rig.who).value();
+  const auto alerts = [&] {
+    size_t count = 0;
+    for (const KvItem& item : rig.kv->scan(KvFamily::kOutbox, "", "", 1000)->items) {
+      count += item.entry.value.find("account.codes_locked") != std::string::npos;
+    }
+    return count;
+  };
+  KvBatch opened;
+  opened.put(KvFamily::kConfig, std::string("opened"), std::string("1"));
+  // A right one begins the count anew, wherever the wrong ones were given.
+  for (int i = 1; i < kWrongCodesMax; i++) {
+    CHECK(totp.check(id, "000000x", rig.who, opened).reason() == "wrong_code");
+  }
+  CHECK(rig.kv->get(KvFamily::kConfig, "opened").code() == Code::kNotFound);
+  CHECK(totp.check(id, code(), rig.who).ok());
+  for (int i = 1; i < kWrongCodesMax; i++) {
+    CHECK(totp.check(id, "000000x", rig.who).reason() == "wrong_code");
+  }
+  CHECK(alerts() == 0);
+  CHECK(totp.remove(id, "000000x", rig.who).reason() == "wrong_code");
+  CHECK(alerts() == 1);
+  CHECK(totp.check(id, code(), rig.who, opened).reason() == "recovery_code_needed");
+  CHECK(totp.remove(id, code(), rig.who).reason() == "recovery_code_needed");
+  CHECK(totp.check(id, "nonsense", rig.who).reason() == "recovery_code_needed");
+  CHECK(alerts() == 1);
+  CHECK(totp.check(id, recovery[0].reveal(), rig.who, opened).ok());
+  CHECK(rig.kv->get(KvFamily::kConfig, "opened").ok());
+  CHECK(totp.check(id, code(), rig.who).ok());
 }

@@ -133,14 +133,16 @@ Result<Billing::Stored> Billing::ensure_customer(const BillingAsk& ask) {
   return billing_busy();
 }
 
-// By its id when that is all that can count, else all that the customer has.
+// By its id when that is all that can count, else all that the customer has: where the one that is
+// known has ended, another may be paid for.
 Result<Subscription> Billing::fetch(const BillingRecord& record,
                                     std::string_view subscription_id) const {
   const std::string& known = record.subscription.id;
   if (is_stripe_id(subscription_id) && (known.empty() || known == subscription_id)) {
     const Result<Json> one = stripe_.get("/v1/subscriptions/" + std::string(subscription_id));
     if (one.ok() && id_member(*one, "customer") == record.customer_id) {
-      return read_subscription(*one, s_.plans);
+      Subscription named = KVCS_TRY(read_subscription(*one, s_.plans));
+      if (keeps_plan(named.status)) return named;
     }
     if (!one.ok() && one.code() != Code::kNotFound) return one.status();
   }

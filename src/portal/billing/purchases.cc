@@ -30,6 +30,13 @@ Result<std::string> url_of(const Json& answer) {
   return upstream_failed("The payment provider's answer makes no sense.", "a page without url");
 }
 
+// What an invoice takes, after what the customer has to their credit; what it gives stands in the
+// total alone.
+int64_t due_of(const Json& invoice) {
+  const int64_t total = integer_member(invoice, "total");
+  return total < 0 ? total : integer_member(invoice, "amount_due");
+}
+
 }  // namespace
 
 Result<std::string> Billing::price_of(std::string_view plan, std::string_view price) const {
@@ -107,7 +114,8 @@ Result<std::string> Billing::portal_url(const BillingAsk& ask, const BillingReco
   return url_of(session);
 }
 
-// Of two that begin at once, the one that is written second finds the first one's page.
+// Of two that begin at once, the one that is written second finds the first one's page. A page that
+// is open no longer may have been paid, perhaps since the look at the subscriptions.
 Result<Billing::Place> Billing::checkout(const BillingAsk& ask, std::string_view plan,
                                          std::string_view price) {
   const std::string wanted = KVCS_TRY(price_of(plan, price));
@@ -118,6 +126,11 @@ Result<Billing::Place> Billing::checkout(const BillingAsk& ask, std::string_view
     const Stored before = KVCS_TRY(read(ask.organization_id));
     std::string url = KVCS_TRY(open_checkout(before.record, wanted));
     if (!url.empty()) return Place{std::move(url)};
+    if (!before.record.checkout_id.empty()) {
+      const BillingRecord paid = KVCS_TRY(sync(ask.organization_id, "", ask.who)).record;
+      if (is_live(paid.subscription.status)) return Place{KVCS_TRY(portal_url(ask, paid)), false};
+      if (paid != before.record) continue;
+    }
     const Json made = KVCS_TRY(begin_checkout(ask, before.record, wanted, attempt));
     BillingRecord after = before.record;
     after.checkout_id = text_member(made, "id");
@@ -169,9 +182,7 @@ Result<Billing::Change> Billing::preview(const BillingAsk& ask, std::string_view
                              {"subscription_details[proration_behavior]", "always_invoice"},
                              {"subscription_details[proration_date]", std::to_string(change.at_s)}},
                             "kvcs-preview-" + ask.repeat_key));
-  change.amount_due = integer_member(invoice, "amount_due");
-  // What is credited is no due amount, but the total says it.
-  if (change.amount_due == 0) change.amount_due = integer_member(invoice, "total");
+  change.amount_due = due_of(invoice);
   change.currency = text_member(invoice, "currency");
   return change;
 }
@@ -195,7 +206,7 @@ Result<Billing::Change> Billing::change(const BillingAsk& ask, std::string_view 
       stripe_.post(subscription_path(now.subscription), form, "kvcs-change-" + ask.repeat_key));
   change.waits_for_payment = object_member(answer, "pending_update") != nullptr;
   if (const Json* const invoice = object_member(answer, "latest_invoice")) {
-    change.amount_due = integer_member(*invoice, "total");
+    change.amount_due = due_of(*invoice);
     change.currency = text_member(*invoice, "currency");
   }
   KVCS_TRY(sync(ask.organization_id, now.subscription.id, ask.who).status());
