@@ -170,7 +170,9 @@ Status build_providers(Parts& parts) {
             .status();
       },
       .invitations = *portal.invitations,
-      .sign_up = portal::sign_up_of(parts.config.auth)});
+      .sign_up = portal::sign_up_of(parts.config.auth),
+      .kept_slugs = [providers = portal.providers
+                                     .get()] { return portal::mapped_slugs(providers->configured()); }});
   portal.oidc_api = std::make_unique<portal::OidcApi>(portal::OidcApi::Services{
       .providers = *portal.providers,
       .arrivals = *portal.arrivals,

@@ -20,6 +20,8 @@ namespace {
 constexpr std::string_view kFirstOrganization = "My Org";
 // Of an entry of admins that is a subject, whatever it looks like.
 constexpr std::string_view kSubjectPrefix = "sub:";
+// Of the person's id, in a slug that cannot be that of the name.
+constexpr size_t kSlugTailLetters = 8;
 constexpr size_t kCutMarkMaxBytes = 8;  // Of what printable() puts behind a text that it cuts.
 
 // "" unless the issuer has verified it, and it is an address.
@@ -41,6 +43,13 @@ Status check_domain(const Provider& provider, const std::string& email) {
                                  : "Addresses of '" + printable(domain, kShownName) +
                                        "' may not sign in through this provider.")
       .with_reason("domain_not_allowed");
+}
+
+// That an organization takes nobody in just now, which is nothing that the person could mend.
+bool has_no_room(const Status& failure) {
+  const std::string_view reason = failure.reason();
+  return reason == "quota_exceeded" || reason == "members_full" || reason == "organizations_full" ||
+         reason == "name_in_deletion";
 }
 
 Status suspended() {
@@ -113,7 +122,7 @@ Result<Arrivals::Arrival> Arrivals::welcome(const Provider& provider,
   }
   Person person = KVCS_TRY(std::move(found));
   if (!person.active) return suspended();
-  if (person.wants_place) KVCS_TRY(give_place(person, who));
+  if (person.wants_place) KVCS_TRY(give_place(person.id, who));
   KVCS_TRY(apply_roles(provider, roles, person, who));
   arrival.person = KVCS_TRY(apply_person(provider, identity, std::move(person), true, who));
   return arrival;
@@ -138,7 +147,7 @@ Result<Person> Arrivals::recognize(const Provider& provider, const oauth::Identi
     KVCS_TRY(known.status());
   }
   Person person = std::move(known).value();
-  if (person.wants_place) KVCS_TRY(give_place(person, who));
+  if (person.wants_place) KVCS_TRY(give_place(person.id, who));
   if (identity.claims.has(provider.role_claim)) {
     KVCS_TRY(apply_roles(provider, roles, person, who));
   }
@@ -177,8 +186,9 @@ Result<Arrivals::Roles> Arrivals::mapped_roles(const Provider& provider,
   return roles;
 }
 
-// An invitation is spent by the write that makes the person. Roles by claim and the
-// list of admins let somebody in as an invitation does.
+// An invitation is spent by the write that makes the person. Roles by claim and the list of admins
+// let somebody in as an invitation does; where nothing but a role does, the person is made by the
+// write that gives it, and not at all where there is no room.
 Result<Person> Arrivals::make_person(const Provider& provider, const oauth::Identity& identity,
                                      const Roles& roles, const Secret& invitation,
                                      const AuditContext& who) {
@@ -202,17 +212,44 @@ Result<Person> Arrivals::make_person(const Provider& provider, const oauth::Iden
     };
     return s_.people.create_with(std::move(wanted), sign_in, "", who, accept);
   }
+  if (!roles.empty() && !is_admin && s_.sign_up != SignUp::kOpen) {
+    const auto join = [&](const Person& person, const KvBatch& records) {
+      return join_first(provider, roles, person, records, who);
+    };
+    return s_.people.create_with(std::move(wanted), sign_in, "", who, join);
+  }
   wanted.wants_place = roles.empty() && s_.sign_up == SignUp::kOpen;
   return s_.people.create(std::move(wanted), sign_in, "", who);
 }
 
+Status Arrivals::join_first(const Provider& provider, const Roles& roles, const Person& person,
+                            const KvBatch& records, const AuditContext& who) {
+  const auto join = [&](KvBatch& batch) -> Status {
+    batch.append(records);
+    return ok();
+  };
+  Status joined;
+  for (const auto& [id, role] : roles) {
+    joined = s_.members.add(id, person.id, role, who, join, provider.name);
+    if (!has_no_room(joined)) return joined;
+  }
+  return joined;
+}
+
 // What a life that was cut off has not made the next sign-in makes: the mark goes last.
-Status Arrivals::give_place(const Person& person, const AuditContext& who) {
+Status Arrivals::give_place(const std::string& person_id, const AuditContext& who) {
+  const MutexLock lock(making_);
+  const Person person = KVCS_TRY(s_.people.find(person_id));
+  if (!person.wants_place) return ok();
   const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(person.id));
   std::string id = places.empty() ? std::string() : places.front();
   if (id.empty()) {
     Organization wanted;
     wanted.name = kFirstOrganization;
+    const std::string slug = slug_from_name(wanted.name);
+    if (s_.kept_slugs && s_.kept_slugs().contains(slug)) {
+      wanted.slug = slug + "-" + person.id.substr(0, kSlugTailLetters);
+    }
     const auto add_owner = [&](const Organization& organization, KvBatch& batch) {
       s_.members.add_first(batch, organization.id, person.id);
     };
@@ -228,7 +265,7 @@ Status Arrivals::give_place(const Person& person, const AuditContext& who) {
 
 // What the claims say now is given, and what they gave before and say no longer is taken back, also
 // when no claim is asked for any more. A role that people gave by hand is theirs: it is neither
-// changed nor taken.
+// changed nor taken. An organization that is full keeps nobody from the others.
 Status Arrivals::apply_roles(const Provider& provider, const Roles& roles, const Person& person,
                              const AuditContext& who) {
   std::set<std::string> places;
@@ -238,8 +275,17 @@ Status Arrivals::apply_roles(const Provider& provider, const Roles& roles, const
   for (const auto& [id, role] : roles) places.insert(id);
   for (const std::string& id : places) {
     const auto role = roles.find(id);
-    KVCS_TRY(s_.members.set_given(id, person.id, provider.name,
-                                  role == roles.end() ? OrgRole::kNone : role->second, who));
+    const Status given =
+        s_.members.set_given(id, person.id, provider.name,
+                             role == roles.end() ? OrgRole::kNone : role->second, who);
+    if (has_no_room(given)) {
+      log::warn("sign_in.role_not_given", {{"provider", provider.name},
+                                           {"organization_id", id},
+                                           {"person_id", person.id},
+                                           {"reason", given.reason()}});
+      continue;
+    }
+    KVCS_TRY(Status(given));
   }
   return ok();
 }

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "base/secret.h"
 #include "base/status.h"
 #include "identity/members.h"
@@ -31,6 +32,8 @@ class Arrivals final {
     std::function<Status(std::string_view organization_id, const AuditContext& who)> add_project;
     InvitationService& invitations;
     SignUp sign_up;
+    // Slugs that nobody's first organization takes (mapped_slugs()).
+    std::function<std::set<std::string>()> kept_slugs = {};
   };
   explicit Arrivals(Services services) : s_(std::move(services)) {}
 
@@ -41,7 +44,9 @@ class Arrivals final {
   // `invitation` may be empty. It lets a stranger in. Somebody who is known joins by a request of
   // their own: a link that leads through here must not put anybody into an organization. Forbidden
   // with reason sign_up_closed, domain_not_allowed or person_suspended; for a stranger the failures
-  // of InvitationService::accept(), which leave nothing behind.
+  // of InvitationService::accept(), which leave nothing behind, and those of a stranger whom a role
+  // lets in that the organization has no room for. For somebody who is known such a role is left
+  // out, and the log has it.
   Result<Arrival> welcome(const Provider& provider, const oauth::Identity& identity,
                           const Secret& invitation, std::string_view request_id);
 
@@ -56,13 +61,19 @@ class Arrivals final {
   Result<Roles> mapped_roles(const Provider& provider, const oauth::Identity& identity) const;
   Result<Person> make_person(const Provider& provider, const oauth::Identity& identity,
                              const Roles& roles, const Secret& invitation, const AuditContext& who);
-  Status give_place(const Person& person, const AuditContext& who);
+  // In the first organization of `roles` that takes the person, with the person's records; the
+  // failure of the last when none does.
+  Status join_first(const Provider& provider, const Roles& roles, const Person& person,
+                    const KvBatch& records, const AuditContext& who);
+  Status give_place(const std::string& person_id, const AuditContext& who);
   Status apply_roles(const Provider& provider, const Roles& roles, const Person& person,
                      const AuditContext& who);
   Result<Person> apply_person(const Provider& provider, const oauth::Identity& identity,
                               Person person, bool says_address, const AuditContext& who);
 
   const Services s_;
+  // Of two first requests of one person one makes the place, and the other finds it.
+  Mutex making_;
 };
 
 // At the start: whoever is an operator by an entry that no provider's admins have any more is none

@@ -56,13 +56,16 @@ TEST_CASE("billing: what was asked for before another's write is asked for again
   // The first to ask hears "active"; before he writes, the subscription ends, and another has asked
   // and written that.
   int asked = 0;
-  rig.state = [&](const SeenRequest&) {
+  rig.state = [&](const SeenRequest& request) {
+    const bool is_list = request.url.find("/v1/subscriptions?") != std::string::npos;
+    const std::string canceled = subscription("sub_1", "canceled");
+    if (is_list) return json(list(canceled));
     if (++asked == 1) {
       REQUIRE(rig.billing.sync(rig.org.id, "sub_1", rig.who).ok());
       CHECK(rig.plan() == "default");
       return json(subscription("sub_1", "active"));
     }
-    return json(subscription("sub_1", "canceled"));
+    return json(canceled);
   };
   REQUIRE(rig.billing.sync(rig.org.id, "sub_1", rig.who).ok());
   CHECK(rig.plan() == "default");
@@ -308,4 +311,101 @@ TEST_CASE("billing: an operator's plan stands above what is paid for", "[unit][p
   CHECK(rig.plan() == "max");
   give("");
   CHECK(rig.plan() == "default");
+}
+
+TEST_CASE("billing: the end of the subscription that is known is not the end of another",
+          "[unit][portal]") {
+  Rig rig;
+  rig.begin();
+  const std::string older = subscription("sub_1", "active", "price_max", 1);
+  const auto say = [&](const std::string& status) {
+    const std::string newer = subscription("sub_2", status, "price_pro", 2);
+    rig.state = [=](const SeenRequest& request) {
+      const bool is_list = request.url.find("/v1/subscriptions?") != std::string::npos;
+      return json(is_list ? list(older + "," + newer) : newer);
+    };
+  };
+  say("active");
+  REQUIRE(rig.billing.sync(rig.org.id, "", rig.who).ok());
+  CHECK(rig.billing.find(rig.org.id)->subscription.id == "sub_2");
+  say("canceled");
+  const std::string ended = R"({"id":"sub_2","customer":"cus_1"})";
+  REQUIRE(rig.take("evt_1", "customer.subscription.deleted", ended).ok());
+  CHECK(rig.billing.find(rig.org.id)->subscription.id == "sub_1");
+  CHECK(rig.plan() == "max");
+}
+
+TEST_CASE("billing: what is paid on a page of before is not sold again", "[fault][portal]") {
+  for (const bool is_other_price : {false, true}) {
+    INFO(is_other_price);
+    Rig rig;
+    rig.begin();
+    int looks = 0, pages = 0;
+    rig.stripe.set_handler([&](const SeenRequest& request) {
+      const auto is = [&](const char* part) { return request.url.find(part) != std::string::npos; };
+      if (request.url.ends_with("/v1/checkout/sessions")) pages++;
+      if (is("/v1/billing_portal")) return json(R"({"url":"https://portal/cus_1"})");
+      // Between the look at the subscriptions and the one at the page somebody pays there; of the
+      // page for another price it is only seen when that is closed.
+      if (request.url.ends_with("/expire")) return json(R"({"error":{"message":"no"}})", 400);
+      if (is("/v1/checkout/sessions/cs_1")) {
+        return json(is_other_price
+                        ? R"({"id":"cs_1","status":"open","url":"https://checkout/cs_1"})"
+                        : R"({"id":"cs_1","status":"complete","url":null})");
+      }
+      if (!is("/v1/subscriptions")) return json(R"({"id":"cus_1"})");
+      return json(list(++looks == 1 ? "" : subscription("sub_1", "active")));
+    });
+    const auto place = rig.billing.checkout(rig.ask(), is_other_price ? "max" : "pro", "");
+    REQUIRE(place.ok());
+    CHECK_FALSE(place->is_new);
+    CHECK(place->url == "https://portal/cus_1");
+    CHECK(pages == 0);
+    CHECK(rig.plan() == "pro");
+  }
+}
+
+TEST_CASE("billing: a page that ended unpaid gives way to another", "[unit][portal]") {
+  Rig rig;
+  rig.begin();
+  int pages = 0;
+  rig.stripe.set_handler([&](const SeenRequest& request) {
+    if (request.url.ends_with("/v1/checkout/sessions")) {
+      pages++;
+      return json(R"({"id":"cs_2","status":"open","url":"https://checkout/cs_2"})");
+    }
+    if (request.url.ends_with("cs_1")) return json(R"({"id":"cs_1","status":"expired"})");
+    const bool is_list = request.url.find("/v1/subscriptions?") != std::string::npos;
+    return json(is_list ? list("") : R"({"id":"cus_1"})");
+  });
+  const auto place = rig.billing.checkout(rig.ask(), "pro", "");
+  REQUIRE(place.ok());
+  CHECK(place->url == "https://checkout/cs_2");
+  CHECK(place->is_new);
+  CHECK(pages == 1);
+}
+
+TEST_CASE(
+    "billing: a preview and the change say the same, whatever the customer has to their credit",
+    "[unit][portal]") {
+  Rig rig;
+  rig.begin();
+  struct Row {
+    int total, amount_due, told;
+  };
+  // All of it is paid; a credit pays a part, or all of it; and what is given back.
+  for (const Row& row : {Row{1500, 1500, 1500}, Row{1500, 500, 500}, Row{1500, 0, 0},
+                         Row{-700, 0, -700}, Row{0, 0, 0}}) {
+    INFO(row.total << " " << row.amount_due);
+    const std::string invoice = R"({"currency":"usd","total":)" + std::to_string(row.total) +
+                                R"(,"amount_due":)" + std::to_string(row.amount_due) + "}";
+    rig.state = [=](const SeenRequest& request) {
+      const std::string one = subscription("sub_1", "active");
+      if (request.url.ends_with("/create_preview")) return json(invoice);
+      if (request.url.find("/v1/subscriptions?") != std::string::npos) return json(list(one));
+      return json(one.substr(0, one.size() - 1) + R"(,"latest_invoice":)" + invoice + "}");
+    };
+    CHECK(rig.billing.preview(rig.ask(), "max", "")->amount_due == row.told);
+    CHECK(rig.billing.change(rig.ask(), "max", "", 0)->amount_due == row.told);
+  }
 }
