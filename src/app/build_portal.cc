@@ -171,8 +171,7 @@ Status build_providers(Parts& parts) {
       },
       .invitations = *portal.invitations,
       .sign_up = portal::sign_up_of(parts.config.auth),
-      .kept_slugs = [providers = portal.providers
-                                     .get()] { return portal::mapped_slugs(providers->configured()); }});
+      .kept_slugs = portal::mapped_slugs(portal.providers->configured())});
   portal.oidc_api = std::make_unique<portal::OidcApi>(portal::OidcApi::Services{
       .providers = *portal.providers,
       .arrivals = *portal.arrivals,

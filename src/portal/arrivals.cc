@@ -247,7 +247,7 @@ Status Arrivals::give_place(const std::string& person_id, const AuditContext& wh
     Organization wanted;
     wanted.name = kFirstOrganization;
     const std::string slug = slug_from_name(wanted.name);
-    if (s_.kept_slugs && s_.kept_slugs().contains(slug)) {
+    if (s_.kept_slugs.contains(slug)) {
       wanted.slug = slug + "-" + person.id.substr(0, kSlugTailLetters);
     }
     const auto add_owner = [&](const Organization& organization, KvBatch& batch) {
@@ -275,9 +275,8 @@ Status Arrivals::apply_roles(const Provider& provider, const Roles& roles, const
   for (const auto& [id, role] : roles) places.insert(id);
   for (const std::string& id : places) {
     const auto role = roles.find(id);
-    const Status given =
-        s_.members.set_given(id, person.id, provider.name,
-                             role == roles.end() ? OrgRole::kNone : role->second, who);
+    const Status given = s_.members.set_given(
+        id, person.id, provider.name, role == roles.end() ? OrgRole::kNone : role->second, who);
     if (has_no_room(given)) {
       log::warn("sign_in.role_not_given", {{"provider", provider.name},
                                            {"organization_id", id},

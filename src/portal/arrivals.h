@@ -33,7 +33,7 @@ class Arrivals final {
     InvitationService& invitations;
     SignUp sign_up;
     // Slugs that nobody's first organization takes (mapped_slugs()).
-    std::function<std::set<std::string>()> kept_slugs = {};
+    std::set<std::string> kept_slugs = {};
   };
   explicit Arrivals(Services services) : s_(std::move(services)) {}
 

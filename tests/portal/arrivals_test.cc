@@ -4,8 +4,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include <atomic>
+#include <thread>
+
 #include "base/crypto.h"
 #include "identity/people_rig.h"
+#include "kv/keyspace.h"
 
 using namespace kvcs;
 using namespace kvcs::portal;
@@ -404,4 +408,120 @@ TEST_CASE("arrivals: a bearer without an address goes by what its own provider h
   CHECK(come("idp").empty());
   CHECK(come("other") == "domain_not_allowed");
   CHECK(come("") == "domain_not_allowed");
+}
+
+TEST_CASE("arrivals: an organization that is full keeps nobody out of the others",
+          "[unit][portal]") {
+  PeopleRig rig;
+  const std::string acme = rig.organization("Acme").id, beta = rig.organization("Beta").id;
+  Roster crowd;
+  for (size_t i = 0; i < kMembersPerOrganizationMax; i++) {
+    crowd.members.push_back({"p" + std::to_string(i), OrgRole::kViewer, 1, ""});
+  }
+  KvBatch batch;
+  batch.put(KvFamily::kConfig, keyspace::org_members(acme), roster_to_json(crowd));
+  REQUIRE(rig.kv->write(batch, KvDurability::kSynced).ok());
+  Provider provider;
+  provider.name = "idp";
+  provider.role_claim = "groups";
+  provider.role_map = {{"staff", {"acme", OrgRole::kMember}}, {"dev", {"beta", OrgRole::kMember}}};
+  const auto come = [&](const std::string& subject, const Json& groups,
+                        SignUp sign_up = SignUp::kInvited) {
+    oauth::Identity who = identity(subject, subject + "@b.c", true);
+    who.claims = oauth::Claims(Json{{"groups", groups}});
+    return reason(rig, provider, who, sign_up);
+  };
+  const auto places = [&](const std::string& subject) {
+    const auto person = rig.people.find_by_sign_in({"https://idp", subject});
+    return rig.members.organizations_of(person.value().id).value();
+  };
+  // A stranger whom that role alone would let in is not in, and does not come in without it later.
+  CHECK(come("eve", "staff") == "members_full");
+  CHECK(rig.people.find_by_sign_in({"https://idp", "eve"}).code() == Code::kNotFound);
+  CHECK(come("eve", Json::array()) == "sign_up_closed");
+  CHECK(rig.kv->scan(KvFamily::kConfig, keyspace::kPersonPrefix, "", 10)->items.empty());
+  CHECK(come("ada", Json::array({"staff", "dev"})).empty());
+  CHECK(places("ada") == std::vector<std::string>{beta});
+  CHECK(rig.members.roster(beta)->members.at(0).given_by == "idp");
+  // Whoever is known, and whoever may come anyway.
+  rig.person("bob", "https://idp");
+  CHECK(come("bob", "staff").empty());
+  CHECK(places("bob").empty());
+  CHECK(come("carl", "staff", SignUp::kOpen).empty());
+  // A failure that is none of room keeps everybody out still.
+  rig.fault = [&](std::string_view op, std::string_view key) {
+    return op == "cas" && key == keyspace::org_members(beta) ? unavailable("down") : ok();
+  };
+  CHECK(come("dora", "dev") == unavailable("down").reason());
+  CHECK(rig.people.find_by_sign_in({"https://idp", "dora"}).code() == Code::kNotFound);
+}
+
+namespace {
+
+struct OpenRig : PeopleRig {
+  explicit OpenRig(std::set<std::string> kept_slugs = {})
+      : arrivals({.people = people,
+                  .members = members,
+                  .organizations = organizations,
+                  .add_project = [](std::string_view, const AuditContext&) { return ok(); },
+                  .invitations = invitations,
+                  .sign_up = SignUp::kOpen,
+                  .kept_slugs = std::move(kept_slugs)}) {
+    provider.name = "idp";
+  }
+  Provider provider;
+  InvitationService invitations{{*kv, audited, members, people, organizations, clock, *entropy}};
+  Arrivals arrivals;
+};
+
+}  // namespace
+
+TEST_CASE("arrivals: of many first requests of one person one makes the place", "[fault][portal]") {
+  OpenRig rig;
+  Person wanted;
+  wanted.name = "a";
+  wanted.wants_place = true;
+  const std::string id = rig.people.create(wanted, {"https://idp", "a"}, "", rig.who)->id;
+  std::atomic<int> let_in{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; i++) {
+    threads.emplace_back(
+        [&] { let_in += rig.arrivals.recognize(rig.provider, identity("a", "a@b.c", true)).ok(); });
+  }
+  for (std::thread& one : threads) one.join();
+  CHECK(let_in == 8);
+  CHECK(rig.members.organizations_of(id)->size() == 1);
+  // One that read the person before the place was made, and comes when it has been left.
+  const auto want_again = [](Person& person) -> Status {
+    person.wants_place = true;
+    return ok();
+  };
+  REQUIRE(rig.people.update(id, want_again, rig.who).ok());
+  rig.provider.role_claim = "groups";
+  rig.provider.role_map = {{"staff", {"nowhere", OrgRole::kMember}}};
+  oauth::Identity late = identity("a", "a@b.c", true);
+  late.claims = oauth::Claims(Json{{"groups", "staff"}});
+  bool is_first = true;
+  rig.fault = [&](std::string_view, std::string_view key) -> Status {
+    if (!is_first || key != keyspace::org_slug("nowhere")) return ok();
+    is_first = false;
+    KVCS_TRY(rig.arrivals.recognize(rig.provider, identity("a", "a@b.c", true)).status());
+    const std::string place = rig.members.organizations_of(id)->at(0);
+    const Person other = rig.person("other");
+    KVCS_TRY(rig.members.add(place, other.id, OrgRole::kOwner, rig.who));
+    return rig.members.remove(place, id, rig.who, [](OrgRole) { return ok(); });
+  };
+  CHECK(rig.arrivals.recognize(rig.provider, late).ok());
+  CHECK_FALSE(is_first);
+  CHECK(rig.members.organizations_of(id)->empty());
+}
+
+TEST_CASE("arrivals: a first organization takes no slug that a role_map names", "[unit][portal]") {
+  OpenRig rig({"my-org"});
+  const Result<Arrivals::Arrival> come =
+      rig.arrivals.welcome(rig.provider, identity("a", "a@b.c", true), Secret(), "r1");
+  REQUIRE(come.ok());
+  CHECK(rig.organizations.find_by_slug("my-org").code() == Code::kNotFound);
+  const std::string id = rig.members.organizations_of(come->person.id)->at(0);
+  CHECK(rig.organizations.find(id)->slug == "my-org-" + come->person.id.substr(0, 8));
 }
