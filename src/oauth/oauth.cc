@@ -184,11 +184,12 @@ TokenOutcome exchange(http::HttpUpstream& upstream, const Client& client, const 
   http::UpstreamResponse& response = *opened.value();
   const Result<std::string> body = response.read_all(kTokenAnswerMaxBytes);
   if (!body.ok()) return unreachable(body.status());
+  const auto hide = [&](std::string& text) { redact(text, form, client); };
   TokenOutcome outcome = read_token_answer(
-      response.status(), response.header("content-type").value_or(""), body.value());
+      response.status(), response.header("content-type").value_or(""), body.value(), hide);
   if (!outcome.answer) {
     outcome.failure.message = "The token endpoint " + host + " " + outcome.failure.message;
-    redact(outcome.failure.message, form, client);
+    hide(outcome.failure.message);
     outcome.failure.retry_after_s = retry_after_of(response, clock.unix_s());
     outcome.failure.server_clock_s = http_date_s(response.header("date").value_or(""));
   }
@@ -253,7 +254,8 @@ std::string form_encode(const FormPairs& pairs) {
   return text;
 }
 
-TokenOutcome read_token_answer(int status, std::string_view content_type, std::string_view body) {
+TokenOutcome read_token_answer(int status, std::string_view content_type, std::string_view body,
+                               const Hide& hide) {
   const std::string answered = "answered " + std::to_string(status);
   std::optional<Members> members = members_of_json(body);
   if (!members) members = members_of_form(content_type, body);
@@ -267,7 +269,9 @@ TokenOutcome read_token_answer(int status, std::string_view content_type, std::s
     TokenOutcome outcome = failed(classify(status, error), answered);
     outcome.failure.oauth_error = error;
     if (!error.empty()) outcome.failure.message += " " + error;
-    const std::string description = text_of(*members, "error_description");
+    std::string description = text_of(*members, "error_description");
+    // Whole, as a secret that is cut or escaped is not found.
+    if (hide) hide(description);
     if (!description.empty()) {
       outcome.failure.message += ": " + printable(description, kDescriptionMaxBytes);
     }

@@ -11,6 +11,7 @@
 // Functions without state; thread-safe as the HttpUpstream is.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -112,7 +113,9 @@ TokenOutcome refresh_token_grant(http::HttpUpstream& upstream, Client client, co
 Status revoke_token(http::HttpUpstream& upstream, Client client, const Grant& grant,
                     const Secret& access_token);
 
-// Exposed for tests: reads one answer.
-TokenOutcome read_token_answer(int status, std::string_view content_type, std::string_view body);
+// Exposed for tests: reads one answer. `hide` takes what was sent out of the server's own words.
+using Hide = std::function<void(std::string& text)>;
+TokenOutcome read_token_answer(int status, std::string_view content_type, std::string_view body,
+                               const Hide& hide = {});
 
 }  // namespace kvcs::oauth
