@@ -46,6 +46,9 @@ deletion_at: time # When it goes, unless an owner restores it.)"},
 name: string(1..200)
 organization_id: string(1..64) # Makes it the active one.
 project_id: string(1..64) # Of the active organization.)"},
+    {"Confirmation", R"(
+current_password: string(1..1000) = "correct horse battery staple" # If there is one.
+code: string(1..40) # Of the second factor, or a recovery code, if there is one.)"},
     {"MyEnd", R"(
 organizations!: [MyOrganizationsEnd] # That nobody else was in.)"},
     {"MyOrganizationsEnd", R"(
@@ -88,10 +91,11 @@ void MeApi::add_routes(std::vector<http::Row>& table, const http::Access& anybod
   rows.add(kPatch, "", person, http::kib(4), &MeApi::change,
            "Change the own name, or which organization and project are active.",
            {.id = "updateMe", .body = "MyChanges", .answer = "Me"});
-  rows.add(kDelete, "", person, http::kNoBody, &MeApi::remove,
-           "Delete the own account. Organizations that nobody else is in go too, in 7 days; of one "
-           "with others in it somebody else must be an owner first.",
-           {.id = "deleteMe", .answer = "MyEnd"});
+  rows.add(kDelete, "", person, http::kib(1), &MeApi::remove,
+           "Delete the own account. Needs what POST /auth/link/{provider} needs. Organizations "
+           "that nobody else is in go too, in 7 days; of one with others in it somebody else must "
+           "be an owner first.",
+           {.id = "deleteMe", .body = "Confirmation", .answer = "MyEnd"});
   rows.add(kGet, "/sessions", person, http::kNoBody, &MeApi::list_sessions,
            "The caller's sessions, the newest first.",
            {.id = "listMySessions", .answer = "MySessionList"});
@@ -197,8 +201,10 @@ int64_t MeApi::last_used_ms(const Session& stored) const {
   return std::max(stored.used_ms->load(), live.ok() ? live.value()->used_ms->load() : 0);
 }
 
-// Nothing new becomes the person's from here on, so that what is looked at is all that there is.
+// A session alone may be a stolen one. Nothing new becomes the person's from here on, so that what
+// is looked at is all that there is.
 Result<http::Response> MeApi::remove(http::Request& request) {
+  KVCS_TRY(s_.confirm(request));
   const std::string& id = request.principal.person_id;
   KVCS_TRY(s_.people.begin_removal(id, by(request)));
   Result<http::Response> removed = end_account(request);

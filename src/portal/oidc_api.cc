@@ -127,8 +127,9 @@ void OidcApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
            {.id = "beginSignIn", .query = "next invitation", .status = 302, .answer = "text/html"});
   rows.add(kPost, "/link/{provider}", person, http::kib(1), &OidcApi::begin_link,
            "Begin to add another way to sign in to the own account. Needs the password again, or "
-           "without one a sign-in of the last five minutes.",
-           {.id = "linkSignIn", .body = "CurrentPassword", .answer = "SignInAway"});
+           "without one a sign-in of the last five minutes; and a code of the second factor, if "
+           "there is one.",
+           {.id = "linkSignIn", .body = "Confirmation", .answer = "SignInAway"});
   rows.add(kGet, "/callback", everyone(), http::kNoBody, &OidcApi::callback,
            "Where the only provider sends the browser back.",
            {.id = "finishSignIn", .status = 302, .answer = "text/html"});
@@ -213,10 +214,10 @@ Result<http::Response> OidcApi::begin(http::Request& request) {
 }
 
 Result<http::Response> OidcApi::begin_link(http::Request& request) {
-  const auto password = KVCS_TRY(read_current_password(request));
+  const Proof proof = KVCS_TRY(read_proof(request));
   const Provider* const provider = s_.providers.find(request.param("provider"));
   if (provider == nullptr) return not_found("No provider of sign-ins has this name.");
-  KVCS_TRY(s_.sign_in.confirm_person(request.principal, password, caller_of(request)));
+  KVCS_TRY(s_.sign_in.confirm_factors(request.principal, proof, caller_of(request)));
   Flow flow;
   flow.next = "/";
   flow.link_person = request.principal.person_id;

@@ -67,6 +67,18 @@ Result<std::optional<Secret>> read_current_password(http::Request& request) {
   return text ? std::optional(Secret(*text)) : std::nullopt;
 }
 
+Result<Proof> read_proof(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  const auto text = reader.optional_string("current_password", {.max_bytes = kPasswordMaxBytes});
+  const auto code = reader.optional_string("code", {.max_bytes = kCodeMaxBytes});
+  KVCS_TRY(reader.finish());
+  Proof proof;
+  if (text) proof.password = Secret(*text);
+  proof.code = code.value_or("");
+  return proof;
+}
+
 Caller caller_of(const http::Request& request, const BrowserRules& browser) {
   Caller caller = caller_of(request);
   caller.old_session =
@@ -281,6 +293,18 @@ Status SignInService::confirm_person(const Principal& who, const std::optional<S
   if (KVCS_TRY(s_.hasher.fits(*password, hash, address_block(caller.address)))) return ok();
   return forbidden("current_password: it is not the account's password.")
       .with_reason("wrong_password");
+}
+
+Status SignInService::confirm_factors(const Principal& who, const Proof& proof,
+                                      const Caller& caller) const {
+  KVCS_TRY(confirm_person(who, proof.password, caller));
+  if (!KVCS_TRY(s_.totp.is_on(who.person_id))) return ok();
+  if (proof.code.empty()) {
+    return invalid("code: required, since the account has a second factor.")
+        .with_reason("code_required");
+  }
+  return s_.totp.check(who.person_id, proof.code,
+                       {person_actor(who.person_id), "sign-in", caller.request_id});
 }
 
 // The ticket goes with the password that it was given for: one that is changed meanwhile ends it.

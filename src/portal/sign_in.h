@@ -49,6 +49,13 @@ Caller caller_of(const http::Request& request, const BrowserRules& browser);
 // The member of a body {current_password?}, for SignInService::confirm_person(). Invalid.
 Result<std::optional<Secret>> read_current_password(http::Request& request);
 
+// What somebody shows again who has a session: a body {current_password?, code?}.
+struct Proof {
+  std::optional<Secret> password;
+  std::string code;  // Of the second factor; "" = none.
+};
+Result<Proof> read_proof(http::Request& request);
+
 // Under which tries of an account are counted, from the caller's address block. Whoever guesses
 // from elsewhere locks out nobody here.
 std::string try_name(std::string_view account, const Caller& caller);
@@ -120,6 +127,9 @@ class SignInService final {
   // RateLimited as sign_in().
   Status confirm_person(const Principal& who, const std::optional<Secret>& password,
                         const Caller& caller) const;
+  // The same with a code besides, which is spent, where the account has a second factor. Invalid
+  // with reason code_required without one; as TotpService::check().
+  Status confirm_factors(const Principal& who, const Proof& proof, const Caller& caller) const;
   // Begins a session of somebody for whom `provider` has vouched, where the last one of the person
   // was, and ends the one that the browser had.
   // `write` as SessionService::start()'s.

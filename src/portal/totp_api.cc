@@ -10,8 +10,6 @@
 namespace kvcs::portal {
 namespace {
 
-constexpr size_t kCodeMaxBytes = 40;
-
 constexpr http::ApiType kTypes[] = {
     {"CurrentPassword", R"(
 current_password: string(1..1000) = "correct horse battery staple" # If there is one.)"},

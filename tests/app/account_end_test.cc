@@ -16,6 +16,8 @@ using namespace kvcs::test;
 
 namespace {
 
+const std::string kItIsMe = std::string(R"({"current_password":")") + kGoodPassword + "\"}";
+
 const AuditContext kWho{"test", "test", ""};
 
 std::string id_of(Browser& person) {
@@ -58,12 +60,12 @@ TEST_CASE("account end: nothing new becomes a person's who is being deleted",
   CHECK(people.begin_removal(id, kWho).reason() == "name_in_deletion");
   CHECK(app.parts().members->add(other, id, OrgRole::kMember, kWho).reason() == "name_in_deletion");
   CHECK(bob.send("POST", "/api/v1/organizations", R"({"name":"Bobs"})").status == 409);
-  CHECK(bob.send("DELETE", "/api/v1/me").status == 409);
+  CHECK(bob.send("DELETE", "/api/v1/me", kItIsMe).status == 409);
   CHECK(memberships(app, id) == 1);
   CHECK(app.as_owner("GET", "/admin/deletions").status != 500);
   REQUIRE(people.withdraw_removal(id, kWho).ok());
   CHECK(bob.send("POST", "/api/v1/organizations", R"({"name":"Bobs"})").status == 201);
-  CHECK(bob.send("DELETE", "/api/v1/me").status == 200);
+  CHECK(bob.send("DELETE", "/api/v1/me", kItIsMe).status == 200);
 }
 
 TEST_CASE("account end: organizations made at the same moment have no ghost",
@@ -81,7 +83,7 @@ TEST_CASE("account end: organizations made at the same moment have no ghost",
       });
     }
     Browser leaving = bob;
-    const int status = leaving.send("DELETE", "/api/v1/me").status;
+    const int status = leaving.send("DELETE", "/api/v1/me", kItIsMe).status;
     for (std::thread& thread : threads) thread.join();
     INFO(status);
     const Result<Person> left = app.parts().people->find(id);
@@ -100,14 +102,14 @@ TEST_CASE("account end: organizations made at the same moment have no ghost",
 TEST_CASE("account end: the last owner of the daemon stays", "[contract][app][portal]") {
   TestApp app;
   Browser ada = set_up(app);
-  const RawResponse refused = ada.send("DELETE", "/api/v1/me");
+  const RawResponse refused = ada.send("DELETE", "/api/v1/me", kItIsMe);
   CHECK(refused.status == 409);  // Reason last_operator.
   CHECK(refused.body.find("is an owner of this daemon") != std::string::npos);
   CHECK(memberships(app, id_of(ada)) == 1);
   Browser bob = join(app, ada, "bob@example.com", "owner");
   REQUIRE(ada.send("PATCH", "/admin/people/" + id_of(bob), R"({"operator_role":"owner"})").status ==
           200);
-  CHECK(ada.send("DELETE", "/api/v1/me").status == 200);
+  CHECK(ada.send("DELETE", "/api/v1/me", kItIsMe).status == 200);
 }
 
 TEST_CASE("account end: of two owners who end each other's role at once one stays",

@@ -18,6 +18,8 @@ using namespace kvcs::test;
 
 namespace {
 
+const std::string kItIsMe = std::string(R"({"current_password":")") + kGoodPassword + "\"}";
+
 constexpr int64_t kDayMs = 86'400'000;
 
 struct House {
@@ -285,7 +287,7 @@ TEST_CASE("leaving: a person goes, but not as the last owner of what others are 
   const std::string other_id = person_of(other), owner_id = person_of(f.owner);
   const std::string alone = json_text(
       other.send("POST", "/api/v1/organizations", R"({"name":"Alone"})").body, "organization_id");
-  const RawResponse refused = f.owner.send("DELETE", "/api/v1/me");
+  const RawResponse refused = f.owner.send("DELETE", "/api/v1/me", kItIsMe);
   CHECK(refused.status == 409);
   CHECK(refused.body.find("last owner") != std::string::npos);
   CHECK(f.owner.send("GET", "/api/v1/me").status == 200);
@@ -296,11 +298,11 @@ TEST_CASE("leaving: a person goes, but not as the last owner of what others are 
   const std::string third_id = person_of(third);
   REQUIRE(f.owner.send("PATCH", "/api/v1/members/" + third_id, second).status == 200);
   REQUIRE(f.owner.send("PATCH", "/admin/people/" + third_id, suspended).status == 200);
-  CHECK(f.owner.send("DELETE", "/api/v1/me").status == 409);
+  CHECK(f.owner.send("DELETE", "/api/v1/me", kItIsMe).status == 409);
   CHECK_FALSE(f.place(f.owner).contains("deletion_at"));
   REQUIRE(f.owner.send("DELETE", "/api/v1/members/" + third_id).status == 204);
 
-  const RawResponse gone = other.send("DELETE", "/api/v1/me");
+  const RawResponse gone = other.send("DELETE", "/api/v1/me", kItIsMe);
   INFO(gone.body);
   REQUIRE(gone.status == 200);
   REQUIRE(json_of(gone)["organizations"].size() == 1);

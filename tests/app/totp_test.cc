@@ -74,6 +74,33 @@ TEST_CASE("totp: a sign-in by password asks for a code from then on", "[contract
   CHECK(json_of(other.send("POST", "/auth/login", kSignIn))["totp_required"] == false);
 }
 
+TEST_CASE("totp: with it the account ends, and gets another way in, by a code and the password",
+          "[contract][app][portal]") {
+  TestApp app([](Config& config) {
+    config.auth.providers = R"({"idp": {"issuer": "http://127.0.0.1:1", "client_id": "kvcs"}})";
+  });
+  Browser ada = set_up(app);
+  Browser bob = join(app, ada, "bob@example.com", "admin");
+  CHECK(bob.send("DELETE", "/api/v1/me").status == 400);
+  CHECK(bob.send("DELETE", "/api/v1/me", R"({"current_password":"guess"})").status == 403);
+  const Json begun = json_of(bob.send("POST", "/auth/totp", kAsk));
+  const std::string secret = from_base32(begun["secret"].get<std::string>());
+  const int64_t now = app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS;
+  const Json on =
+      json_of(bob.send("POST", "/auth/totp/confirm", code_body(portal::totp_code(secret, now))));
+  const auto end = [&](const std::string& code) {
+    Json body{{"current_password", kGoodPassword}};
+    if (!code.empty()) body["code"] = code;
+    return bob.send("DELETE", "/api/v1/me", dump_json(body)).status;
+  };
+  CHECK(end("") == 400);  // Reason code_required.
+  CHECK(bob.send("POST", "/auth/link/idp", kAsk).status == 400);
+  CHECK(end("0000000") == 403);
+  CHECK(bob.send("GET", "/api/v1/me").status == 200);
+  CHECK(end(on["recovery_codes"][0].get<std::string>()) == 200);
+  CHECK(bob.send("GET", "/api/v1/me").status == 401);
+}
+
 TEST_CASE("totp: an operator takes it off, and nobody else", "[contract][app][portal]") {
   TestApp app;
   Browser ada = set_up(app);

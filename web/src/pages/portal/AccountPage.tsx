@@ -1,6 +1,6 @@
 // The own name, the organizations one is in, and the end of the account.
 import { useState } from 'preact/hooks';
-import { api } from '../../api/client';
+import { api, type Schema } from '../../api/client';
 import { clearCache } from '../../api/query';
 import { changeMe, type Me, meStore, useMe } from '../../api/session';
 import { href, navigate } from '../../router';
@@ -18,6 +18,7 @@ import {
   toast,
 } from '../../ui';
 import { AccountTabs } from './AccountTabs';
+import { ItIsYou } from './ItIsYou';
 
 type Place = NonNullable<Me['organizations']>[number];
 const columns: Column<Place>[] = [
@@ -30,9 +31,10 @@ const columns: Column<Place>[] = [
 export default function AccountPage() {
   const me = useMe();
   const [leaving, setLeaving] = useState(false);
+  const [proving, setProving] = useState(false);
   if (!me) return null;
-  const end = async () => {
-    await api.delete('/api/v1/me');
+  const end = async (body: Schema<'Confirmation'>) => {
+    await api.delete('/api/v1/me', { body });
     clearCache();
     meStore.set(null);
     navigate(href('/login'));
@@ -90,12 +92,13 @@ export default function AccountPage() {
           title="Delete the account"
           typed={me.email ?? ''}
           action="Delete my account"
-          onConfirm={end}
+          onConfirm={async () => setProving(true)}
           onClose={() => setLeaving(false)}
         >
           <p>This cannot be undone. Your sessions end at once.</p>
         </Confirm>
       )}
+      {proving && <ItIsYou act={end} onClose={() => setProving(false)} />}
     </Page>
   );
 }

@@ -1,21 +1,27 @@
-// Asks for the password again, before what a session alone may not do.
+// Asks for the password again, and for a code where there is a second factor, before what a session
+// alone may not do.
 import type { Schema } from '../../api/client';
+import { useMe } from '../../api/session';
 import { Dialog, Field, Form } from '../../ui';
 
 export function ItIsYou({
   act,
   onClose,
 }: {
-  act: (body: Schema<'CurrentPassword'>) => Promise<unknown>;
+  act: (body: Schema<'Confirmation'>) => Promise<unknown>;
   onClose: () => void;
 }) {
+  const asksCode = useMe()?.second_factor === true;
   return (
     <Dialog title="It is you?" onClose={onClose}>
       <Form
         submit="Go on"
         onCancel={onClose}
-        onSubmit={({ current_password = '' }) =>
-          act(current_password === '' ? {} : { current_password })
+        onSubmit={({ current_password = '', code = '' }) =>
+          act({
+            ...(current_password === '' ? {} : { current_password }),
+            ...(asksCode ? { code: code.replace(/\s/g, '') } : {}),
+          })
         }
       >
         <Field
@@ -25,6 +31,16 @@ export function ItIsYou({
           autocomplete="current-password"
           hint="Left empty if you have none: then a sign-in of the last five minutes counts."
         />
+        {asksCode && (
+          <Field
+            name="code"
+            label="Code"
+            required
+            maxLength={40}
+            autocomplete="one-time-code"
+            hint="Of the authenticator app, or a recovery code."
+          />
+        )}
       </Form>
     </Dialog>
   );
