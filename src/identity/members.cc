@@ -304,15 +304,18 @@ Status MemberService::set_given(std::string_view organization_id, std::string_vi
   if (role != OrgRole::kNone) added = add(organization_id, person_id, role, who, {}, provider);
   if (role != OrgRole::kNone && added.reason() != "member_exists") return added;
   const Roster present = KVCS_TRY(roster(organization_id));
-  const auto is_unchanged = [&](const Roster& now) {
+  // Also the last owner's role; a store that cannot tell that is a failure, and no rule.
+  const auto is_unchanged = [&](const Roster& now) -> Result<bool> {
     const auto member = std::find_if(now.members.begin(), now.members.end(),
                                      [&](const Member& m) { return m.person_id == person_id; });
-    return member == now.members.end() || member->given_by != provider || member->role == role ||
-           !check_owner_stays(now, *member).ok();
+    if (member == now.members.end() || member->given_by != provider || member->role == role) {
+      return true;
+    }
+    return is_last_owner(now, person_id);
   };
-  if (is_unchanged(present)) return ok();
+  if (KVCS_TRY(is_unchanged(present))) return ok();
   const auto edit = [&](Roster& roster, KvBatch& batch) -> Status {
-    if (is_unchanged(roster)) return ok();
+    if (KVCS_TRY(is_unchanged(roster))) return ok();
     Member* const member = KVCS_TRY(find_member(roster, person_id));
     member->role = role;
     if (role != OrgRole::kNone) return ok();

@@ -25,6 +25,7 @@ std::string sign_in_id(const SignIn& sign_in) {
 namespace {
 
 constexpr int kRaceAttemptsMax = 8;
+constexpr std::string_view kBeingRemoved = "{}";
 
 Status no_such_person(std::string_view id) {
   return not_found("No person '" + printable(id, kShownName) + "'.")
@@ -195,7 +196,8 @@ Status PersonService::begin_removal(std::string_view id, const AuditContext& who
   KVCS_TRY(find(id));
   const std::string key = keyspace::deletion(keyspace::Owner::kPerson, id);
   KvBatch batch;
-  batch.put(KvFamily::kSystem, key, KvEntry{"{}", {}, clock_.unix_s() + kRemovalS});
+  batch.put(KvFamily::kSystem, key,
+            KvEntry{std::string(kBeingRemoved), {}, clock_.unix_s() + kRemovalS});
   const Status begun = audited_.compare_and_swap(KvFamily::kSystem, key, std::nullopt, batch, who);
   if (begun.code() != Code::kConflict) return begun;
   return conflict("This account is being deleted already.").with_reason("name_in_deletion");
@@ -239,19 +241,25 @@ Result<Person> PersonService::update_operator(std::string_view id, const Edit& e
   return update(id, checked, who);
 }
 
-// Ways to sign in are among what is owned: none comes between the look and the write.
+// Ways to sign in are among what is owned: none comes between the look and the write. The mark of
+// begin_removal() is compared, since it ends by itself where the caller took longer.
 Status PersonService::remove(std::string_view id, const AuditContext& who) {
   const MutexLock operators_lock(operators_mutex_);
   const MutexLock lock(sign_ins_mutex_);
   KVCS_TRY(check_removable(id));
+  const std::string mark = keyspace::deletion(keyspace::Owner::kPerson, id);
   KvBatch batch;
-  batch.remove(KvFamily::kSystem, keyspace::deletion(keyspace::Owner::kPerson, id));
+  batch.remove(KvFamily::kSystem, mark);
   KVCS_TRY(for_each_owned(kv_, keyspace::Owner::kPerson, id,
                           [&](KvFamily family, const KvItem& item) -> Status {
                             batch.remove(family, item.key);
                             return ok();
                           }));
-  return audited_.write(batch, who);
+  Status gone = audited_.compare_and_swap(KvFamily::kSystem, mark, kBeingRemoved, batch, who);
+  if (gone.code() != Code::kConflict) return gone;
+  return conflict("The deletion of the account took more than " + std::to_string(kRemovalS) +
+                  " s, in which something may have become the account's. Delete it again.")
+      .with_reason("removal_ended");
 }
 
 Result<PersonPage> PersonService::list(std::string_view cursor, size_t limit) const {

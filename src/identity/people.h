@@ -99,7 +99,8 @@ class PersonService final {
   Status check_removable(std::string_view id) const;
   // With every way to sign in, and all else that is the person's. What organizations have of the
   // person, and sessions, the caller has ended, after begin_removal(). NotFound. Conflict with
-  // reason last_operator: nobody else who may sign in owns the daemon.
+  // reason last_operator: nobody else who may sign in owns the daemon; or removal_ended:
+  // begin_removal() was more than kRemovalS ago.
   Status remove(std::string_view id, const AuditContext& who);
   // update(), by which somebody may become no owner of the daemon any more. Conflict with reason
   // last_operator when nobody else who may sign in is one.

@@ -333,3 +333,37 @@ TEST_CASE("sessions: of two tabs that choose what is active both are in", "[faul
   };
   CHECK(rig.sessions.set_active(hash, "org_mine", "").reason() == "session_ended");
 }
+
+TEST_CASE("people: a removal that took longer than its mark removes nobody", "[fault][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada");
+  REQUIRE(rig.people.begin_removal(ada.id, rig.who).ok());
+  rig.pass(kRemovalS);
+  CHECK(rig.people.remove(ada.id, rig.who).reason() == "removal_ended");
+  CHECK(rig.people.find(ada.id).ok());
+  REQUIRE(rig.people.begin_removal(ada.id, rig.who).ok());
+  rig.pass(kRemovalS - 1);
+  CHECK(rig.people.remove(ada.id, rig.who).ok());
+  CHECK(rig.people.find(ada.id).code() == Code::kNotFound);
+}
+
+TEST_CASE("members: a store that cannot tell who is an owner takes no role back, and says so",
+          "[fault][identity]") {
+  PeopleRig rig;
+  const std::string org = rig.organization().id;
+  const Person ada = rig.person("ada"), eve = rig.person("eve");
+  REQUIRE(rig.members.set_given(org, ada.id, "idp", OrgRole::kOwner, rig.who).ok());
+  REQUIRE(rig.members.add(org, eve.id, OrgRole::kOwner, rig.who).ok());
+  const auto take_back = [&] {
+    return rig.members.set_given(org, ada.id, "idp", OrgRole::kNone, rig.who);
+  };
+  rig.fault = [&](std::string_view op, std::string_view key) -> Status {
+    const bool is_look = op == "get" && key == keyspace::person_profile(eve.id);
+    return is_look ? unavailable("The store is down.") : ok();
+  };
+  CHECK(take_back().code() == Code::kUnavailable);
+  CHECK(rig.members.roster(org)->role_of(ada.id) == OrgRole::kOwner);
+  rig.fault = {};
+  CHECK(take_back().ok());
+  CHECK(rig.members.roster(org)->role_of(ada.id) == OrgRole::kNone);
+}
