@@ -153,6 +153,7 @@ struct Mailer::Impl {
       log::warn("mail.not_sent",
                 {{"error", outcome.to_string()}, {"attempts", one.attempts}, {"again", again}});
     }
+    if (!again && one.letter && one.letter->ended) one.letter->ended(outcome.ok());
     const MutexLock lock(mutex);
     tried--;
     if (!again) {

@@ -35,6 +35,8 @@ Result<std::optional<MailServer>> read_mail_server(const MailConfig& config);
 
 struct Letter {
   std::string to, subject, text;
+  // Called once, when it was sent, or will be tried no more.
+  std::function<void(bool was_sent)> ended = {};
 };
 // A name that people chose, as a letter may show it; `otherwise` in the place of one of which a
 // mail program would make a link, or that has line breaks.

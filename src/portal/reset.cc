@@ -12,6 +12,7 @@ namespace kvcs::portal {
 namespace {
 
 constexpr size_t kTokenRandomBytes = 32;
+constexpr int64_t kWaiting = INT64_MAX;
 
 Status reset_token_invalid() {
   return unauthenticated("The link is used, has ended or never was. Ask for a new one.")
@@ -69,8 +70,25 @@ Status ResetService::send(std::string_view email, const Caller& caller) {
       .with_reason("mail_busy");
 }
 
+// Whether a mail to the person waits to be sent, or has gone out a moment ago.
+bool ResetService::is_out(const std::string& person_id) {
+  const MutexLock lock(mutex_);
+  const int64_t now_s = s_.clock.unix_s();
+  std::erase_if(out_s_, [&](const auto& entry) {
+    return entry.second != kWaiting && entry.second + kResetMailGapS <= now_s;
+  });
+  return out_s_.contains(person_id) || out_s_.size() >= kResetMailsMax;
+}
+
+void ResetService::note_out(const std::string& person_id, bool was_sent) {
+  const MutexLock lock(mutex_);
+  if (was_sent) out_s_[person_id] = s_.clock.unix_s();
+  if (!was_sent) out_s_.erase(person_id);
+}
+
 // A link of a moment ago stays good: whoever asks again and again for somebody else's account
-// neither fills that mailbox nor spoils the link in it.
+// neither fills that mailbox nor spoils the link in it, or one that an operator has made. One whose
+// mail was not sent is nobody's.
 Result<std::optional<Letter>> ResetService::letter_to(const std::string& email,
                                                       const std::string& request_id) {
   const std::optional<Letter> nothing;
@@ -81,14 +99,18 @@ Result<std::optional<Letter>> ResetService::letter_to(const std::string& email,
   const Result<KvEntry> present = kv_get_live(
       s_.kv, KvFamily::kConfig, keyspace::person_reset(person->id), s_.clock, kResetLinkLifetimeS);
   if (!present.ok() && present.code() != Code::kNotFound) return present.status();
-  const int64_t young_s = s_.clock.unix_s() + kResetLinkLifetimeS - kResetMailGapS;
-  if (present.ok() && present->expires_at_s > young_s) return nothing;
+  if (present.ok() && (!present->metadata.empty() || is_out(person->id))) return nothing;
   const ResetLink link = KVCS_TRY(make(person->id, {"reset-by-mail", "sign-in", request_id}));
+  {
+    const MutexLock lock(mutex_);
+    out_s_[person->id] = kWaiting;
+  }
   return std::optional(
       Letter{email, "A new password",
              "Somebody, perhaps you, asked for a new password of your account at " +
                  s_.public_url() + ".\n\nChoose one within an hour; the link works once:\n\n" +
-                 link.url + "\n\nIf it was not you, do nothing: your password stays.\n"});
+                 link.url + "\n\nIf it was not you, do nothing: your password stays.\n",
+             [this, id = person->id](bool was_sent) { note_out(id, was_sent); }});
 }
 
 // What can be refused is looked at before the link is spent. One write gives the password, ends the

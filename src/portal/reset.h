@@ -1,13 +1,16 @@
 // A lost password: a link that is good once and for an hour, made by an operator or sent by mail to
 // the account's address. Its token names the person and holds 256 random bits, of which the store
-// has a hash; a new link takes the place of the one before. Thread-safe.
+// has a hash; a new link takes the place of the one before, but a mailed one not of an operator's.
+// Thread-safe.
 #pragma once
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
 #include "base/entropy.h"
+#include "base/mutex.h"
 #include "base/secret.h"
 #include "base/status.h"
 #include "identity/maker.h"
@@ -20,7 +23,8 @@
 namespace kvcs::portal {
 
 inline constexpr int64_t kResetLinkLifetimeS = 3600;
-inline constexpr int64_t kResetMailGapS = 600;  // One mail to one account in so long.
+inline constexpr int64_t kResetMailGapS = 600;    // One mail to one account in so long.
+inline constexpr size_t kResetMailsMax = 10'000;  // That went out within it.
 
 struct ResetLink {
   std::string url;
@@ -59,8 +63,14 @@ class ResetService final {
  private:
   Status take_try(std::string_view account, const Caller& caller) const;
   Result<std::optional<Letter>> letter_to(const std::string& email, const std::string& request_id);
+  bool is_out(const std::string& person_id);
+  void note_out(const std::string& person_id, bool was_sent);
 
   const Services s_;
+  // When the last mail to a person went out; kWaiting while it is to be sent. Those of a life
+  // before are forgotten: who asks then gets another.
+  Mutex mutex_;
+  std::map<std::string, int64_t> out_s_ KVCS_GUARDED_BY(mutex_);
 };
 
 }  // namespace kvcs::portal

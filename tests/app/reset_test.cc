@@ -30,9 +30,10 @@ std::string token_of(const std::string& url) {
 struct ResetRig : PeopleRig {
   portal::PasswordHasher hasher;
   std::vector<portal::Letter> letters;
+  Status sent;  // What the mail server says.
   portal::Mailer mailer{[this](const portal::Letter& letter) {
                           letters.push_back(letter);
-                          return ok();
+                          return sent;
                         },
                         clock, portal::Mailer::Runs::kWhenAsked};
   int64_t wait_s = 0;
@@ -247,6 +248,50 @@ TEST_CASE("reset: mail goes to accounts that are there, and not again and again"
     if (!rig.reset.send("ada@b.c", rig.caller).ok()) break;
   }
   CHECK(rig.reset.send("ada@b.c", rig.caller).reason() == "mail_busy");
+}
+
+TEST_CASE("reset: a mail that did not go out holds up no other", "[fault][portal]") {
+  ResetRig rig;
+  rig.account("ada@b.c");
+  const auto ask = [&] {
+    CHECK(rig.reset.send("ada@b.c", rig.caller).ok());
+    return rig.mailer.run_due();
+  };
+  const auto token = [&] {
+    const std::string text = rig.letters.back().text;
+    const size_t at = text.find("token=") + 6;
+    return text.substr(at, text.find('\n', at) - at);
+  };
+  rig.sent = unavailable("The mail server is away.");
+  ask();
+  const std::string first = token();
+  // While it is tried again its link is the one.
+  ask();
+  CHECK(token() == first);
+  while (rig.mailer.run_due() >= 0) rig.clock.advance_ms(portal::kLetterRetryMs);
+  CHECK(rig.letters.size() == portal::kLetterAttemptsMax);
+  rig.sent = ok();
+  ask();
+  CHECK(rig.letters.size() == portal::kLetterAttemptsMax + 1);
+  CHECK(token() != first);
+  CHECK(rig.reason(first) == "reset_token_invalid");
+  // That one went out.
+  ask();
+  CHECK(rig.letters.size() == portal::kLetterAttemptsMax + 1);
+  CHECK(rig.reason(token()).empty());
+}
+
+TEST_CASE("reset: nobody spoils an operator's link by asking for a mail", "[unit][portal]") {
+  ResetRig rig;
+  const Person ada = rig.account("ada@b.c");
+  const CreatedKey key = rig.key(rig.owner(PrincipalKind::kAdminKey, {}));
+  const Principal maker = rig.authenticate(key).value();
+  const auto link = rig.reset.make(ada.id, rig.who, maker_text(maker, AdminRole::kAdmin));
+  rig.pass(portal::kResetMailGapS + 1);
+  CHECK(rig.reset.send("ada@b.c", rig.caller).ok());
+  rig.mailer.run_due();
+  CHECK(rig.letters.empty());
+  CHECK(rig.reason(token_of(link->url)).empty());
 }
 
 TEST_CASE("reset: a session that the old password began meanwhile ends with it",
