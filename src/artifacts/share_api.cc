@@ -205,6 +205,13 @@ Result<Response> ShareApi::send(const Request& request, const OpenShare& open) {
   return response;
 }
 
+// A password takes its time, in which the link may have been withdrawn.
+Result<Response> ShareApi::send_again(const Request& request, const OpenShare& open) {
+  if (open.share.password_hash.empty()) return send(request, open);
+  const Result<OpenShare> now = find(request);
+  return now.ok() ? send(request, *now) : refuse(request, now.status());
+}
+
 // 410: the link was good once. Unknown ones, and ones whose organization is suspended, are as any
 // other refusal.
 Result<Response> ShareApi::refuse(const Request& request, const Status& why) const {
@@ -238,7 +245,7 @@ Result<Response> ShareApi::open(Request& request) {
     response.set("www-authenticate", "Basic realm=\"share\", charset=\"UTF-8\"");
     return response;
   }
-  return send(request, *open);
+  return send_again(request, *open);
 }
 
 Result<Response> ShareApi::submit(Request& request) {
@@ -248,7 +255,7 @@ Result<Response> ShareApi::submit(Request& request) {
   std::optional<Secret> password = basic_password(request);
   if (const auto given = http::form_value(form, "password")) password = Secret(*given);
   const Status allowed = check_password(request, open->share, password);
-  if (allowed.ok()) return send(request, *open);
+  if (allowed.ok()) return send_again(request, *open);
   const bool is_wrong = allowed.code() == Code::kUnauthenticated;
   if (!is_wrong && allowed.code() != Code::kRateLimited) return allowed;
   // No page of ours opens a browser's own window for names and passwords.

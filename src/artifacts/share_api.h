@@ -48,6 +48,7 @@ class ShareApi final {
                         const std::optional<Secret>& password) const;
   Status check_tries(const std::string& whose, const char* words) const;
   Result<http::Response> send(const http::Request& request, const OpenShare& open);
+  Result<http::Response> send_again(const http::Request& request, const OpenShare& open);
   // The failure for who asked: a page for a browser.
   Result<http::Response> refuse(const http::Request& request, const Status& why) const;
 

@@ -282,6 +282,14 @@ Result<http::Response> OidcApi::finish(const http::Request& request, const Flow&
       KVCS_TRY(s_.arrivals.welcome(*provider, identity, flow.invitation, request.request_id));
   const StartedSession started =
       KVCS_TRY(s_.sign_in.start(arrival.person, provider->name, caller_of(request, s_.browser)));
+  // Taken away, with the sessions that were there, while this one began.
+  const Result<Person> still = s_.people.find_by_sign_in({identity.issuer, identity.subject});
+  if (!still.ok() || still->id != arrival.person.id) {
+    const AuditContext who{person_actor(arrival.person.id), "sign-in", request.request_id};
+    (void)s_.sessions.end(arrival.person.id, started.session.id, who);
+    if (!still.ok() && still.code() != Code::kNotFound) return still.status();
+    return forbidden("This way to sign in was taken away from the account just now.");
+  }
   response.set("Location", destination(flow, arrival));
   set_session_cookie(response, started.token.reveal(), s_.sessions.limits().lifetime_s,
                      is_secure(s_.browser));

@@ -138,7 +138,8 @@ Status SignInService::take_try(std::string_view account, const Caller& caller) c
       false);
 }
 
-// The session that the browser had ends in the write that begins the new one.
+// The session that the browser had ends in the write that begins the new one. A suspension ends the
+// sessions that are there, and may have come before this one.
 Result<StartedSession> SignInService::start(const Person& person, std::string_view provider,
                                             const Caller& caller,
                                             const SessionService::Write& write) {
@@ -160,7 +161,13 @@ Result<StartedSession> SignInService::start(const Person& person, std::string_vi
     batch.append(records);
     return write ? write(batch) : s_.audited.write(batch, who);
   };
-  return s_.sessions.start(wanted, who, write_both);
+  StartedSession started = KVCS_TRY(s_.sessions.start(wanted, who, write_both));
+  const Result<Person> now = s_.people.find(person.id);
+  if (now.ok() && now->active) return started;
+  const Status ended = s_.sessions.end(person.id, started.session.id, who);
+  if (now.code() != Code::kNotFound) KVCS_TRY(now.status());
+  if (ended.code() != Code::kNotFound) KVCS_TRY(Status(ended));
+  return person_suspended();
 }
 
 // Where the person worked last, else the organization that has had the person for the longest: one
@@ -176,7 +183,8 @@ Result<SignInService::Place> SignInService::last_place(std::string_view person_i
   return Place{joined.front(), KVCS_TRY(s_.first_project(joined.front()))};
 }
 
-// What can be refused is looked at before the token is spent.
+// What can be refused is looked at before the token is spent. One write spends it, makes the person
+// and the membership; an organization that is full keeps no owner of the daemon out.
 Result<StartedSession> SignInService::set_up(const Secret& token, const NewAccount& account,
                                              const Caller& caller) {
   KVCS_TRY(take_try("setup", caller));
@@ -185,17 +193,22 @@ Result<StartedSession> SignInService::set_up(const Secret& token, const NewAccou
   Prepared wanted = KVCS_TRY(prepare(account, caller));
   wanted.person.role = AdminRole::kOwner;
   const AuditContext who{"setup-link", "sign-in", caller.request_id};
-  const auto spend = [&](const Person&, const KvBatch& records) {
-    return take_setup_token(hash, records, who);
+  const Result<std::string> organization = s_.find_organization(kFirstOrganization);
+  if (!organization.ok() && organization.code() != Code::kNotFound) return organization.status();
+  const auto spend = [&](const Person& person, const KvBatch& records) -> Status {
+    if (!organization.ok()) return take_setup_token(hash, records, who);
+    const auto join = [&](KvBatch& batch) -> Status {
+      KVCS_TRY(check_setup_token(hash));
+      batch.remove(KvFamily::kSystem, std::string(keyspace::kSetupToken));
+      batch.append(records);
+      return ok();
+    };
+    Status joined = s_.members.add(organization.value(), person.id, OrgRole::kOwner, who, join);
+    const bool is_full = joined.reason() == "quota_exceeded" || joined.reason() == "members_full";
+    return is_full ? take_setup_token(hash, records, who) : joined;
   };
   const Person person = KVCS_TRY(s_.people.create_with(std::move(wanted.person), wanted.sign_in,
                                                        wanted.password_hash, who, spend));
-  const Result<std::string> organization = s_.find_organization(kFirstOrganization);
-  if (organization.ok()) {
-    KVCS_TRY(s_.members.add(organization.value(), person.id, OrgRole::kOwner, who));
-  } else if (organization.code() != Code::kNotFound) {
-    return organization.status();
-  }
   return start(person, kByPassword, caller);
 }
 
@@ -252,7 +265,11 @@ Result<FirstStep> SignInService::sign_in(std::string_view email, const Secret& p
   if (!KVCS_TRY(s_.hasher.fits(password, hash, address_block(caller.address)))) {
     return wrong_credentials();
   }
-  if (!person->active) return person_suspended();
+  // The comparison takes its time, in which the person may have been suspended.
+  const Result<Person> now = s_.people.find(person->id);
+  if (now.code() == Code::kNotFound) return wrong_credentials();
+  KVCS_TRY(now.status());
+  if (!now->active) return person_suspended();
   FirstStep step;
   if (KVCS_TRY(s_.totp.is_on(person->id))) {
     step.ticket = KVCS_TRY(make_ticket(*person, hash));

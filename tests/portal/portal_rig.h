@@ -22,6 +22,7 @@ struct PortalRig : PeopleRig {
   TotpService totp{
       *kv, audited, sealer, clock, clock, *entropy, [this](std::string_view) { return wait_s; }};
   InvitationService invitations{{*kv, audited, members, people, organizations, clock, *entropy}};
+  std::string first_organization;          // Its id; "" = there is none.
   std::function<void()> on_first_project;  // Runs while a session begins.
   int64_t wait_s = 0;                      // Until the next try,
   std::string waiting;                     // of whoever's name begins so.
@@ -36,7 +37,10 @@ struct PortalRig : PeopleRig {
        .tickets = oauth::TicketStore("second-step", *kv, sealer, clock),
        .entropy = *entropy,
        .clock = clock,
-       .find_organization = [](std::string_view) -> Result<std::string> { return not_found("x"); },
+       .find_organization = [this](std::string_view) -> Result<std::string> {
+         if (first_organization.empty()) return not_found("x");
+         return first_organization;
+       },
        .first_project = [this](std::string_view) -> Result<std::string> {
          if (on_first_project) on_first_project();
          return std::string();
