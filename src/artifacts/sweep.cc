@@ -41,7 +41,7 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
     if (!ran.ok()) return ran;
     if (expired.empty()) return ok();
     uint64_t gone = 0;
-    for (const Artifact& upload : expired) {
+    for (Artifact& upload : expired) {
       bool removed = false;
       const Status taken = writer_.run([&](Database& db) -> Status {
         removed = false;
@@ -50,7 +50,9 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
         if (row.code() == Code::kNotFound) return ok();
         KVCS_TRY(row.status());
         if (row->ready || row->expires_ms > now_ms || has_put(row->id)) return ok();
-        KVCS_TRY(remove_row(db, *row));
+        // What is collected below is what went: a digest may have come since the list.
+        upload = *row;
+        KVCS_TRY(remove_row(db, upload));
         removed = true;
         return ok();
       });

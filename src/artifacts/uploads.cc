@@ -306,6 +306,10 @@ Result<UploadWrite> UploadService::begin_write(const Principal& who, std::string
   return write;
 }
 
+Status UploadService::check_there(const Upload& upload) const {
+  return readers_.run([&](Database& db) { return upload_rows::find(db, upload.id).status(); });
+}
+
 // Once in half of the time that it may rest.
 Status UploadService::touch(Upload& upload, bool brings_bytes) {
   const int64_t lifetime_ms = rest_s(upload, brings_bytes) * 1000;

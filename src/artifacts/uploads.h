@@ -88,6 +88,8 @@ class UploadService final {
   // While bytes come: what is at work does not expire. Cheap. One that nothing comes of, nor has
   // come, rests for kUnusedUploadLifetimeS alone.
   Status touch(Upload& upload, bool brings_bytes = true);
+  // NotFound when it has gone since, as with its artifact.
+  Status check_there(const Upload& upload) const;
   // All bytes are there. The caller has the turn. Invalid "sha256 mismatch": the upload is gone, or
   // the parts of a final one are free again.
   Result<Artifact> finish(const Principal& who, const Upload& upload, std::string_view request_id);

@@ -360,6 +360,7 @@ Status UploadsApi::receive(Request& request, UploadWrite& write, Checksum* check
     KVCS_TRY(write.writer->append({buffer.get(), n}));
     if (clock_.mono_us() - touched_us < kTouchUs) continue;
     touched_us = clock_.mono_us();
+    KVCS_TRY(uploads_.check_there(write.upload));
     KVCS_TRY(uploads_.touch(write.upload));
   }
 }

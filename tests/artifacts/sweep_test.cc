@@ -120,6 +120,33 @@ TEST_CASE("removals: bytes that stayed behind their rows go as soon as they can"
   CHECK(w.service->finish_removals().value() == 0);
 }
 
+TEST_CASE("sweep: an upload goes as it is when its turn comes, not as it was listed",
+          "[artifacts][fault]") {
+  ArtifactWorld w(true);
+  const Artifact first = w.create("first", w.acme).value();
+  w.clock.advance_ms(1000);
+  const Artifact second = w.create("second", w.acme).value();
+  w.clock.advance_ms(1000);
+  const Artifact third = w.create("third", w.acme).value();
+  w.clock.advance_ms(int64_t{8} * 86'400'000);
+  bool is_listed = false;
+  w.blob_fault = [&](std::string_view op) -> Status {
+    if (op != "remove_staged" || is_listed) return ok();
+    is_listed = true;
+    // The body of one comes late, and another was confirmed.
+    add_orphan(w, "late");
+    execute(w, "UPDATE artifacts SET sha256 = '" + sha256_hex("late") + "' WHERE id = '" +
+                   second.id + "'");
+    execute(w, "UPDATE artifacts SET status = 'ready' WHERE id = '" + third.id + "'");
+    return ok();
+  };
+  CHECK(w.service->sweep()->expired_uploads == 2);
+  CHECK(is_listed);
+  CHECK(w.service->find(second.id).code() == Code::kNotFound);
+  CHECK_FALSE(w.has_blob("late"));
+  CHECK(w.service->find(third.id).ok());
+}
+
 TEST_CASE("sweep: without any artifact nothing is an orphan", "[artifacts][unit]") {
   ArtifactWorld w(true, sweeping_at_once());
   w.store("one", w.acme);

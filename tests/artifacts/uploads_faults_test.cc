@@ -58,6 +58,20 @@ TEST_CASE("tus: bytes under a checksum that were cut are not kept", "[artifacts]
   CHECK(d.is_ready(path));
 }
 
+TEST_CASE("tus: bytes of an artifact that was deleted are waited for no longer",
+          "[artifacts][tus][fault]") {
+  TusDoor d;
+  const std::string path = d.begin("0123456789");
+  RawClient client(d.server.port());
+  REQUIRE(client.send(half_patch(path, 0, 10) + "01234"));
+  test::wait_until([&] { return d.arrived(path) == 5; }, "bytes have come");
+  REQUIRE(d.w.service->remove(d.w.acme, TusDoor::id_of(path), "").ok());
+  d.w.clock.advance_ms(61'000);
+  REQUIRE(client.send("5"));
+  CHECK(client.read_response().status == 404);
+  CHECK(d.used() == kNothing);
+}
+
 TEST_CASE("tus: one request at a time works on an upload", "[artifacts][tus]") {
   TusDoor d;
   const std::string path = d.begin("0123456789");
