@@ -187,6 +187,7 @@ Result<CreatedKey> KeyService::create(const KeyOwner& owner, const NewKey& wante
                                       const AuditContext& who) {
   NewKey named = wanted;
   named.name = KVCS_TRY(name_of_key(wanted.name));
+  const MutexLock lock(making_);
   const KeyPage page = KVCS_TRY(list(owner, "", kKeysPerOwnerMax));
   KvBatch batch;
   if (page.keys.size() >= kKeysPerOwnerMax) KVCS_TRY(make_room(owner, page.keys, batch));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/entropy.h"
+#include "base/mutex.h"
 #include "base/secret.h"
 #include "identity/records.h"
 #include "kv/audited_kv.h"
@@ -94,6 +95,7 @@ class KeyService final {
   AuditedKv& audited_;
   const Clock& clock_;
   Entropy& entropy_;
+  Mutex making_;  // Held while keys are counted and one is written.
 };
 
 }  // namespace kvcs

@@ -178,6 +178,19 @@ Result<bool> MemberService::is_last_owner(const Roster& roster, std::string_view
   return true;
 }
 
+Status MemberService::own_one_more(std::string_view person_id,
+                                   const std::function<Status()>& make) {
+  const MutexLock lock(owning_);
+  KVCS_TRY(check_owned(person_id));
+  return make();
+}
+
+Status MemberService::change_owners(std::string_view organization_id, const Edit& edit,
+                                    const AuditContext& who) {
+  const MutexLock lock(owning_);
+  return change(organization_id, edit, who);
+}
+
 Status MemberService::check_owned(std::string_view person_id) const {
   size_t owned = 0;
   for (const std::string& id : KVCS_TRY(organizations_of(person_id))) {
@@ -232,7 +245,8 @@ Status MemberService::add(std::string_view organization_id, std::string_view per
     batch.put(KvFamily::kConfig, keyspace::person_org(person_id, organization_id), "{}");
     return join ? join(batch) : ok();
   };
-  return change(organization_id, edit, who);
+  return role == OrgRole::kOwner ? change_owners(organization_id, edit, who)
+                                 : change(organization_id, edit, who);
 }
 
 Status MemberService::check_room(std::string_view organization_id, size_t more) const {
@@ -255,7 +269,8 @@ Result<Member> MemberService::set_role(std::string_view organization_id, std::st
     changed = *member;
     return ok();
   };
-  KVCS_TRY(change(organization_id, edit, who));
+  KVCS_TRY(role == OrgRole::kOwner ? change_owners(organization_id, edit, who)
+                                   : change(organization_id, edit, who));
   return changed;
 }
 
@@ -280,7 +295,7 @@ Result<Member> MemberService::transfer(std::string_view organization_id, std::st
     owner = *heir;
     return ok();
   };
-  KVCS_TRY(change(organization_id, edit, who));
+  KVCS_TRY(change_owners(organization_id, edit, who));
   return owner;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/mutex.h"
 #include "base/principal.h"
 #include "base/status.h"
 #include "kv/audited_kv.h"
@@ -78,8 +79,9 @@ class MemberService final {
                 const AuditContext& who, const Allowed& allowed);
   // Whether nobody would be left who can sign in and let others in, did this member leave.
   Result<bool> is_last_owner(const Roster& roster, std::string_view person_id) const;
-  // Before the person becomes an owner of one more. Conflict with reason organizations_full.
-  Status check_owned(std::string_view person_id) const;
+  // Runs what makes the person an owner of one more, one after the other: many at once would all
+  // find room. Conflict with reason organizations_full.
+  Status own_one_more(std::string_view person_id, const std::function<Status()>& make);
   // Whether so many may come to those who are there; Forbidden with reason quota_exceeded.
   Status check_room(std::string_view organization_id, size_t more) const;
   // `from`, who is an owner, becomes an admin, and `to`, who is a member, an owner: both or
@@ -99,11 +101,16 @@ class MemberService final {
   using Edit = std::function<Status(Roster& roster, KvBatch& batch)>;
   Status change(std::string_view organization_id, const Edit& edit, const AuditContext& who);
   Status check_owner_stays(const Roster& roster, const Member& leaving) const;
+  Status check_owned(std::string_view person_id) const;  // Under owning_.
+  // change() that may make somebody an owner.
+  Status change_owners(std::string_view organization_id, const Edit& edit, const AuditContext& who);
 
   const KvStore& kv_;
   AuditedKv& audited_;
   const Clock& clock_;
   const MembersMax members_max_;
+  // Held over the reads and the write of the store by what makes an owner.
+  Mutex owning_;
 };
 
 }  // namespace kvcs

@@ -119,6 +119,8 @@ Result<CreatedInvitation> InvitationService::renew(std::string_view organization
   CreatedInvitation made;
   made.invitation = KVCS_TRY(find(organization_id, id));
   KVCS_TRY(allowed(made.invitation.role));
+  const size_t open = KVCS_TRY(list(organization_id)).size();
+  KVCS_TRY(s_.members.check_room(organization_id, open));
   made.token = Secret(to_base64url(s_.entropy.bytes(kTokenRandomBytes)));
   KvBatch batch;
   remove(batch, made.invitation);

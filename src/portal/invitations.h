@@ -61,7 +61,7 @@ class InvitationService final {
   // nothing is written.
   using Allowed = std::function<Status(OrgRole role)>;
   // A new token under the same id, good from now, of whoever renews it; the one before is good no
-  // longer. NotFound.
+  // longer. NotFound; Forbidden as create().
   Result<CreatedInvitation> renew(std::string_view organization_id, std::string_view id,
                                   std::string_view renewed_by, const Allowed& allowed,
                                   const AuditContext& who);

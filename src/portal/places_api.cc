@@ -152,15 +152,20 @@ Status PlacesApi::check_slug(const std::string& slug) const {
       .with_reason("slug_reserved");
 }
 
-// With its owner, in one write. One is made after the other, or many at once would all find room.
+// With its owner, in one write.
 Result<Organization> PlacesApi::make(const Organization& wanted, const std::string& person_id,
                                      const AuditContext& who) {
-  const MutexLock lock(making_);
-  KVCS_TRY(members_.check_owned(person_id));
   KVCS_TRY(check_slug(wanted.slug.empty() ? slug_from_name(wanted.name) : wanted.slug));
-  return organizations_.create(wanted, who, [&](const Organization& made, KvBatch& batch) {
-    members_.add_first(batch, made.id, person_id);
-  });
+  const auto add_owner = [&](const Organization& organization, KvBatch& batch) {
+    members_.add_first(batch, organization.id, person_id);
+  };
+  Organization made;
+  const auto create = [&]() -> Status {
+    made = KVCS_TRY(organizations_.create(wanted, who, add_owner));
+    return ok();
+  };
+  KVCS_TRY(members_.own_one_more(person_id, create));
+  return made;
 }
 
 // Money is the operator's to give: the organization spends nothing at providers until its budget is

@@ -42,7 +42,6 @@ class PlacesApi final {
   Result<Organization> make(const Organization& wanted, const std::string& person_id,
                             const AuditContext& who);
 
-  Mutex making_;  // Held while organizations are counted and one is written.
   OrganizationService& organizations_;
   ProjectService& projects_;
   MemberService& members_;

@@ -3,6 +3,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+
 #include "base/address_block.h"
 #include "base/bytes.h"
 #include "base/mail_address.h"
@@ -69,11 +71,17 @@ Json member_json(const Member& member, const Person& person) {
 }
 
 // An admin neither makes an owner nor touches one.
-Status check_reach(const Principal& caller, OrgRole role) {
-  if (role <= caller.org_role) return ok();
-  return forbidden("Your role is " + std::string(org_role_name(caller.org_role)) +
+Status check_reach(OrgRole own, OrgRole role) {
+  if (role <= own) return ok();
+  return forbidden("Your role is " + std::string(org_role_name(own)) +
                    ", and nobody gives or takes a role above the own.")
       .with_reason("role_above_own");
+}
+
+Status check_admin(OrgRole own) {
+  if (own >= OrgRole::kAdmin) return ok();
+  return forbidden("Admins and owners change others' roles; you may leave yourself.")
+      .with_reason("insufficient_role");
 }
 
 }  // namespace
@@ -151,6 +159,13 @@ Result<http::Response> TeamApi::list_members(http::Request& request) {
   return http::private_reply(200, Json{{"members", std::move(members)}});
 }
 
+// As it is now: within a change of the roster the write compares what is read here, so that of two
+// who take each other's role one is second.
+Result<OrgRole> TeamApi::own_role(const Principal& caller) const {
+  const Roster roster = KVCS_TRY(members_.roster(caller.organization_id));
+  return std::min(caller.org_role, roster.role_of(caller.person_id));
+}
+
 Result<http::Response> TeamApi::change_member(http::Request& request) {
   const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
@@ -160,8 +175,10 @@ Result<http::Response> TeamApi::change_member(http::Request& request) {
   const std::string id(request.param("person_id"));
   const std::string& organization = request.principal.organization_id;
   const auto allowed = [&](OrgRole present) -> Status {
-    KVCS_TRY(check_reach(request.principal, present));
-    return check_reach(request.principal, role);
+    const OrgRole own = KVCS_TRY(own_role(request.principal));
+    KVCS_TRY(check_admin(own));
+    KVCS_TRY(check_reach(own, present));
+    return check_reach(own, role);
   };
   const Member member = KVCS_TRY(members_.set_role(organization, id, role, by(request), allowed));
   return http::private_reply(200, member_json(member, KVCS_TRY(people_.find(id))));
@@ -184,11 +201,9 @@ Result<http::Response> TeamApi::remove_member(http::Request& request) {
   const std::string id(named == "me" ? std::string_view(caller.person_id) : named);
   const auto allowed = [&](OrgRole present) -> Status {
     if (id == caller.person_id) return ok();
-    if (caller.org_role < OrgRole::kAdmin) {
-      return forbidden("Admins and owners take others out; you may leave yourself.")
-          .with_reason("insufficient_role");
-    }
-    return check_reach(caller, present);
+    const OrgRole own = KVCS_TRY(own_role(caller));
+    KVCS_TRY(check_admin(own));
+    return check_reach(own, present);
   };
   KVCS_TRY(members_.remove(caller.organization_id, id, by(request), allowed));
   return http::empty_response(204);
@@ -244,7 +259,7 @@ Result<http::Response> TeamApi::invite(http::Request& request) {
   KVCS_TRY(reader.finish());
   Invitation wanted;
   wanted.role = KVCS_TRY(parse_org_role(word));
-  KVCS_TRY(check_reach(request.principal, wanted.role));
+  KVCS_TRY(check_reach(request.principal.org_role, wanted.role));
   if (email) wanted.email = KVCS_TRY(normal_email(*email));
   wanted.organization_id = request.principal.organization_id;
   wanted.invited_by = request.principal.person_id;
@@ -265,7 +280,7 @@ Result<http::Response> TeamApi::list_invitations(http::Request& request) {
 }
 
 Result<http::Response> TeamApi::renew_invitation(http::Request& request) {
-  const auto allowed = [&](OrgRole role) { return check_reach(request.principal, role); };
+  const auto allowed = [&](OrgRole role) { return check_reach(request.principal.org_role, role); };
   http::Response response = created(
       KVCS_TRY(invitations_.renew(request.principal.organization_id, request.param("invitation_id"),
                                   request.principal.person_id, allowed, by(request))));
@@ -274,7 +289,7 @@ Result<http::Response> TeamApi::renew_invitation(http::Request& request) {
 }
 
 Result<http::Response> TeamApi::withdraw_invitation(http::Request& request) {
-  const auto allowed = [&](OrgRole role) { return check_reach(request.principal, role); };
+  const auto allowed = [&](OrgRole role) { return check_reach(request.principal.org_role, role); };
   KVCS_TRY(invitations_.withdraw(request.principal.organization_id, request.param("invitation_id"),
                                  allowed, by(request)));
   return http::empty_response(204);

@@ -57,6 +57,7 @@ class TeamApi final {
   Result<http::Response> register_account(http::Request& request);  // POST /auth/register
 
  private:
+  Result<OrgRole> own_role(const Principal& caller) const;
   http::Response created(const CreatedInvitation& made) const;
   Status take_registration(const http::Request& request, const Invitation& invitation) const;
   bool mail(const CreatedInvitation& made, const std::string& url) const;

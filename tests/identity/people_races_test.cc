@@ -1,5 +1,10 @@
 // Goal: what comes between a look at people, members or sessions and the write is seen. Method: the
 // services over a store in memory, in which the other request runs at the moment that matters.
+#include <atomic>
+#include <functional>
+#include <thread>
+#include <vector>
+
 #include "identity/people_rig.h"
 #include "kv/keyspace.h"
 
@@ -95,4 +100,88 @@ TEST_CASE("members: a store that cannot tell who is an owner takes no role back,
   rig.fault = {};
   CHECK(take_back().ok());
   CHECK(rig.members.roster(org)->role_of(ada.id) == OrgRole::kNone);
+}
+
+namespace {
+
+// Holds the first writer of what `is_held` names until a second one has come, or could not.
+struct Meeting {
+  std::function<bool(std::string_view op, std::string_view key)> is_held;
+  std::atomic<int> arrived{0};
+
+  Status operator()(std::string_view op, std::string_view key) {
+    if (!is_held(op, key)) return ok();
+    arrived++;
+    for (int i = 0; i < 2000 && arrived < 2; i++) std::this_thread::yield();
+    return ok();
+  }
+};
+
+// How many of `count` that run at once are ok.
+int many_at_once(int count, const std::function<Status(int index)>& act) {
+  std::atomic<int> good{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < count; i++) threads.emplace_back([&, i] { good += act(i).ok(); });
+  for (std::thread& one : threads) one.join();
+  return good;
+}
+
+}  // namespace
+
+TEST_CASE("members: of many who make one person an owner at once no more fit than the limit says",
+          "[fault][identity]") {
+  PeopleRig rig;
+  const Person ada = rig.person("ada");
+  std::vector<std::string> places;
+  for (size_t i = 0; i < kOwnOrganizationsMax + 3; i++) {
+    places.push_back(rig.organization("Org " + std::to_string(i)).id);
+  }
+  const auto own = [&](const std::string& place) {
+    return rig.members.add(place, ada.id, OrgRole::kOwner, rig.who);
+  };
+  for (size_t i = 0; i + 1 < kOwnOrganizationsMax; i++) REQUIRE(own(places[i]).ok());
+  const size_t first = kOwnOrganizationsMax - 1;
+  // In the third she is a member, and in the fourth somebody gives it to her.
+  REQUIRE(rig.members.add(places[first + 2], ada.id, OrgRole::kMember, rig.who).ok());
+  REQUIRE(rig.members.add(places[first + 3], ada.id, OrgRole::kMember, rig.who).ok());
+  const Person giver = rig.person("giver");
+  REQUIRE(rig.members.add(places[first + 3], giver.id, OrgRole::kOwner, rig.who).ok());
+  Meeting meeting{[](std::string_view op, std::string_view key) {
+    return op == "cas" && key.ends_with(":members");
+  }};
+  rig.fault = std::ref(meeting);
+  const int good = many_at_once(5, [&](int index) -> Status {
+    if (index < 2) return own(places[first + static_cast<size_t>(index)]);
+    if (index == 2) {
+      return rig.members
+          .set_role(places[first + 2], ada.id, OrgRole::kOwner, rig.who,
+                    [](OrgRole) { return ok(); })
+          .status();
+    }
+    if (index == 3) {
+      return rig.members.transfer(places[first + 3], giver.id, ada.id, rig.who).status();
+    }
+    return rig.members.own_one_more(ada.id, [&]() -> Status {
+      const auto add_owner = [&](const Organization& made, KvBatch& batch) {
+        rig.members.add_first(batch, made.id, ada.id);
+      };
+      Organization wanted;
+      wanted.name = "Made";
+      return rig.organizations.create(wanted, rig.who, add_owner).status();
+    });
+  });
+  CHECK(good == 1);
+}
+
+TEST_CASE("keys: of many that are made at once no more fit than the limit says",
+          "[fault][identity]") {
+  IdentityRig rig;
+  const KeyOwner owner = rig.owner(PrincipalKind::kProjectKey, rig.organization());
+  for (size_t i = 0; i + 1 < kKeysPerOwnerMax; i++) rig.key(owner);
+  Meeting meeting{[](std::string_view op, std::string_view) { return op == "write"; }};
+  rig.fault = std::ref(meeting);
+  NewKey wanted;
+  wanted.name = "last";
+  const auto make = [&](int) { return rig.keys.create(owner, wanted, rig.who).status(); };
+  CHECK(many_at_once(4, make) == 1);
 }
