@@ -104,18 +104,35 @@ class KeptDocument final {
     }
     return unavailable("The issuer does not answer.").with_reason(kIssuerUnavailable);
   }
+  // Ends a fetch for those who wait for it, also where it ended by an exception.
+  class Fetch final {
+   public:
+    explicit Fetch(KeptDocument& of) : of_(of) {}
+    ~Fetch() {
+      {
+        MutexLock lock(of_.mutex_);
+        of_.loading_ = false;
+      }
+      of_.loaded_.signal();
+    }
+    Fetch(const Fetch&) = delete;
+    Fetch& operator=(const Fetch&) = delete;
+
+   private:
+    KeptDocument& of_;
+  };
+
   Result<Pointer> load_now() {
+    const Fetch fetch(*this);
     Result<Document> loaded = load_();
     Pointer document;
     if (loaded.ok()) document = std::make_shared<const Document>(std::move(loaded).value());
     {
       MutexLock lock(mutex_);
-      loading_ = false;
       failure_ = loaded.ok() ? ok() : loaded.status();
       (document ? loaded_us_ : failed_us_) = clock_.mono_us();
       if (document) document_ = document;
     }
-    loaded_.signal();
     if (!document) return std::move(loaded).status();
     return document;
   }

@@ -2,9 +2,12 @@
 // token that names it, and no token makes the daemon ask more than once a minute; while the issuer
 // is away what is known goes on for a day, and callers do not wait. Method: as oidc_test.cc, with
 // the requests counted.
+#include "oauth/issuer_cache.h"
+
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 
+#include <stdexcept>
 #include <thread>
 
 #include "oauth/scripted_issuer.h"
@@ -312,4 +315,23 @@ TEST_CASE("issuer: of many callers one asks, and the others wait for its answer 
   second[0].join();
   CHECK(good == 6);
   CHECK(rig.asked("/keys") == 2);
+}
+
+TEST_CASE("issuer: a fetch that ended by an exception is not waited for", "[fault][oauth]") {
+  ManualClock clock;
+  bool fails = true;
+  KeptDocument<int> kept(clock, kKeysFreshUs, [&]() -> Result<int> {
+    if (fails) throw std::runtime_error("no memory");
+    return 7;
+  });
+  CHECK_THROWS(kept.get());
+  fails = false;
+  const auto first = kept.get();
+  REQUIRE(first.ok());
+  CHECK(**first == 7);
+  fails = true;
+  CHECK_THROWS(kept.newer_than(*first));
+  fails = false;
+  clock.advance_ms(2 * kUnknownKeyAgainUs / 1000);
+  CHECK(*kept.newer_than(*first) != *first);
 }
