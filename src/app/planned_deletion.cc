@@ -1,6 +1,8 @@
 // Plans deletions of organizations and begins them when they are due.
 #include "app/planned_deletion.h"
 
+#include <algorithm>
+
 #include "app/owner_deletion.h"
 #include "app/parts.h"
 #include "base/kept_clock.h"
@@ -51,9 +53,21 @@ Result<Organization> PlannedDeletions::take_back(std::string_view organization_i
   return parts_.organizations->withdraw_deletion(organization_id, who);
 }
 
+// Of one that comes between the list and this only Stripe is asked once more.
+void PlannedDeletions::forget_gone(const std::vector<PlannedDeletion>& all) {
+  const MutexLock lock(mutex_);
+  std::erase_if(ended_, [&](const auto& entry) {
+    return std::none_of(all.begin(), all.end(), [&](const PlannedDeletion& planned) {
+      return planned.organization_id == entry.first;
+    });
+  });
+}
+
 Status PlannedDeletions::begin_due() {
   Status still_paid;
-  for (const PlannedDeletion& planned : KVCS_TRY(parts_.organizations->list_planned())) {
+  const std::vector<PlannedDeletion> all = KVCS_TRY(parts_.organizations->list_planned());
+  forget_gone(all);
+  for (const PlannedDeletion& planned : all) {
     const Status ended = bring_on(planned);
     if (!ended.ok()) still_paid = ended;
   }

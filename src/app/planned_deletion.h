@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/mutex.h"
 #include "identity/orgs.h"
@@ -35,6 +36,7 @@ class PlannedDeletions final {
   // `at_ms`: of the plan for which it was ended; 0: it is to be asked again.
   void set_ended(std::string_view organization_id, int64_t at_ms);
   Status bring_on(const PlannedDeletion& planned);
+  void forget_gone(const std::vector<PlannedDeletion>& all);
 
   Parts& parts_;
   Mutex mutex_;

@@ -20,6 +20,8 @@ namespace {
 constexpr size_t kNextMaxBytes = 300, kInvitationMaxBytes = 64;
 // Of one address block: each begin is kept for a while, each end asks the issuer in our name.
 constexpr int64_t kBeginsPerMinute = 120, kEndsPerMinute = 60;
+// Of all: each begin is a write that waits for the disk.
+constexpr int64_t kBeginsOfAllPerMinute = 1200;
 constexpr size_t kShownMaxBytes = 300;
 
 constexpr http::ApiType kTypes[] = {
@@ -205,6 +207,9 @@ Result<http::Response> OidcApi::begin(http::Request& request) {
   }
   if (const Status allowed = take_try("sign-in-begin", kBeginsPerMinute, request); !allowed.ok()) {
     return failed_page(429, allowed.message());
+  }
+  if (s_.take_try("sign-in-begin-of-all", kBeginsOfAllPerMinute) != 0) {
+    return failed_page(429, "Too many people sign in at this moment; try again in a minute.");
   }
   http::Response response = http::empty_response(302);
   const Result<std::string> url = leave(*provider, std::move(flow), response);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "base/log.h"
 #include "http/json_api.h"
 #include "identity/records.h"
 #include "portal/own_places.h"
@@ -176,10 +177,15 @@ Result<http::Response> PlacesApi::create(http::Request& request) {
   wanted.name = place.name;
   wanted.slug = place.slug;
   const Organization made = KVCS_TRY(make(wanted, request.principal.person_id, by(request)));
-  KVCS_TRY(
+  // The organization is there; who repeats this for its project would make another.
+  const Status project =
       projects_
           .create({.organization_id = made.id, .slug = "default", .name = "default"}, by(request))
-          .status());
+          .status();
+  if (!project.ok()) {
+    log::warn("organization.without_project",
+              {{"organization_id", made.id}, {"error", project.to_string()}});
+  }
   return http::private_reply(201, place_json(made, OrgRole::kOwner));
 }
 

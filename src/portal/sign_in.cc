@@ -329,7 +329,8 @@ Result<Secret> SignInService::make_ticket(const Person& person, std::string_view
   Secret ticket(oauth::make_one_time_secret(s_.entropy));
   const Json record{{"person_id", person.id},
                     {"password", sha256_hex(password_hash)},
-                    {"tries", kSecondStepTries}};
+                    {"tries", kSecondStepTries},
+                    {"ends_s", s_.clock.unix_s() + kSecondStepLifetimeS}};
   KVCS_TRY(s_.tickets.put(ticket.reveal(), dump_json(record), kSecondStepLifetimeS));
   return ticket;
 }
@@ -360,8 +361,7 @@ Result<StartedSession> SignInService::sign_in_with_code(const Secret& ticket, st
     const bool has_tries = record.value("tries", 0) > 0;
     if (!has_tries || sha256_hex(hash) != text_member(record, "password")) return ticket_invalid();
     if (!person.active) return person_suspended();
-    return s_.tickets.make(ticket.reveal(), dump_json(with_tries(record, -1)),
-                           kSecondStepLifetimeS);
+    return ticket_again(ticket, with_tries(record, -1));
   };
   const Status spent = s_.tickets.take(ticket.reveal(), spend_try).status();
   if (spent.code() == Code::kNotFound) return ticket_invalid();
@@ -375,16 +375,24 @@ Result<StartedSession> SignInService::sign_in_with_code(const Secret& ticket, st
   // that needs another code, for its few minutes.
   if (checked.ok()) (void)s_.tickets.take(ticket.reveal());
   if (checked.ok() || checked.reason() == "wrong_credentials") return started;
-  if (checked.code() == Code::kUnavailable) give_try_back(ticket);
+  const bool is_no_try =
+      checked.code() == Code::kUnavailable || checked.code() == Code::kRateLimited;
+  if (is_no_try) give_try_back(ticket);
   if (checked.reason() != "wrong_code") return checked;
   return unauthenticated(checked.message()).with_reason("wrong_code");
 }
 
-// What the store fails at is no try; where it fails at this too, it is one.
+// It ends when it would have ended: a try gives it no more time.
+KvBatch SignInService::ticket_again(const Secret& ticket, const Json& record) const {
+  const int64_t left_s = integer_member(record, "ends_s") - s_.clock.unix_s();
+  return s_.tickets.make(ticket.reveal(), dump_json(record), left_s);
+}
+
+// What the store fails at, or comes too fast, is no try; where the store fails at this too, it is.
 void SignInService::give_try_back(const Secret& ticket) {
   const auto give = [&](const Secret& kept) -> Result<KvBatch> {
     const Json record = KVCS_TRY(parse_json(kept.reveal()));
-    return s_.tickets.make(ticket.reveal(), dump_json(with_tries(record, 1)), kSecondStepLifetimeS);
+    return ticket_again(ticket, with_tries(record, 1));
   };
   const Status given = s_.tickets.take(ticket.reveal(), give).status();
   if (!given.ok()) log::info("sign_in.try_not_given_back", {{"error", given.to_string()}});

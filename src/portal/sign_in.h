@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/secret.h"
 #include "base/status.h"
 #include "http/http.h"
@@ -159,6 +160,7 @@ class SignInService final {
                                            const Caller& caller,
                                            const SessionService::Write& write = {});
   Result<Secret> make_ticket(const Person& person, std::string_view password_hash);
+  KvBatch ticket_again(const Secret& ticket, const Json& record) const;
   void give_try_back(const Secret& ticket);
 
   Services s_;

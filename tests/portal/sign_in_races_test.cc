@@ -1,5 +1,6 @@
-// Goal: what comes between the steps of a sign-in is seen, and a session alone shows nobody. Method:
-// the services over a store in memory, in which the other request runs at the moment that matters.
+// Goal: what comes between the steps of a sign-in is seen, and a session alone shows nobody.
+// Method: the services over a store in memory, in which the other request runs at the moment that
+// matters.
 #include "identity/browser_session.h"
 #include "kv/keyspace.h"
 #include "portal/portal_rig.h"
@@ -167,4 +168,36 @@ TEST_CASE("sign-in: where there is a second factor its code shows who somebody i
   CHECK(reason(Secret("wrong"), code) == "wrong_password");
   CHECK(reason(kPassword, code) == "ok");
   CHECK(reason(kPassword, code) == "wrong_code");
+}
+
+TEST_CASE("second step: a ticket ends when it was to end, and a limit costs none of its tries",
+          "[unit][portal]") {
+  PortalRig rig;
+  rig.put_setup_token("token");
+  const std::string id =
+      rig.sign_in.set_up(Secret("token"), rig.account("a@b.c"), rig.caller)->session.person_id;
+  const std::string secret =
+      from_base32(std::string(rig.totp.start(id, "ada", rig.who)->secret_base32.reveal()));
+  const auto code = [&](int64_t steps = 0) {
+    return totp_code(secret, rig.clock.unix_ms() / 1000 / kTotpStepS + steps);
+  };
+  REQUIRE(rig.totp.confirm(id, code(-1), rig.who).ok());
+  const auto ticket = [&] { return rig.sign_in.sign_in("a@b.c", kPassword, rig.caller)->ticket; };
+  const auto reason = [&](const Secret& of, std::string_view with) {
+    return rig.sign_in.sign_in_with_code(of, with, rig.caller).status().reason();
+  };
+  const Secret first = ticket();
+  rig.pass(kSecondStepLifetimeS - 10);
+  CHECK(reason(first, "000000x") == "wrong_code");
+  rig.pass(9);
+  CHECK(reason(first, "000000x") == "wrong_code");
+  rig.pass(1);
+  CHECK(reason(first, code()) == "ticket_invalid");
+  // The limit is that of codes, wherever they come from.
+  const Secret second = ticket();
+  rig.waiting = "nobody's";
+  rig.wait_s = 9;
+  for (int i = 0; i < 2 * kSecondStepTries; i++) CHECK(reason(second, code()) == "too_many_tries");
+  rig.wait_s = 0;
+  CHECK(reason(second, code()).empty());
 }
