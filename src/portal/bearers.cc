@@ -62,11 +62,11 @@ Status Bearers::choose_place(const std::string& person_id) {
 // Beyond the limit those that have ended go, and if there are none, any.
 void Bearers::remember(std::string_view sha256_hex, Known known) {
   const MutexLock lock(mutex_);
-  if (known_.size() >= kBearersKnownMax) {
+  if (known_.size() >= s_.known_max) {
     const int64_t now_ms = s_.clock.unix_ms();
     std::erase_if(known_, [&](const auto& entry) { return entry.second.end_ms <= now_ms; });
   }
-  if (known_.size() >= kBearersKnownMax) known_.erase(known_.begin());
+  if (known_.size() >= s_.known_max) known_.erase(known_.begin());
   known_.insert_or_assign(std::string(sha256_hex), std::move(known));
 }
 

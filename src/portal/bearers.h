@@ -32,6 +32,7 @@ class Bearers final {
     // A project of the organization to begin with; "" when it has none.
     std::function<Result<std::string>(std::string_view organization_id)> first_project;
     const Clock& clock;
+    size_t known_max = kBearersKnownMax;
   };
   explicit Bearers(Services services) : s_(std::move(services)) {}
 

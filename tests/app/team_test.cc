@@ -205,6 +205,25 @@ TEST_CASE("team: by one link addresses are asked about a few times an hour",
   }
 }
 
+TEST_CASE("team: from one address so many ask about addresses in an hour, by whatever links",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  int refused = 0, asked = 0;
+  while (refused == 0 && asked < 2 * portal::kRegistrationsFromAddressPerHour) {
+    const std::string token =
+        json_text(owner.send("POST", "/api/v1/invitations", role_body("viewer")).body, "token");
+    for (int i = 1; i < portal::kRegistrationsByLinkPerHour; i++, asked++) {
+      const RawResponse answer = Browser(app).send(
+          "POST", "/auth/register",
+          R"({"token":")" + token + R"(","email":"eve@example.com","password":"password1"})");
+      refused += answer.body.find("Too many registrations") != std::string::npos;
+    }
+  }
+  CHECK(refused > 0);
+  CHECK(asked >= portal::kRegistrationsFromAddressPerHour);
+}
+
 TEST_CASE("team: of many who register with one invitation at once one has an account",
           "[fault][app][portal]") {
   TestApp app;

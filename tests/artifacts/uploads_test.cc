@@ -288,6 +288,30 @@ TEST_CASE("tus: parts become one artifact, and count once", "[artifacts][tus]") 
   CHECK(d.join(pb + " " + pa, b + a).status == 409);
 }
 
+TEST_CASE("tus: of two final uploads at once one takes a part", "[artifacts][tus][fault]") {
+  TusDoor d(GENERATE(false, true));
+  const std::string pa = d.part("aaa"), pb = d.part("bb");
+  // When both parts are looked at, and before they are taken, another takes the second.
+  int looks = 0;
+  std::string other;
+  d.w.blob_fault = [&](std::string_view op) -> Status {
+    if (op != "staged_size" || ++looks != 2) return ok();
+    std::optional<Artifact> ready;
+    const Artifact wanted = d.w.draft("bb", d.w.acme);
+    other =
+        KVCS_TRY(d.w.uploads->concatenate(d.w.acme, wanted, {}, {TusDoor::id_of(pb)}, "", ready))
+            .id;
+    return ok();
+  };
+  const RawResponse refused = d.join(pa + " " + pb, "aaabb");
+  CHECK(refused.status == 409);  // Reason part_taken.
+  REQUIRE_FALSE(other.empty());
+  d.w.blob_fault = {};
+  CHECK(d.is_ready(other));
+  CHECK(d.used() == std::pair<uint64_t, uint64_t>{1, 5});
+  CHECK(d.is_ready(TusDoor::location(d.join(pa, "aaa"))));
+}
+
 TEST_CASE("tus: parts that do not fit together stay parts", "[artifacts][tus]") {
   TusDoor d(GENERATE(false, true));
   const std::string pa = d.part("aaa"), pb = d.part("bb");

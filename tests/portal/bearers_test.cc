@@ -8,6 +8,7 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "identity/people_rig.h"
+#include "kv/keyspace.h"
 #include "oauth/scripted_issuer.h"
 
 using namespace kvcs;
@@ -19,7 +20,8 @@ namespace {
 constexpr int64_t kDayS = 86'400;
 
 struct BearerRig : PeopleRig {
-  explicit BearerRig(SignUp sign_up = SignUp::kOpen, const std::string& more = "") {
+  explicit BearerRig(SignUp sign_up = SignUp::kOpen, const std::string& more = "",
+                     size_t known_max = kBearersKnownMax) {
     auto read = Providers::read("{idp: {issuer: '" + issuer.url +
                                     "', client_id: kvcs, audience: 'urn:kvcs', cli_client_id: "
                                     "kvcs-cli, admins: [boss], role_claim: groups, role_map: "
@@ -42,7 +44,8 @@ struct BearerRig : PeopleRig {
         .people = people,
         .members = members,
         .first_project = [](std::string_view) -> Result<std::string> { return std::string("p1"); },
-        .clock = issuer.clock});
+        .clock = issuer.clock,
+        .known_max = known_max});
     doors.set_vouched_person([this](std::string_view token, std::string_view sha256_hex) {
       return bearers->find_person(token, sha256_hex);
     });
@@ -256,4 +259,34 @@ TEST_CASE("bearers: those of one person act in one place, where the person is a 
   const std::string third = rig.token(rig.claims("ada", "jti", "3"));
   CHECK(rig.doors.authenticate(third)->organization_id == first);
   CHECK(rig.people.set_active_place("nobody", {}).reason() == "person_not_found");
+}
+
+TEST_CASE("bearers: so many are remembered and no more", "[unit][portal]") {
+  constexpr int kMax = 3, kTokens = 8;
+  BearerRig rig(SignUp::kOpen, "", kMax);
+  std::vector<std::string> tokens;
+  for (int i = 0; i < kTokens; i++) {
+    tokens.push_back(rig.token(rig.claims("ada", "jti", std::to_string(i))));
+  }
+  // Where the person acts is looked at when a token is checked, and not for one that is known.
+  int checked = 0;
+  const std::string id = rig.doors.authenticate(tokens[0])->person_id;
+  rig.fault = [&](std::string_view op, std::string_view key) -> Status {
+    checked += op == "get" && key == keyspace::person_active(id);
+    return ok();
+  };
+  const auto reads = [&](const std::string& token) {
+    checked = 0;
+    REQUIRE(rig.bearers->find_person(token, sha256_hex(token)).value() == id);
+    return checked;
+  };
+  const int of_known = reads(tokens[0]), of_new = reads(tokens[1]);
+  REQUIRE(of_known < of_new);
+  for (const std::string& token : tokens) (void)reads(token);
+  int known = 0;
+  for (int i = kTokens - 1; i >= 0; i--) {
+    if (reads(tokens[static_cast<size_t>(i)]) == of_known) known++;
+  }
+  CHECK(known > 0);
+  CHECK(known <= kMax);
 }

@@ -1,7 +1,10 @@
 // Goal: what comes between the steps of a sign-in is seen, and a session alone shows nobody.
 // Method: the services over a store in memory, in which the other request runs at the moment that
 // matters.
-#include "identity/browser_session.h"
+#include <functional>
+#include <utility>
+
+#include "identity/maker.h"
 #include "kv/keyspace.h"
 #include "portal/portal_rig.h"
 #include "portal/sign_in.h"
@@ -200,4 +203,60 @@ TEST_CASE("second step: a ticket ends when it was to end, and a limit costs none
   for (int i = 0; i < 2 * kSecondStepTries; i++) CHECK(reason(second, code()) == "too_many_tries");
   rig.wait_s = 0;
   CHECK(reason(second, code()).empty());
+}
+
+TEST_CASE("sign-in: whatever takes a password or a link takes a try", "[unit][portal]") {
+  PortalRig rig;
+  rig.put_setup_token("token");
+  const StartedSession started =
+      rig.sign_in.set_up(Secret("token"), rig.account("a@b.c"), rig.caller).value();
+  const std::string& id = started.session.person_id;
+  Principal who;
+  who.person_id = id;
+  who.session_id = started.session.id;
+  const auto join = [](const Person&, const AuditContext&, const KvBatch&) { return ok(); };
+  const std::pair<std::string, std::function<Status()>> rows[] = {
+      {"setup",
+       [&] { return rig.sign_in.set_up(Secret("x"), rig.account("b@b.c"), rig.caller).status(); }},
+      {"register",
+       [&] {
+         return rig.sign_in.register_account(rig.account("b@b.c"), "", join, rig.caller).status();
+       }},
+      {"a@b.c", [&] { return rig.sign_in.sign_in("a@b.c", kPassword, rig.caller).status(); }},
+      {"second-step",
+       [&] { return rig.sign_in.sign_in_with_code(Secret("x"), "1", rig.caller).status(); }},
+      {id, [&] { return rig.sign_in.confirm_person(who, kPassword, rig.caller); }},
+      {id,
+       [&] { return rig.sign_in.change_password(id, kPassword, kPassword, rig.caller).status(); }}};
+  rig.wait_s = 7;
+  for (const auto& [name, act] : rows) {
+    INFO(name);
+    rig.waiting = try_name(name, rig.caller);
+    CHECK(act().reason() == "too_many_tries");
+    rig.waiting = "nobody's";
+    CHECK(act().reason() != "too_many_tries");
+  }
+}
+
+TEST_CASE("sign-in: a setup link ends with its maker, also while a password is hashed",
+          "[fault][portal]") {
+  PortalRig rig;
+  const KeyOwner owner = rig.owner(PrincipalKind::kAdminKey, {});
+  const CreatedKey key = rig.key(owner);
+  const Principal maker = rig.authenticate(key).value();
+  REQUIRE(rig.kv
+              ->write(setup_token_record("token", rig.clock.unix_s(),
+                                         maker_text(maker, AdminRole::kAdmin)),
+                      KvDurability::kSynced)
+              .ok());
+  bool is_first = true;
+  rig.fault = [&](std::string_view op, std::string_view read) -> Status {
+    if (op != "get" || !read.starts_with("sign_in:") || !is_first) return ok();
+    is_first = false;
+    return rig.keys.revoke(owner, key.record.id, rig.who).status();
+  };
+  CHECK(rig.sign_in.set_up(Secret("token"), rig.account("a@b.c"), rig.caller).status().reason() ==
+        "setup_token_invalid");
+  CHECK_FALSE(is_first);
+  CHECK(rig.people.find_by_sign_in({"local", "a@b.c"}).code() == Code::kNotFound);
 }
