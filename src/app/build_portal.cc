@@ -77,8 +77,7 @@ std::function<int64_t(std::string_view)> take_account_try(const Parts& parts) {
 std::string end_session_url(Parts& parts, std::string_view name) {
   const portal::Provider* const provider = parts.portal.providers->find(name);
   if (provider == nullptr) return {};
-  const Result<std::string> url = provider->issuer->end_session_url(
-      Secret(), parts.public_url() + "/", oauth::make_one_time_secret(*parts.entropy));
+  const Result<std::string> url = provider->issuer->end_session_url(parts.public_url() + "/");
   if (url.ok()) return url.value();
   if (url.code() != Code::kNotFound) {
     log::warn("sign_out.not_elsewhere", {{"provider", name}, {"error", url.status().to_string()}});
@@ -160,15 +159,10 @@ Status build_providers(Parts& parts) {
       .people = *parts.people,
       .members = *parts.members,
       .organizations = *parts.organizations,
-      .add_project = [&parts](std::string_view organization_id, const AuditContext& who) -> Status {
-        if (!KVCS_TRY(parts.projects->list(organization_id)).empty()) return ok();
-        return parts.projects
-            ->create({.organization_id = std::string(organization_id),
-                      .slug = "default",
-                      .name = "default"},
-                     who)
-            .status();
-      },
+      .add_project =
+          [&parts](std::string_view organization_id, const AuditContext& who) {
+            return parts.projects->add_first(organization_id, who);
+          },
       .invitations = *portal.invitations,
       .sign_up = portal::sign_up_of(parts.config.auth),
       .kept_slugs = portal::mapped_slugs(portal.providers->configured())});

@@ -169,9 +169,7 @@ struct Authenticator::Impl {
   Status admit_person(std::string_view id, Principal& principal) const {
     const auto person = directory.person(id);
     if (!person.ok()) return session_failure(person.status());
-    if (!person.value()->active) {
-      return forbidden("This account is suspended.").with_reason("person_suspended");
-    }
+    if (!person.value()->active) return person_suspended();
     principal.kind = PrincipalKind::kPerson;
     principal.person_id = person.value()->id;
     principal.role = person.value()->operator_role();

@@ -17,6 +17,10 @@
 
 namespace kvcs {
 
+Status person_suspended() {
+  return forbidden("This account is suspended.").with_reason("person_suspended");
+}
+
 // The length of the issuer stands first, so that no two pairs make one text.
 std::string sign_in_id(const SignIn& sign_in) {
   return sha256_hex(std::to_string(sign_in.issuer.size()) + ":" + sign_in.issuer + sign_in.subject);

@@ -52,6 +52,7 @@ struct SignIn {
   std::string issuer;
   std::string subject;
 };
+Status person_suspended();  // Forbidden with this reason.
 // By which a sign-in is found, and shown to its person: SHA-256 of both, in hex.
 std::string sign_in_id(const SignIn& sign_in);
 

@@ -202,6 +202,14 @@ Result<std::vector<Project>> ProjectService::list(std::string_view organization_
   return projects;
 }
 
+Status ProjectService::add_first(std::string_view organization_id, const AuditContext& who) {
+  if (!KVCS_TRY(list(organization_id)).empty()) return ok();
+  Project wanted;
+  wanted.organization_id = organization_id;
+  wanted.slug = wanted.name = "default";
+  return create(std::move(wanted), who).status();
+}
+
 Status ProjectService::begin_removal(std::string_view organization_id,
                                      std::string_view project_id) {
   return writer_.run([organization = std::string(organization_id),

@@ -51,6 +51,8 @@ class ProjectService final {
   // slug_exists, or name_in_deletion; Forbidden with reason quota_exceeded, but never for the
   // first; as the check of the owner fails.
   Result<Project> create(Project wanted, const AuditContext& who);
+  // The project that an organization begins with, unless it has one.
+  Status add_first(std::string_view organization_id, const AuditContext& who);
   // NotFound with reason project_not_found, also when it belongs to another organization.
   Result<Project> find(std::string_view organization_id, std::string_view project_id) const;
   // By slug; at most kProjectsPerOrganizationMax.

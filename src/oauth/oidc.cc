@@ -21,7 +21,6 @@ namespace {
 
 constexpr size_t kEmailMaxBytes = 320;
 constexpr size_t kNameMaxBytes = 256;
-constexpr size_t kHintMaxBytes = 4096;  // A longer address is cut or refused by many.
 constexpr std::string_view kOpenIdScope = "openid";
 
 Client client_of(const IssuerConfig& config, const IssuerMetadata& metadata) {
@@ -227,7 +226,6 @@ Result<Identity> Issuer::finish_sign_in(const SignInAnswer& answer) {
   Claims claims = KVCS_TRY(verify_id_token(tokens.id_token.reveal(), answer.nonce));
   Identity identity =
       identity_of(KVCS_TRY(add_user_info(*metadata, tokens.access_token, std::move(claims))));
-  identity.id_token = tokens.id_token;
   return identity;
 }
 
@@ -254,9 +252,7 @@ Result<Identity> Issuer::verify_bearer(std::string_view token) {
   return identity_of(std::move(claims));
 }
 
-Result<std::string> Issuer::end_session_url(const Secret& id_token,
-                                            std::string_view post_logout_redirect_uri,
-                                            std::string_view state) {
+Result<std::string> Issuer::end_session_url(std::string_view post_logout_redirect_uri) {
   const IssuerCache::Metadata metadata = KVCS_TRY(cache_->metadata());
   const std::string& endpoint = metadata->end_session_endpoint;
   if (endpoint.empty()) {
@@ -265,12 +261,9 @@ Result<std::string> Issuer::end_session_url(const Secret& id_token,
         .with_reason(kNoEndSession);
   }
   FormPairs query = {{"client_id", config_.client_id}};
-  const auto add = [&](const char* name, std::string_view value) {
-    if (!value.empty()) query.emplace_back(name, std::string(value));
-  };
-  if (id_token.reveal().size() <= kHintMaxBytes) add("id_token_hint", id_token.reveal());
-  add("post_logout_redirect_uri", post_logout_redirect_uri);
-  if (!post_logout_redirect_uri.empty()) add("state", state);
+  if (!post_logout_redirect_uri.empty()) {
+    query.emplace_back("post_logout_redirect_uri", std::string(post_logout_redirect_uri));
+  }
   return endpoint + (endpoint.find('?') == endpoint.npos ? "?" : "&") + form_encode(query);
 }
 

@@ -74,8 +74,7 @@ struct Identity {
   std::string email;            // "": none that can be shown.
   bool email_verified = false;  // The issuer says so, of this address.
   std::string name;
-  Claims claims;    // Of the token; at a sign-in with those of the UserInfo endpoint.
-  Secret id_token;  // Of a sign-in, for end_session_url().
+  Claims claims;  // Of the token; at a sign-in with those of the UserInfo endpoint.
 };
 
 // A session that has ended at the issuer, or all of a subject. At least one of the two is there.
@@ -99,10 +98,9 @@ class Issuer final {
   // they travel in the addresses of sign-outs.
   Result<Identity> verify_bearer(std::string_view token);
   // Where a browser goes to end its session at the issuer too (OpenID Connect RP-Initiated Logout
-  // 1.0). What is empty is left out. NotFound with kNoEndSession: the issuer offers none.
-  Result<std::string> end_session_url(const Secret& id_token,
-                                      std::string_view post_logout_redirect_uri,
-                                      std::string_view state);
+  // 1.0), and is led back to from there; "": nowhere. NotFound with kNoEndSession: the issuer
+  // offers none.
+  Result<std::string> end_session_url(std::string_view post_logout_redirect_uri);
   // OpenID Connect Back-Channel Logout 1.0. A token counts once while this process lives.
   Result<Logout> verify_logout_token(std::string_view token);
 

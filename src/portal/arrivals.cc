@@ -52,10 +52,6 @@ bool has_no_room(const Status& failure) {
          reason == "name_in_deletion";
 }
 
-Status suspended() {
-  return forbidden("This account is suspended.").with_reason("person_suspended");
-}
-
 // The first of them that is a name.
 std::string name_of(const oauth::Identity& identity, const std::string& email) {
   for (const std::string& one : {identity.name, email}) {
@@ -121,7 +117,7 @@ Result<Arrivals::Arrival> Arrivals::welcome(const Provider& provider,
     if (!arrival.is_new) found = s_.people.find_by_sign_in(sign_in);
   }
   Person person = KVCS_TRY(std::move(found));
-  if (!person.active) return suspended();
+  if (!person.active) return person_suspended();
   if (person.wants_place) KVCS_TRY(give_place(person.id, who));
   KVCS_TRY(apply_roles(provider, roles, person, who));
   arrival.person = KVCS_TRY(apply_person(provider, identity, std::move(person), true, who));
@@ -138,7 +134,7 @@ Result<Person> Arrivals::recognize(const Provider& provider, const oauth::Identi
   const bool was_verified = known.ok() && known->email_verified_by == provider.name;
   KVCS_TRY(check_domain(provider,
                         was_verified && !says_address ? known->email : verified_email(identity)));
-  if (known.ok() && !known->active) return suspended();
+  if (known.ok() && !known->active) return person_suspended();
   const Roles roles = KVCS_TRY(mapped_roles(provider, identity));
   if (!known.ok()) {
     known = make_person(provider, identity, roles, Secret(), who);

@@ -138,9 +138,7 @@ Result<http::Response> DeviceApi::give_token(http::Request& request) {
 // Codes are short, so that nobody may try many.
 Status DeviceApi::take_try(const http::Request& request) const {
   const int64_t wait_s = s_.take_try("device:" + request.principal.person_id);
-  if (wait_s == 0) return ok();
-  return rate_limited("Too many tries of device codes; wait a while.", static_cast<int>(wait_s))
-      .with_reason("too_many_tries");
+  return too_many_tries(wait_s, "Too many tries of device codes; wait a while.");
 }
 
 Result<http::Response> DeviceApi::show(http::Request& request) {

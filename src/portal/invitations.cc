@@ -12,11 +12,10 @@
 #include "base/json.h"
 #include "identity/records.h"
 #include "kv/keyspace.h"
+#include "oauth/ticket_store.h"
 
 namespace kvcs::portal {
 namespace {
-
-constexpr size_t kTokenRandomBytes = 32;
 
 Status invitation_invalid() {
   return not_found("The invitation is used, withdrawn or has ended. Ask for a new one.")
@@ -76,7 +75,7 @@ Result<CreatedInvitation> InvitationService::create(Invitation wanted, const Aud
   // Whoever is let have a link can use it, unless somebody comes in another way meanwhile.
   KVCS_TRY(s_.members.check_room(wanted.organization_id, open + 1));
   CreatedInvitation made;
-  made.token = Secret(to_base64url(s_.entropy.bytes(kTokenRandomBytes)));
+  made.token = Secret(oauth::make_one_time_secret(s_.entropy));
   wanted.created_ms = s_.clock.unix_ms();
   wanted.expires_ms = wanted.created_ms + kInvitationLifetimeS * 1000;
   wanted.id = make_uuid_v7(s_.entropy, wanted.created_ms);
@@ -121,7 +120,7 @@ Result<CreatedInvitation> InvitationService::renew(std::string_view organization
   KVCS_TRY(allowed(made.invitation.role));
   const size_t open = KVCS_TRY(list(organization_id)).size();
   KVCS_TRY(s_.members.check_room(organization_id, open));
-  made.token = Secret(to_base64url(s_.entropy.bytes(kTokenRandomBytes)));
+  made.token = Secret(oauth::make_one_time_secret(s_.entropy));
   KvBatch batch;
   remove(batch, made.invitation);
   made.invitation.invited_by = renewed_by;

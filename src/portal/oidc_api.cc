@@ -168,11 +168,8 @@ std::string OidcApi::redirect_uri(const Provider& provider) const {
 Status OidcApi::take_try(const char* of, int64_t per_minute, const http::Request& request) const {
   const int64_t wait_s =
       s_.take_try(std::string(of) + ":" + address_block(request.remote_ip), per_minute);
-  if (wait_s == 0) return ok();
-  return rate_limited("Too many sign-ins from this address; wait " + std::to_string(wait_s) +
-                          " s and begin again.",
-                      static_cast<int>(wait_s))
-      .with_reason("too_many_tries");
+  return too_many_tries(wait_s, "Too many sign-ins from this address; wait " +
+                                    std::to_string(wait_s) + " s and begin again.");
 }
 
 Result<std::string> OidcApi::leave(const Provider& provider, Flow flow, http::Response& response) {

@@ -13,8 +13,6 @@
 namespace kvcs::portal {
 namespace {
 
-constexpr size_t kTokenRandomBytes = 32;
-
 constexpr http::ApiType kTypes[] = {
     {"Person", R"(
 person_id!: id
@@ -126,7 +124,7 @@ Result<http::Response> PeopleApi::change(http::Request& request) {
 }
 
 Result<http::Response> PeopleApi::make_setup_link(http::Request& request) {
-  const std::string token = to_base64url(entropy_.bytes(kTokenRandomBytes));
+  const std::string token = oauth::make_one_time_secret(entropy_);
   const int64_t now_s = clock_.unix_ms() / 1000;
   KVCS_TRY(audited_.write(
       setup_token_record(token, now_s, maker_text(request.principal, AdminRole::kOwner)),

@@ -178,10 +178,7 @@ Result<http::Response> PlacesApi::create(http::Request& request) {
   wanted.slug = place.slug;
   const Organization made = KVCS_TRY(make(wanted, request.principal.person_id, by(request)));
   // The organization is there; who repeats this for its project would make another.
-  const Status project =
-      projects_
-          .create({.organization_id = made.id, .slug = "default", .name = "default"}, by(request))
-          .status();
+  const Status project = projects_.add_first(made.id, by(request));
   if (!project.ok()) {
     log::warn("organization.without_project",
               {{"organization_id", made.id}, {"error", project.to_string()}});

@@ -2,7 +2,6 @@
 #include "portal/reset.h"
 
 #include "base/address_block.h"
-#include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/id.h"
 #include "identity/users.h"
@@ -11,7 +10,6 @@
 namespace kvcs::portal {
 namespace {
 
-constexpr size_t kTokenRandomBytes = 32;
 constexpr int64_t kWaiting = INT64_MAX;
 
 Status reset_token_invalid() {
@@ -38,7 +36,7 @@ Result<ResetLink> ResetService::make(std::string_view person_id, const AuditCont
     return conflict("This account has no password; it signs in through another provider.")
         .with_reason("no_password");
   }
-  const std::string secret = to_base64url(s_.entropy.bytes(kTokenRandomBytes));
+  const std::string secret = oauth::make_one_time_secret(s_.entropy);
   const int64_t expires_s = s_.clock.unix_s() + kResetLinkLifetimeS;
   KvBatch batch;
   batch.put(KvFamily::kConfig, keyspace::person_reset(person.id),

@@ -38,10 +38,6 @@ Status ticket_invalid() {
       .with_reason("ticket_invalid");
 }
 
-Status person_suspended() {
-  return forbidden("This account is suspended.").with_reason("person_suspended");
-}
-
 // Of one address block over all accounts, right and wrong tries together.
 constexpr int64_t kTriesOfAddressPerMinute = 60;
 
@@ -122,20 +118,16 @@ std::string try_name(std::string_view account, const Caller& caller) {
   return "sign-in:" + sha256_hex(account).substr(0, 16) + ":" + address_block(caller.address);
 }
 
-Status too_many_tries(int64_t wait_s, bool of_account) {
+Status too_many_tries(int64_t wait_s, std::string_view words) {
   if (wait_s == 0) return ok();
-  return rate_limited(of_account
-                          ? "Too many tries for this account from this address; wait a while."
-                          : "Too many tries from this address; wait a while.",
-                      static_cast<int>(wait_s))
-      .with_reason("too_many_tries");
+  return rate_limited(std::string(words), static_cast<int>(wait_s)).with_reason("too_many_tries");
 }
 
 Status SignInService::take_try(std::string_view account, const Caller& caller) const {
   KVCS_TRY(too_many_tries(s_.take_try(try_name(account, caller), kAccountTriesPerMinute)));
   return too_many_tries(
       s_.take_try("sign-in-address:" + address_block(caller.address), kTriesOfAddressPerMinute),
-      false);
+      "Too many tries from this address; wait a while.");
 }
 
 // The session that the browser had ends in the write that begins the new one. A suspension ends the

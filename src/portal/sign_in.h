@@ -62,8 +62,10 @@ Result<Proof> read_proof(http::Request& request);
 std::string try_name(std::string_view account, const Caller& caller);
 // Of one account from one address block, right and wrong tries together.
 inline constexpr int64_t kAccountTriesPerMinute = 10;
-// RateLimited with reason too_many_tries, unless `wait_s` is 0.
-Status too_many_tries(int64_t wait_s, bool of_account = true);
+// RateLimited with reason too_many_tries in these words, unless `wait_s` is 0.
+inline constexpr std::string_view kTooManyTries =
+    "Too many tries for this account from this address; wait a while.";
+Status too_many_tries(int64_t wait_s, std::string_view words = kTooManyTries);
 
 struct NewAccount {
   std::string email, name;

@@ -313,9 +313,8 @@ Status TeamApi::take_registration(const http::Request& request,
       take_hourly_(from, kRegistrationsFromAddressPerHour)) {
     return ok();
   }
-  return rate_limited("Too many registrations by this link, or from this address; wait a while.",
-                      kRegistrationWaitS)
-      .with_reason("too_many_tries");
+  return too_many_tries(kRegistrationWaitS,
+                        "Too many registrations by this link, or from this address; wait a while.");
 }
 
 Result<http::Response> TeamApi::register_account(http::Request& request) {

@@ -21,7 +21,7 @@ namespace kvcs::portal {
 inline constexpr int64_t kTotpStepS = 30;
 inline constexpr int64_t kTotpSkewSteps = 1;  // Before and after now.
 inline constexpr size_t kRecoveryCodes = 10;
-inline constexpr size_t kCodeMaxBytes = 40;  // As people type it, a recovery code too.
+inline constexpr size_t kCodeMaxBytes = 40;           // As people type it, a recovery code too.
 inline constexpr int64_t kTotpStartLifetimeS = 3600;  // For the first code of a new secret.
 // Of an account in a row, from wherever: then it takes a recovery code, or an operator. NIST
 // SP 800-63B-4 §3.2.2 allows 100.

@@ -223,9 +223,9 @@ TEST_CASE("issuer: keys and endpoints are looked at again when they are old", "[
   CHECK(rig.asked(kDiscovery) == 1);
   rig.set_metadata("end_session_endpoint", rig.url + "/other");
   rig.clock.advance_ms(45 * kMinuteMs - 1);
-  CHECK(rig.issuer().end_session_url(Secret(), "", "").value().starts_with(rig.url + "/logout?"));
+  CHECK(rig.issuer().end_session_url("").value().starts_with(rig.url + "/logout?"));
   rig.clock.advance_ms(1);
-  CHECK(rig.issuer().end_session_url(Secret(), "", "").value().starts_with(rig.url + "/other?"));
+  CHECK(rig.issuer().end_session_url("").value().starts_with(rig.url + "/other?"));
   CHECK(rig.asked(kDiscovery) == 2);
 }
 

@@ -70,7 +70,6 @@ TEST_CASE("oidc: a sign-in ends with who it was, by ID token and UserInfo", "[un
   CHECK(identity.value().email_verified);
   CHECK(identity.value().name == "Ada");
   CHECK(identity.value().claims.json()["groups"][0] == "staff");
-  CHECK(identity.value().id_token.reveal() == token);
   for (const test::SeenRequest& seen : rig.upstream.seen()) {
     CHECK(seen.allow_private_addresses);  // The origin that the operator named.
     if (seen.url == rig.url + "/userinfo") {
@@ -274,7 +273,6 @@ TEST_CASE("oidc: a bearer counts for this daemon's client or audience alone", "[
   REQUIRE(identity.ok());
   CHECK(identity.value().subject == "ada");
   CHECK(identity.value().email_verified);
-  CHECK(identity.value().id_token.empty());
   CHECK(rig.asked("/userinfo") == 0);
   const auto reason = [&](const std::string& token) {
     return rig.issuer().verify_bearer(token).status().reason();
@@ -305,26 +303,20 @@ TEST_CASE("oidc: a bearer counts for this daemon's client or audience alone", "[
 
 TEST_CASE("oidc: the end of a session leads to the issuer's page for it", "[unit][oauth]") {
   ScriptedIssuer rig;
-  const std::string url =
-      rig.issuer().end_session_url(Secret("h.p.s"), "https://kvcs.example.com/", "s-1").value();
+  const std::string url = rig.issuer().end_session_url("https://kvcs.example.com/").value();
   CHECK(url.starts_with(rig.url + "/logout?"));
   auto query = query_of(url);
   CHECK(query["client_id"] == "kvcs");
-  CHECK(query["id_token_hint"] == "h.p.s");
   CHECK(query["post_logout_redirect_uri"] == "https://kvcs.example.com/");
-  CHECK(query["state"] == "s-1");
-  CHECK(rig.issuer().end_session_url(Secret(), "", "s-1").value() ==
-        rig.url + "/logout?client_id=kvcs");
-  CHECK(rig.issuer().end_session_url(Secret(std::string(4097, 'x')), "", "").value() ==
-        rig.url + "/logout?client_id=kvcs");
+  CHECK(rig.issuer().end_session_url("").value() == rig.url + "/logout?client_id=kvcs");
   ScriptedIssuer without;
   without.set_metadata("end_session_endpoint", nullptr);
-  const Status none = without.issuer().end_session_url(Secret("h.p.s"), "", "").status();
+  const Status none = without.issuer().end_session_url("").status();
   CHECK(none.code() == Code::kNotFound);
   CHECK(none.reason() == kNoEndSession);
   ScriptedIssuer with_query;
   with_query.set_metadata("end_session_endpoint", with_query.url + "/logout?tenant=1");
-  CHECK(with_query.issuer().end_session_url(Secret(), "", "").value() ==
+  CHECK(with_query.issuer().end_session_url("").value() ==
         with_query.url + "/logout?tenant=1&client_id=kvcs");
 }
 

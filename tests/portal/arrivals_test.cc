@@ -23,8 +23,7 @@ oauth::Identity identity(const std::string& subject, const std::string& email, b
           .email = email,
           .email_verified = verified,
           .name = subject,
-          .claims = oauth::Claims(Json::object()),
-          .id_token = Secret()};
+          .claims = oauth::Claims(Json::object())};
 }
 
 // The reason of the refusal by the rules of a provider; "" when the person was let in. Without

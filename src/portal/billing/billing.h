@@ -141,6 +141,7 @@ class Billing final {
   Result<std::string> open_checkout(const BillingRecord& record, std::string_view price) const;
   Result<Json> begin_checkout(const BillingAsk& ask, const BillingRecord& record,
                               std::string_view price, int attempt) const;
+  Status expire_checkout(const std::string& id) const;
   Status close_checkout(const BillingRecord& record) const;
   Result<bool> is_going(std::string_view organization_id) const;
   // `told`: how often Stripe was told to end one; also where that failed.

@@ -53,6 +53,13 @@ Result<std::string> Billing::price_of(std::string_view plan, std::string_view pr
       .with_reason("price_unknown");
 }
 
+// Ok when it was paid, or has ended by itself, since it was looked at.
+Status Billing::expire_checkout(const std::string& id) const {
+  const Status closed =
+      stripe_.post("/v1/checkout/sessions/" + id + "/expire", {}, "kvcs-expire-" + id).status();
+  return closed.code() == Code::kUnavailable ? closed : ok();
+}
+
 // The page of the last checkout, if it is for this price and waits still; one for another price is
 // closed, so that nobody pays twice. "" when there is none.
 Result<std::string> Billing::open_checkout(const BillingRecord& record,
@@ -64,10 +71,7 @@ Result<std::string> Billing::open_checkout(const BillingRecord& record,
   KVCS_TRY(session.status());
   if (text_member(*session, "status") != "open") return std::string();
   if (record.checkout_price == price) return url_of(*session);
-  const Status closed =
-      stripe_.post(path + "/expire", {}, "kvcs-expire-" + record.checkout_id).status();
-  // It was paid, or has ended by itself, between the two.
-  if (!closed.ok() && closed.code() == Code::kUnavailable) return closed;
+  KVCS_TRY(expire_checkout(record.checkout_id));
   return std::string();
 }
 
@@ -79,10 +83,7 @@ Status Billing::close_checkout(const BillingRecord& record) const {
   if (session.code() == Code::kNotFound) return ok();
   KVCS_TRY(session.status());
   if (text_member(*session, "status") != "open") return ok();
-  const Status closed =
-      stripe_.post(path + "/expire", {}, "kvcs-expire-" + record.checkout_id).status();
-  // It was paid, or has ended by itself, between the two.
-  return closed.code() == Code::kUnavailable ? closed : ok();
+  return expire_checkout(record.checkout_id);
 }
 
 // A key names the try, too: what a try before it made is closed.
@@ -147,8 +148,7 @@ Result<Billing::Place> Billing::checkout(const BillingAsk& ask, std::string_view
     if (KVCS_TRY(find(ask.organization_id)).checkout_id == after.checkout_id) {
       return Place{std::move(url)};
     }
-    (void)stripe_.post("/v1/checkout/sessions/" + after.checkout_id + "/expire", {},
-                       "kvcs-expire-" + after.checkout_id);
+    (void)expire_checkout(after.checkout_id);
     if (written.reason() != kBillingChanged) return written;
   }
   return billing_busy();
