@@ -102,15 +102,22 @@ Status SignInService::check_setup_token(std::string_view hash) const {
   return KVCS_TRY(s_.may_still(known->metadata)) ? ok() : setup_token_invalid();
 }
 
+namespace {
+
+KvBatch without_setup_token(KvBatch batch) {
+  batch.remove(KvFamily::kSystem, std::string(keyspace::kSetupToken));
+  return batch;
+}
+
+}  // namespace
+
 // A compare-and-swap: of two requests with the same link one gets in. In one write with the
 // person's records, so that the link is not spent for nobody.
 Status SignInService::take_setup_token(std::string_view hash, const KvBatch& records,
                                        const AuditContext& who) {
   KVCS_TRY(check_setup_token(hash));
-  KvBatch batch = records;
-  batch.remove(KvFamily::kSystem, std::string(keyspace::kSetupToken));
-  const Status taken =
-      s_.audited.compare_and_swap(KvFamily::kSystem, keyspace::kSetupToken, hash, batch, who);
+  const Status taken = s_.audited.compare_and_swap(KvFamily::kSystem, keyspace::kSetupToken, hash,
+                                                   without_setup_token(records), who);
   return taken.code() == Code::kConflict ? setup_token_invalid() : taken;
 }
 
@@ -191,8 +198,7 @@ Result<StartedSession> SignInService::set_up(const Secret& token, const NewAccou
     if (!organization.ok()) return take_setup_token(hash, records, who);
     const auto join = [&](KvBatch& batch) -> Status {
       KVCS_TRY(check_setup_token(hash));
-      batch.remove(KvFamily::kSystem, std::string(keyspace::kSetupToken));
-      batch.append(records);
+      batch.append(without_setup_token(records));
       return ok();
     };
     Status joined = s_.members.add(organization.value(), person.id, OrgRole::kOwner, who, join);
