@@ -28,11 +28,9 @@ const columns: Column<Place>[] = [
   { key: 'state', label: 'State', align: 'right', cell: (place) => <State state={place.status} /> },
 ];
 
-export default function AccountPage() {
-  const me = useMe();
+function EndOfAccount({ me }: { me: Me }) {
   const [leaving, setLeaving] = useState(false);
   const [proving, setProving] = useState(false);
-  if (!me) return null;
   const end = async (body: Schema<'Confirmation'>) => {
     await api.delete('/api/v1/me', { body });
     clearCache();
@@ -40,6 +38,37 @@ export default function AccountPage() {
     navigate(href('/login'));
     toast('Your account is deleted.');
   };
+  return (
+    <>
+      <Section
+        title="Delete the account"
+        note="Organizations that nobody else is in go too, in 7 days. Of one with others in it somebody else must be an owner first."
+      >
+        <div>
+          <Button kind="danger" onClick={() => setLeaving(true)}>
+            Delete my account …
+          </Button>
+        </div>
+      </Section>
+      {leaving && (
+        <Confirm
+          title="Delete the account"
+          typed={me.email ?? ''}
+          action="Delete my account"
+          onConfirm={async () => setProving(true)}
+          onClose={() => setLeaving(false)}
+        >
+          <p>This cannot be undone. Your sessions end at once.</p>
+        </Confirm>
+      )}
+      {proving && <ItIsYou act={end} onClose={() => setProving(false)} />}
+    </>
+  );
+}
+
+export default function AccountPage() {
+  const me = useMe();
+  if (!me) return null;
   return (
     <Page
       title="Account"
@@ -77,28 +106,7 @@ export default function AccountPage() {
           empty={<p>You are in no organization. Somebody who is in one can invite you.</p>}
         />
       </Section>
-      <Section
-        title="Delete the account"
-        note="Organizations that nobody else is in go too, in 7 days. Of one with others in it somebody else must be an owner first."
-      >
-        <div>
-          <Button kind="danger" onClick={() => setLeaving(true)}>
-            Delete my account …
-          </Button>
-        </div>
-      </Section>
-      {leaving && (
-        <Confirm
-          title="Delete the account"
-          typed={me.email ?? ''}
-          action="Delete my account"
-          onConfirm={async () => setProving(true)}
-          onClose={() => setLeaving(false)}
-        >
-          <p>This cannot be undone. Your sessions end at once.</p>
-        </Confirm>
-      )}
-      {proving && <ItIsYou act={end} onClose={() => setProving(false)} />}
+      <EndOfAccount me={me} />
     </Page>
   );
 }
