@@ -325,6 +325,11 @@ const troubles = {
     assert.equal(told.status, 429);
     assert.match(told.error.message, pattern(cell));
   },
+  '`No AI budget is set for this …`': async (cell) => {
+    const told = await refusal('/v1/chat/completions', question, 0);
+    assert.equal(told.status, 429);
+    assert.match(told.error.message, pattern(cell));
+  },
   "`The request asks for …, for which the price of '…' has no member`": async (cell) => {
     const told = await refusal('/v1/chat/completions', { ...question, service_tier: 'flex' });
     assert.equal(told.status, 400);

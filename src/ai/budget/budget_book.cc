@@ -23,13 +23,19 @@ constexpr int kWaitForOthersS = 2;
 struct LimitCheck {
   std::string_view reason, words;
   int64_t limit;
+  std::string_view who_sets;  // Of a limit of 0.
 };
 
 // The limits of a request, in the order of its counters.
 std::array<LimitCheck, 3> limit_checks(const BudgetLimits& limits) {
-  return {{{"key_quota_exceeded", "API key", limits.key_nano_usd},
-           {"user_quota_exceeded", "user", limits.user_nano_usd},
-           {"organization_quota_exceeded", "organization", limits.organization_nano_usd}}};
+  return {{{"key_quota_exceeded", "API key", limits.key_nano_usd,
+            "An admin of the organization makes a key with another monthly_limit_usd."},
+           {"user_quota_exceeded", "user", limits.user_nano_usd,
+            "An admin of the organization sets it: PATCH /admin/users/{user_id} with "
+            "monthly_limit_usd."},
+           {"organization_quota_exceeded", "organization", limits.organization_nano_usd,
+            "An operator of this daemon sets it: PATCH /admin/organizations/{org_id} with "
+            "monthly_budget_usd, or another plan if the plan's is 0."}}};
 }
 
 // Equality is allowed; a limit of 0 blocks even what costs nothing.
@@ -37,22 +43,33 @@ bool fits(int64_t limit, int64_t committed, int64_t estimate) {
   return limit != 0 && saturating_add(committed, estimate) <= limit;
 }
 
+// A budget of 0 is one that nobody has set: waiting for the next month does not help.
+std::string refusal_words(const LimitCheck& check, int64_t used, int64_t reserved, int64_t estimate,
+                          std::string_view way_out) {
+  if (check.limit == 0) {
+    return "No AI budget is set for this " + std::string(check.words) +
+           ": it is $0.00 a month, so that no model can be called. " + std::string(check.who_sets);
+  }
+  return "The monthly budget of this " + std::string(check.words) +
+         " does not cover the request: $" + format_usd(used, 4) + " used and $" +
+         format_usd(reserved, 4) + " reserved of $" + format_usd(check.limit, 2) + ", and up to $" +
+         format_usd(estimate, 4) + std::string(way_out);
+}
+
 Status refusal(const LimitCheck& check, const BudgetCounter& counter, int64_t estimate,
                bool waiting_may_help) {
   const int64_t used = counter.used, reserved = counter.reserved;
   const int64_t remaining = std::max<int64_t>(0, check.limit - saturating_add(used, reserved));
-  const std::string_view way_out =
+  const std::string ask = std::string("ask ") +
+                          (check.words == "organization" ? "an operator" : "an admin") +
+                          " to raise the limit.";
+  const std::string way_out =
       waiting_may_help
           ? " more is asked. Other requests hold the rest: try again shortly, or lower "
             "max_tokens."
-      : remaining == 0
-          ? " more is asked. It is used up until the next month; ask an admin to raise the limit."
-          : " more is asked. Lower max_tokens, or ask an admin to raise the limit.";
-  return Status(Code::kQuotaExceeded,
-                "The monthly budget of this " + std::string(check.words) +
-                    " does not cover the request: $" + format_usd(used, 4) + " used and $" +
-                    format_usd(reserved, 4) + " reserved of $" + format_usd(check.limit, 2) +
-                    ", and up to $" + format_usd(estimate, 4) + std::string(way_out))
+      : remaining == 0 ? " more is asked. It is used up until the next month; " + ask
+                       : " more is asked. Lower max_tokens, or " + ask;
+  return Status(Code::kQuotaExceeded, refusal_words(check, used, reserved, estimate, way_out))
       .with_reason(check.reason)
       .with_retry_after_s(waiting_may_help ? kWaitForOthersS : 0)
       .with_details_json("{\"usage_usd\":" + format_usd_fixed(used, 4) +

@@ -50,6 +50,21 @@ Status CallCounts::write(std::string_view organization_id, const std::string& mo
   return written;
 }
 
+namespace {
+
+// Waiting for the next month does not help where the plan has no calls at all.
+std::string over_words(int64_t used, int64_t allowed, const std::string& month) {
+  if (allowed == 0) {
+    return "Call quota exceeded: the organization's plan has no calls of the tool gateway "
+           "(gateway_calls: 0). An operator of this daemon, or a payment, changes the plan.";
+  }
+  return "Call quota exceeded: the organization has made " + std::to_string(used) + " of " +
+         std::to_string(allowed) + " calls in " + month +
+         ". Wait for the next month, or have the plan changed.";
+}
+
+}  // namespace
+
 Status CallCounts::take(std::string_view organization_id, int64_t allowed) {
   const std::string month = format_month(clock_.unix_ms());
   const Status loaded = load(organization_id, month);
@@ -60,11 +75,7 @@ Status CallCounts::take(std::string_view organization_id, int64_t allowed) {
     Count& count = counts_[std::string(organization_id)];
     if (count.month != month) return ok();  // A month has begun just now.
     if (allowed >= 0 && count.used >= allowed) {
-      return over_quota("gateway_calls",
-                        "Call quota exceeded: the organization has made " +
-                            std::to_string(count.used) + " of " + std::to_string(allowed) +
-                            " calls in " + month +
-                            ". Wait for the next month, or have the plan changed.",
+      return over_quota("gateway_calls", over_words(count.used, allowed, month),
                         static_cast<uint64_t>(count.used), 1, static_cast<uint64_t>(allowed))
           .with_reason("CALLS_QUOTA_EXCEEDED");
     }

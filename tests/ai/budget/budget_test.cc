@@ -66,6 +66,34 @@ TEST_CASE("budget: each of the three limits refuses by name, equality passes, ze
   CHECK(refused({-1, kUsd, kUsd}, INT64_MAX) == "user_quota_exceeded");
 }
 
+TEST_CASE("budget: one of 0 is told as not set, with who sets it, and not as used up",
+          "[unit][ai]") {
+  ManualClock clock;
+  const auto kv = make_memory_kv(clock);
+  Budgets budgets(*kv, clock);
+  const auto words = [&](BudgetLimits limits) {
+    return budgets.reserve(ask("a", 100, limits)).status().message();
+  };
+  const auto has = [](const std::string& text, const char* part) {
+    return text.find(part) != std::string::npos;
+  };
+  const std::string of_organization = words({-1, kUsd, 0});
+  CHECK(has(of_organization, "No AI budget is set for this organization"));
+  CHECK(has(of_organization, "An operator"));
+  const std::string of_user = words({-1, 0, kUsd});
+  CHECK(has(of_user, "No AI budget is set for this user"));
+  CHECK(has(of_user, "An admin of the organization"));
+  CHECK(has(words({0, kUsd, kUsd}), "No AI budget is set for this API key"));
+  for (const std::string& text : {of_organization, of_user}) CHECK_FALSE(has(text, "next month"));
+  // One that has been spent is another matter.
+  {
+    Result<Reservation> spent = budgets.reserve(ask("b", 50, {-1, 50, kUsd}));
+    REQUIRE(spent.ok());
+    spent->settle(charge(50));
+  }
+  CHECK(has(words({-1, 50, kUsd}), "used up until the next month"));
+}
+
 TEST_CASE("budget: a dropped reservation costs what was seen, or nothing", "[unit][ai]") {
   ManualClock clock;
   const auto kv = make_memory_kv(clock);

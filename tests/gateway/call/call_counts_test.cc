@@ -50,6 +50,12 @@ TEST_CASE("calls: of many at once so many pass as are allowed", "[unit][gateway]
         R"({"resource":"gateway_calls","used":300,"requested":1,"limit":300})");
   CHECK(counts.take("acme", -1).ok());
   CHECK(counts.take("other", 1).ok());
+  // Of a plan without calls the next month brings none either.
+  CHECK(why.message().find("next month") != std::string::npos);
+  const Status none = counts.take("none", 0);
+  CHECK(none.reason() == "CALLS_QUOTA_EXCEEDED");
+  CHECK(none.message().find("gateway_calls: 0") != std::string::npos);
+  CHECK(none.message().find("next month") == std::string::npos);
 }
 
 TEST_CASE("calls: a process that dies forgets none, and one that ends counts exactly",
