@@ -43,8 +43,8 @@ gateway!: PlaneHistory # Calls of tools.
 ai!: PlaneHistory)"},
     {"PlaneHistory", R"(
 requests!: [integer?] # That ended in the step; without those of monitors.
-refused!: [integer?] # Answered 400 to 499.
-errors!: [integer?] # Answered 500 and above.
+refused!: [integer?] # Answered 400 to 499, or 501: not configured here.
+errors!: [integer?] # Answered 500 and above, but for 501.
 p50_ms!: [number?] # From the whole head to the last byte; null where there was no request.
 p95_ms!: [number?]
 p99_ms!: [number?])"},

@@ -14,6 +14,11 @@ size_t plane_of(const http::Route* route) {
   return route->dialect == kAdmin ? 1 : route->dialect == kGateway ? 2 : 3;
 }
 
+// What an installation is not configured to do, it says by design (501): it has not failed.
+bool is_failure(int status) {
+  return status >= 500 && status != 501;
+}
+
 }  // namespace
 
 std::string_view plane_name(size_t plane) {
@@ -55,7 +60,7 @@ void RequestMetrics::count_plane(const http::RequestRecord& record) {
   if (record.route != nullptr && !record.route->access_log) return;
   PlaneCounts& counts = planes_[plane_of(record.route)];
   counts.requests.add();
-  if (record.status >= 500) {
+  if (is_failure(record.status)) {
     counts.errors.add();
   } else if (record.status >= 400) {
     counts.refused.add();

@@ -20,7 +20,7 @@ std::string_view plane_name(size_t plane);  // "portal", "admin", "gateway", "ai
 
 // Since the start, without the requests of monitors.
 struct PlaneTotals {
-  int64_t requests = 0, refused = 0, errors = 0;  // Refused: 400 to 499; errors: above.
+  int64_t requests = 0, refused = 0, errors = 0;  // Refused: 400 to 499, 501; errors: the rest.
   LatencyHistogram::Snapshot latency;
   std::span<const int64_t> bounds_us;  // Of the latency's buckets; constants.
 };

@@ -48,7 +48,8 @@
 // system  oauth_state:{sha256 hex}  agent_state:{tenant}:{key}  system_state:mode
 // system  session:{sha256 hex}                           a signed-in browser or command line
 // system  session_of:{person_id}:{session_id}            sha256 hex of its token, plain text
-// system  invitation:{sha256 hex}                        "{org_id}:{invitation_id}", plain text
+// system  invitation:{sha256 hex}                        "{org_id}:{invitation_id}", and ":used" or
+//                                                        ":withdrawn" of a closed one; plain text
 // system  billing_event:{event_id}                       type of an event of Stripe that was taken
 // system  deletion:{kind of owner}:{id}                  an owner that is being deleted
 // system  leaving:{org_id}                               when an organization is to be deleted

@@ -1,5 +1,6 @@
 // Writes records of invitations: one in the organization's list, and one that finds it by the hash
-// of its token. Both end by themselves.
+// of its token. Both end by themselves; the second one later, since it tells what became of the
+// first.
 #include "portal/invitations.h"
 
 #include <nlohmann/json.hpp>
@@ -46,23 +47,60 @@ Result<Invitation> parse(std::string_view organization_id, std::string_view text
   return invitation;
 }
 
-void put(KvBatch& batch, const Invitation& invitation) {
-  const int64_t expires_s = invitation.expires_ms / 1000;
-  std::string owner;
+// The record that finds an invitation by its token: "{org_id}:{invitation_id}", and behind that, of
+// one that was closed, ":" and the word for it.
+void put_link(KvBatch& batch, const Invitation& invitation, std::string_view closed) {
+  std::string owner, value = invitation.organization_id + ":" + invitation.id;
   append_json_string(owner, invitation.organization_id);
-  batch.put(KvFamily::kConfig, keyspace::org_invitation(invitation.organization_id, invitation.id),
-            KvEntry{to_json(invitation), {}, expires_s});
+  if (!closed.empty()) value.append(":").append(closed);
   batch.put(KvFamily::kSystem, keyspace::invitation(invitation.token_hash),
-            KvEntry{invitation.organization_id + ":" + invitation.id, owner, expires_s});
+            KvEntry{value, owner, invitation.expires_ms / 1000 + kInvitationToldS});
 }
 
-void remove(KvBatch& batch, const Invitation& invitation) {
+void put(KvBatch& batch, const Invitation& invitation) {
+  const int64_t expires_s = invitation.expires_ms / 1000;
+  batch.put(KvFamily::kConfig, keyspace::org_invitation(invitation.organization_id, invitation.id),
+            KvEntry{to_json(invitation), {}, expires_s});
+  put_link(batch, invitation, "");
+}
+
+// The link stays for a while and tells whoever has it why it works no longer.
+void close(KvBatch& batch, const Invitation& invitation, InvitationState state) {
   batch.remove(KvFamily::kConfig,
                keyspace::org_invitation(invitation.organization_id, invitation.id));
-  batch.remove(KvFamily::kSystem, keyspace::invitation(invitation.token_hash));
+  put_link(batch, invitation, invitation_state_name(state));
+}
+
+// What the record of a link says.
+struct Link {
+  std::string organization_id, invitation_id;
+  InvitationState state = InvitationState::kOpen;
+};
+Result<Link> parse_link(std::string_view text) {
+  const std::vector<std::string_view> parts = split(text, ':');
+  if (parts.size() != 2 && parts.size() != 3) return internal("damaged record of an invitation");
+  Link link{std::string(parts[0]), std::string(parts[1])};
+  if (parts.size() == 2) return link;
+  const bool is_used = parts[2] == invitation_state_name(InvitationState::kUsed);
+  link.state = is_used ? InvitationState::kUsed : InvitationState::kWithdrawn;
+  return link;
 }
 
 }  // namespace
+
+std::string_view invitation_state_name(InvitationState state) {
+  switch (state) {
+    case InvitationState::kOpen:
+      return "open";
+    case InvitationState::kUsed:
+      return "used";
+    case InvitationState::kWithdrawn:
+      return "withdrawn";
+    case InvitationState::kEnded:
+      return "ended";
+  }
+  return "";
+}
 
 Result<CreatedInvitation> InvitationService::create(Invitation wanted, const AuditContext& who) {
   const MutexLock lock(mutex_);
@@ -122,7 +160,7 @@ Result<CreatedInvitation> InvitationService::renew(std::string_view organization
   KVCS_TRY(s_.members.check_room(organization_id, open));
   made.token = Secret(oauth::make_one_time_secret(s_.entropy));
   KvBatch batch;
-  remove(batch, made.invitation);
+  close(batch, made.invitation, InvitationState::kWithdrawn);
   made.invitation.invited_by = renewed_by;
   made.invitation.token_hash = sha256_hex(made.token.reveal());
   made.invitation.expires_ms = s_.clock.unix_ms() + kInvitationLifetimeS * 1000;
@@ -137,25 +175,44 @@ Status InvitationService::withdraw(std::string_view organization_id, std::string
   const Invitation wanted = KVCS_TRY(find(organization_id, id));
   KVCS_TRY(allowed(wanted.role));
   KvBatch batch;
-  remove(batch, wanted);
+  close(batch, wanted, InvitationState::kWithdrawn);
   return s_.audited.write(batch, who);
 }
 
-Result<Invitation> InvitationService::find_by_token(const Secret& token) const {
+// Both ends of the time that an invitation may have left, as kv_get_live().
+bool InvitationService::has_ended(const Invitation& invitation) const {
+  const int64_t left_s = invitation.expires_ms / 1000 - s_.clock.unix_s();
+  return left_s <= 0 || left_s > kInvitationLifetimeS;
+}
+
+Result<InvitationLook> InvitationService::look_up(const Secret& token) const {
   const std::string hash = sha256_hex(token.reveal());
   const Result<KvEntry> found = kv_get_live(s_.kv, KvFamily::kSystem, keyspace::invitation(hash),
-                                            s_.clock, kInvitationLifetimeS);
+                                            s_.clock, kInvitationLifetimeS + kInvitationToldS);
   if (found.code() == Code::kNotFound) return invitation_invalid();
   if (!found.ok()) return found.status();
-  const size_t colon = found->value.find(':');
-  if (colon == std::string::npos) return internal("damaged record of an invitation");
-  Result<Invitation> invitation =
-      find(found->value.substr(0, colon), found->value.substr(colon + 1));
-  if (invitation.code() == Code::kNotFound) return invitation_invalid();
+  const Link link = KVCS_TRY(parse_link(found->value));
+  InvitationLook look;
+  look.state = link.state;
+  look.invitation.organization_id = link.organization_id;
+  if (link.state != InvitationState::kOpen) return look;
+  look.state = InvitationState::kEnded;
+  const Result<Invitation> invitation = find(link.organization_id, link.invitation_id);
+  if (invitation.code() == Code::kNotFound) return look;
   KVCS_TRY(invitation.status());
-  if (invitation->token_hash != hash) return invitation_invalid();
-  KVCS_TRY(check_inviter(*invitation));
-  return invitation;
+  if (has_ended(*invitation)) return look;
+  look.state = InvitationState::kWithdrawn;
+  if (invitation->token_hash != hash) return look;
+  const Status worth = check_inviter(*invitation);
+  if (worth.code() == Code::kNotFound) return look;
+  KVCS_TRY(Status(worth));
+  return InvitationLook{InvitationState::kOpen, *invitation};
+}
+
+Result<Invitation> InvitationService::find_by_token(const Secret& token) const {
+  InvitationLook look = KVCS_TRY(look_up(token));
+  if (look.state != InvitationState::kOpen) return invitation_invalid();
+  return std::move(look.invitation);
 }
 
 // What somebody has given away is worth no more than what is left to give: whoever was removed or
@@ -190,7 +247,7 @@ Result<Invitation> InvitationService::accept(const Secret& token, const Person& 
         .with_reason("invitation_for_another");
   }
   const auto spend = [&](KvBatch& batch) -> Status {
-    remove(batch, KVCS_TRY(find_by_token(token)));
+    close(batch, KVCS_TRY(find_by_token(token)), InvitationState::kUsed);
     batch.append(records);
     return ok();
   };

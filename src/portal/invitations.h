@@ -24,6 +24,8 @@ namespace kvcs::portal {
 
 inline constexpr int64_t kInvitationLifetimeS = 7 * 86'400;
 inline constexpr size_t kInvitationsPerOrganizationMax = 500;
+// For so long after its end the link of an invitation still tells what became of it.
+inline constexpr int64_t kInvitationToldS = 7 * 86'400;
 
 struct Invitation {
   std::string id, organization_id;
@@ -33,6 +35,16 @@ struct Invitation {
   std::string token_hash;
   int64_t created_ms = 0, expires_ms = 0;
 };
+// What a link is good for. A link that was renewed counts as withdrawn, and so does one whose
+// inviter may give its role no longer.
+enum class InvitationState : uint8_t { kOpen, kUsed, kWithdrawn, kEnded };
+std::string_view invitation_state_name(InvitationState state);
+
+struct InvitationLook {
+  InvitationState state = InvitationState::kOpen;
+  Invitation invitation;  // When the state is not kOpen, of its members the organization_id alone.
+};
+
 struct CreatedInvitation {
   Invitation invitation;
   Secret token;
@@ -69,6 +81,10 @@ class InvitationService final {
   Status withdraw(std::string_view organization_id, std::string_view id, const Allowed& allowed,
                   const AuditContext& who);
 
+  // What the link of this token is good for; nothing is consumed. NotFound with reason
+  // invitation_invalid when no invitation is known by it, or none any more. Forbidden with reason
+  // org_suspended.
+  Result<InvitationLook> look_up(const Secret& token) const;
   // What a token is for. NotFound with reason invitation_invalid: used, withdrawn, ended, none, or
   // of somebody who may give its role no longer. Forbidden with reason org_suspended.
   Result<Invitation> find_by_token(const Secret& token) const;
@@ -81,6 +97,7 @@ class InvitationService final {
  private:
   Result<Invitation> find(std::string_view organization_id, std::string_view id) const;
   Status check_inviter(const Invitation& invitation) const;
+  bool has_ended(const Invitation& invitation) const;
 
   Mutex mutex_;
   const Services s_;

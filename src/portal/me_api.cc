@@ -35,6 +35,8 @@ operator_role: owner|admin|viewer|billing? # Over the whole daemon.
 csrf_token: string? # For X-CSRF-Token; null when no cookie was sent.
 second_factor: boolean # Whether a sign-in by password asks for a code (POST /auth/totp).
 organizations: [MyOrganization])"},
+    {"SignedIn", R"(
+me!: Me? # As GET /api/v1/me answers; null when no session comes with the request.)"},
     {"MyOrganization", R"(
 organization_id!: id
 slug!: string
@@ -84,6 +86,10 @@ std::span<const http::ApiType> MeApi::types() {
 void MeApi::add_routes(std::vector<http::Row>& table, const http::Access& anybody,
                        const http::Access& person) {
   using enum http::Method;
+  http::Rows(table, *this)
+      .add(kGet, "/auth/session", http::everyone(), http::kNoBody, &MeApi::show_session,
+           "Who is signed in here, if anybody: what a page asks before it knows.",
+           {.id = "getSession", .answer = "SignedIn"});
   http::Rows rows(table, *this, "/api/v1/me");
   rows.add(kGet, "", anybody, http::kNoBody, &MeApi::show,
            "Who is calling: a person in a session, or a key; organization, project and rights.",
@@ -133,8 +139,23 @@ Result<http::Response> MeApi::show(http::Request& request) {
   return describe(request, request.principal);
 }
 
+// A browser without a session is no failure: nobody has signed in yet.
+Result<http::Response> MeApi::show_session(http::Request& request) {
+  const Result<Principal> caller = s_.auth.authenticate(request);
+  const bool is_nobody = caller.code() == Code::kUnauthenticated;
+  if (!is_nobody) KVCS_TRY(caller.status());
+  if (is_nobody || caller->kind != PrincipalKind::kPerson) {
+    return http::private_reply(200, Json{{"me", nullptr}});
+  }
+  return http::private_reply(200, Json{{"me", KVCS_TRY(person_json(request, *caller))}});
+}
+
 Result<http::Response> MeApi::describe(const http::Request& request,
                                        const Principal& caller) const {
+  return http::private_reply(200, KVCS_TRY(person_json(request, caller)));
+}
+
+Result<Json> MeApi::person_json(const http::Request& request, const Principal& caller) const {
   const Person person = KVCS_TRY(s_.people.find(caller.person_id));
   const AdminRole operator_role = person.operator_role();
   const std::string cookie =
@@ -161,7 +182,7 @@ Result<http::Response> MeApi::describe(const http::Request& request,
     if (project.ok()) body["project"] = project->slug;
   }
   body["organizations"] = KVCS_TRY(places_of(person.id));
-  return http::private_reply(200, body);
+  return body;
 }
 
 // A project is of the organization that is active when the request has been read.

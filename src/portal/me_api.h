@@ -47,9 +47,10 @@ class MeApi final {
                   const http::Access& person);
   static std::span<const http::ApiType> types();
 
-  Result<http::Response> show(http::Request& request);    // GET /api/v1/me
-  Result<http::Response> change(http::Request& request);  // PATCH /api/v1/me
-  Result<http::Response> remove(http::Request& request);  // DELETE /api/v1/me
+  Result<http::Response> show(http::Request& request);          // GET /api/v1/me
+  Result<http::Response> show_session(http::Request& request);  // GET /auth/session
+  Result<http::Response> change(http::Request& request);        // PATCH /api/v1/me
+  Result<http::Response> remove(http::Request& request);        // DELETE /api/v1/me
   Result<http::Response> list_sessions(http::Request& request);
   Result<http::Response> end_session(http::Request& request);
   Result<http::Response> end_other_sessions(http::Request& request);
@@ -60,6 +61,7 @@ class MeApi final {
  private:
   Result<http::Response> end_account(http::Request& request);
   Result<http::Response> describe(const http::Request& request, const Principal& caller) const;
+  Result<Json> person_json(const http::Request& request, const Principal& caller) const;
   Status set_active(const Principal& caller);
   Result<Json> places_of(std::string_view person_id) const;
   int64_t last_used_ms(const Session& stored) const;

@@ -111,33 +111,44 @@ Result<std::optional<Letter>> ResetService::letter_to(const std::string& email,
              [this, id = person->id](bool was_sent) { note_out(id, was_sent); }});
 }
 
-// What can be refused is looked at before the link is spent. One write gives the password, ends the
-// link and the sessions; then those end that began between the look at them and that write.
-Status ResetService::use(const Secret& token, const Secret& password, const Caller& caller) {
+Result<KvEntry> ResetService::find_link(const Secret& token) const {
   const Token parts = parse_token(token.reveal());
-  KVCS_TRY(take_try("reset-link", caller));
   if (!is_uuid(parts.person_id)) return reset_token_invalid();
-  const std::string key = keyspace::person_reset(parts.person_id);
-  const Result<KvEntry> known =
-      kv_get_live(s_.kv, KvFamily::kConfig, key, s_.clock, kResetLinkLifetimeS);
-  if (!known.ok() && known.code() != Code::kNotFound) return known.status();
+  Result<KvEntry> known =
+      kv_get_live(s_.kv, KvFamily::kConfig, keyspace::person_reset(parts.person_id), s_.clock,
+                  kResetLinkLifetimeS);
+  if (!known.ok() && known.code() != Code::kNotFound) return known;
   if (!known.ok() || !constant_time_equal(known->value, sha256_hex(parts.secret))) {
     return reset_token_invalid();
   }
   if (!KVCS_TRY(s_.may_still(known->metadata))) return reset_token_invalid();
-  const Person person = KVCS_TRY(s_.people.find(parts.person_id));
+  return known;
+}
+
+Status ResetService::look_up(const Secret& token, const Caller& caller) const {
+  KVCS_TRY(take_try("reset-link", caller));
+  return find_link(token).status();
+}
+
+// What can be refused is looked at before the link is spent. One write gives the password, ends the
+// link and the sessions; then those end that began between the look at them and that write.
+Status ResetService::use(const Secret& token, const Secret& password, const Caller& caller) {
+  KVCS_TRY(take_try("reset-link", caller));
+  const KvEntry known = KVCS_TRY(find_link(token));
+  const std::string_view person_id = parse_token(token.reveal()).person_id;
+  const std::string key = keyspace::person_reset(person_id);
+  const Person person = KVCS_TRY(s_.people.find(person_id));
   KVCS_TRY(check_new_password(password, {person.email, person.name}));
   const std::string hash = KVCS_TRY(s_.hasher.hash(password, address_block(caller.address)));
   // Hashing takes its time, in which the link's maker may have lost the role.
-  if (!KVCS_TRY(s_.may_still(known->metadata))) return reset_token_invalid();
+  if (!KVCS_TRY(s_.may_still(known.metadata))) return reset_token_invalid();
   const bool is_operator = person.operator_role() != AdminRole::kNone;
   const AuditContext who{"reset-link:" + person.id, is_operator ? "operator sign-in" : "sign-in",
                          caller.request_id};
   KvBatch batch = KVCS_TRY(s_.sessions.ending(person.id, ""));
   batch.remove(KvFamily::kConfig, key);
   batch.put(KvFamily::kConfig, keyspace::person_password(person.id), hash);
-  const Status spent =
-      s_.audited.compare_and_swap(KvFamily::kConfig, key, known->value, batch, who);
+  const Status spent = s_.audited.compare_and_swap(KvFamily::kConfig, key, known.value, batch, who);
   if (spent.code() == Code::kConflict) return reset_token_invalid();
   KVCS_TRY(Status(spent));
   KVCS_TRY(s_.sessions.end_all(person.id, "", who));

@@ -56,12 +56,17 @@ class ResetService final {
   // Ok whether there is an account or not, and at once; a link goes to one that is there. Conflict
   // with reason mail_not_configured. RateLimited with reason too_many_tries.
   Status send(std::string_view email, const Caller& caller);
+  // Whether use() would take the link, of which nothing is spent. Unauthenticated with reason
+  // reset_token_invalid.
+  Status look_up(const Secret& token, const Caller& caller) const;
   // Ends the link, all sessions of the person, and the lock-out at the caller's address.
   // Unauthenticated with reason reset_token_invalid. Invalid for the password.
   Status use(const Secret& token, const Secret& password, const Caller& caller);
 
  private:
   Status take_try(std::string_view account, const Caller& caller) const;
+  // The hash of a link that is good, and who made it.
+  Result<KvEntry> find_link(const Secret& token) const;
   Result<std::optional<Letter>> letter_to(const std::string& email, const std::string& request_id);
   bool is_out(const std::string& person_id);
   void note_out(const std::string& person_id, bool was_sent);

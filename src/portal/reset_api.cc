@@ -13,6 +13,10 @@ namespace {
 constexpr http::ApiType kTypes[] = {
     {"PasswordResetAsk", R"(
 email!: string(3..254) = "ada@example.com")"},
+    {"LinkToken", R"(
+token!: string(1..200) = "dG9rZW4" # Of the link.)"},
+    {"LinkLook", R"(
+works!: boolean # False: it is used, has ended or never was.)"},
     {"PasswordReset", R"(
 token!: string(1..200) = "dG9rZW4" # Of the link.
 password!: string(1..1000) = "another violin under seven clouds" # At least 8.)"},
@@ -34,6 +38,9 @@ void ResetApi::add_routes(std::vector<http::Row>& table) {
            "Send a link for a new password to this address, if it has an account; the answer does "
            "not say.",
            {.id = "askPasswordReset", .body = "PasswordResetAsk", .status = 202});
+  rows.add(kPost, "/look-up", http::everyone(), http::kib(1), &ResetApi::look_up,
+           "Whether such a link works still; nothing is spent.",
+           {.id = "lookUpPasswordReset", .body = "LinkToken", .answer = "LinkLook"});
   rows.add(kPost, "/confirm", http::everyone(), http::kib(4), &ResetApi::confirm,
            "Spend such a link: a new password, and the end of all sessions.",
            {.id = "confirmPasswordReset", .body = "PasswordReset", .status = 204});
@@ -58,6 +65,12 @@ Result<http::Response> ResetApi::ask(http::Request& request) {
   return response;
 }
 
+Result<http::Response> ResetApi::look_up(http::Request& request) {
+  KVCS_TRY(check_origin(request, browser_));
+  const Secret token = KVCS_TRY(read_link_token(request));
+  return tell_whether_good(reset_.look_up(token, caller_of(request, browser_)));
+}
+
 Result<http::Response> ResetApi::confirm(http::Request& request) {
   KVCS_TRY(check_origin(request, browser_));
   const Json body = KVCS_TRY(http::read_body(request));
@@ -66,9 +79,7 @@ Result<http::Response> ResetApi::confirm(http::Request& request) {
   const Secret password(reader.string("password", {.max_bytes = kPasswordMaxBytes}));
   KVCS_TRY(reader.finish());
   KVCS_TRY(reset_.use(token, password, caller_of(request, browser_)));
-  http::Response response = http::empty_response(204);
-  response.set("cache-control", "no-store");
-  return response;
+  return no_content();
 }
 
 Result<http::Response> ResetApi::make_link(http::Request& request) {

@@ -22,6 +22,7 @@ class ResetApi final {
   static std::span<const http::ApiType> types();
 
   Result<http::Response> ask(http::Request& request);      // POST /auth/reset
+  Result<http::Response> look_up(http::Request& request);  // POST /auth/reset/look-up
   Result<http::Response> confirm(http::Request& request);  // POST /auth/reset/confirm
   // POST /admin/people/{person_id}/reset-link
   Result<http::Response> make_link(http::Request& request);

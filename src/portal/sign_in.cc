@@ -55,6 +55,25 @@ Caller caller_of(const http::Request& request) {
           request.request_id, Secret()};
 }
 
+Result<Secret> read_link_token(http::Request& request) {
+  const Json body = KVCS_TRY(http::read_body(request));
+  JsonReader reader(body);
+  Secret token(reader.string("token", {.max_bytes = 200}));
+  KVCS_TRY(reader.finish());
+  return token;
+}
+
+Result<http::Response> tell_whether_good(const Status& look) {
+  if (!look.ok() && look.code() != Code::kUnauthenticated) return look;
+  return http::private_reply(200, Json{{"works", look.ok()}});
+}
+
+http::Response no_content() {
+  http::Response response = http::empty_response(204);
+  response.set("cache-control", "no-store");
+  return response;
+}
+
 Result<std::optional<Secret>> read_current_password(http::Request& request) {
   const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
@@ -180,6 +199,11 @@ Result<SignInService::Place> SignInService::last_place(std::string_view person_i
     }
   }
   return Place{joined.front(), KVCS_TRY(s_.first_project(joined.front()))};
+}
+
+Status SignInService::look_up_setup(const Secret& token, const Caller& caller) const {
+  KVCS_TRY(take_try("setup", caller));
+  return check_setup_token(sha256_hex(token.reveal()));
 }
 
 // What can be refused is looked at before the token is spent. One write spends it, makes the person

@@ -47,6 +47,11 @@ struct Caller {
 
 Caller caller_of(const http::Request& request);  // Of no browser.
 Caller caller_of(const http::Request& request, const BrowserRules& browser);
+// The member of a body {token}, of a link that works once. Invalid.
+Result<Secret> read_link_token(http::Request& request);
+// {"works"}, of a look at such a link: one that is spent is an answer, and no refusal.
+Result<http::Response> tell_whether_good(const Status& look);
+http::Response no_content();  // 204, which nobody keeps.
 // The member of a body {current_password?}, for SignInService::confirm_person(). Invalid.
 Result<std::optional<Secret>> read_current_password(http::Request& request);
 
@@ -104,6 +109,9 @@ class SignInService final {
   };
   explicit SignInService(Services services) : s_(std::move(services)) {}
 
+  // Whether set_up() would take the link, of which nothing is spent. Unauthenticated with reason
+  // setup_token_invalid. RateLimited with reason too_many_tries.
+  Status look_up_setup(const Secret& token, const Caller& caller) const;
   // The first person: owner of the daemon, and of organization `default` where that is there.
   // Unauthenticated with reason setup_token_invalid, also when who made the link is an owner no
   // longer. Invalid for the account's members.

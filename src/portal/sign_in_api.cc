@@ -69,6 +69,9 @@ void SignInApi::add_routes(std::vector<http::Row>& table, const http::Access& pe
   rows.add(kPost, "/setup", http::everyone(), http::kib(4), &SignInApi::set_up,
            "Spend the setup link: make the first person, who owns the daemon.",
            {.id = "setUp", .body = "SetUp", .status = 201, .answer = "SessionBegun"});
+  rows.add(kPost, "/setup/look-up", http::everyone(), http::kib(1), &SignInApi::look_up_setup,
+           "Whether the setup link works still; nothing is spent.",
+           {.id = "lookUpSetup", .body = "LinkToken", .answer = "LinkLook"});
   rows.add(
       kPost, "/login", http::everyone(), http::kib(4), &SignInApi::sign_in,
       "Sign in with a local account; the session's token comes as a cookie, or a ticket for the "
@@ -110,6 +113,12 @@ http::Response SignInApi::reply_with(int status, const Json& body,
   set_session_cookie(response, started.token.reveal(), sessions_.limits().lifetime_s,
                      is_secure(browser_));
   return response;
+}
+
+Result<http::Response> SignInApi::look_up_setup(http::Request& request) {
+  KVCS_TRY(check_origin(request, browser_));
+  const Secret token = KVCS_TRY(read_link_token(request));
+  return tell_whether_good(sign_in_.look_up_setup(token, caller_of(request, browser_)));
 }
 
 Result<http::Response> SignInApi::set_up(http::Request& request) {

@@ -28,6 +28,7 @@ class SignInApi final {
   void add_routes(std::vector<http::Row>& table, const http::Access& person);
   static std::span<const http::ApiType> types();
 
+  Result<http::Response> look_up_setup(http::Request& request);      // POST /auth/setup/look-up
   Result<http::Response> set_up(http::Request& request);             // POST /auth/setup
   Result<http::Response> sign_in(http::Request& request);            // POST /auth/login
   Result<http::Response> sign_in_with_code(http::Request& request);  // POST /auth/login/totp

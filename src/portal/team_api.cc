@@ -50,6 +50,13 @@ expires_at!: time)"},
 invitations!: [Invitation])"},
     {"InvitationToken", R"(
 token!: string(1..200) = "dG9rZW4")"},
+    {"InvitationLook", R"(
+state!: open|used|withdrawn|ended # Only an open one has the members below organization.
+organization!: string? # Its name; null when the invitation was withdrawn.
+role!: owner|admin|member|viewer?
+invited_by!: string? # The name of the person.
+email!: string? # Whom it is for; null: whoever has the link.
+expires_at!: time?)"},
     {"InvitationAccepted", R"(
 organization_id!: id
 role!: owner|admin|member|viewer)"},
@@ -60,7 +67,8 @@ password!: string(1..1000) = "correct horse battery staple" # At least 8.
 name: string(0..200) # Default: the address.)"},
 };
 
-constexpr int kRegistrationWaitS = 360;  // One of a link's comes back.
+constexpr int kRegistrationWaitS = 360;   // One of a link's comes back.
+constexpr int kInvitationLookWaitS = 15;  // One of an address comes back.
 
 Json member_json(const Member& member, const Person& person) {
   return Json{{"person_id", member.person_id},
@@ -142,6 +150,9 @@ void TeamApi::add_routes(std::vector<http::Row>& table, const PersonAccess& acce
   rows.add(kPost, "/api/v1/invitations/accept", access.person, kib(1), &TeamApi::accept,
            "Join the organization that an invitation is for.",
            {.id = "acceptInvitation", .body = "InvitationToken", .answer = "InvitationAccepted"});
+  rows.add(kPost, "/auth/invitation", http::everyone(), kib(1), &TeamApi::look_up,
+           "What the link of an invitation is for, and whether it works still; nothing is spent.",
+           {.id = "lookUpInvitation", .body = "InvitationToken", .answer = "InvitationLook"});
   rows.add(kPost, "/auth/register", http::everyone(), kib(4), &TeamApi::register_account,
            "Make a local account with an invitation, join and sign in.",
            {.id = "register", .body = "Registration", .status = 201, .answer = "SessionBegun"});
@@ -296,14 +307,41 @@ Result<http::Response> TeamApi::withdraw_invitation(http::Request& request) {
 }
 
 Result<http::Response> TeamApi::accept(http::Request& request) {
-  const Json body = KVCS_TRY(http::read_body(request));
-  JsonReader reader(body);
-  const Secret token(reader.string("token", {.max_bytes = 200}));
-  KVCS_TRY(reader.finish());
+  const Secret token = KVCS_TRY(read_link_token(request));
   const Person person = KVCS_TRY(people_.find(request.principal.person_id));
   const Invitation joined = KVCS_TRY(invitations_.accept(token, person, by(request)));
   return http::private_reply(
       200, Json{{"organization_id", joined.organization_id}, {"role", org_role_name(joined.role)}});
+}
+
+// Of a link that works no longer whoever has it learns why, and which organization it was for.
+Result<Json> TeamApi::describe(const InvitationLook& look) const {
+  const Invitation& invitation = look.invitation;
+  const bool is_open = look.state == InvitationState::kOpen;
+  Json json{{"state", invitation_state_name(look.state)},
+            {"organization", nullptr},
+            {"role", is_open ? Json(org_role_name(invitation.role)) : Json(nullptr)},
+            {"invited_by", nullptr},
+            {"email", http::text_or_null(invitation.email)},
+            {"expires_at", is_open ? time_json(invitation.expires_ms) : Json(nullptr)}};
+  if (look.state != InvitationState::kWithdrawn) {
+    const auto place = directory_.organization(invitation.organization_id);
+    if (place.ok()) json["organization"] = place.value()->name;
+  }
+  if (is_open) json["invited_by"] = KVCS_TRY(people_.find(invitation.invited_by)).name;
+  return json;
+}
+
+Result<http::Response> TeamApi::look_up(http::Request& request) {
+  const Secret token = KVCS_TRY(read_link_token(request));
+  const std::string from = "invitation-looks-from:" + address_block(request.remote_ip);
+  if (!take_hourly_(from, kInvitationLooksFromAddressPerHour)) {
+    return rate_limited("Too many looks at invitations from this address; wait a while.",
+                        kInvitationLookWaitS)
+        .with_reason("too_many_tries");
+  }
+  const InvitationLook look = KVCS_TRY(invitations_.look_up(token));
+  return http::private_reply(200, KVCS_TRY(describe(look)));
 }
 
 Status TeamApi::take_registration(const http::Request& request,

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "http/http.h"
 #include "http/route_rows.h"
 #include "identity/directory.h"
@@ -29,6 +30,8 @@ inline constexpr int64_t kInvitationsMailedForOrganizationPerHour = 40;
 // mail could tell it instead; so of one link, and from one address block, so many are taken.
 inline constexpr int64_t kRegistrationsByLinkPerHour = 10;
 inline constexpr int64_t kRegistrationsFromAddressPerHour = 60;
+// A page asks once before the form, and once more behind each sign-in and reload.
+inline constexpr int64_t kInvitationLooksFromAddressPerHour = 240;
 
 class TeamApi final {
  public:
@@ -55,10 +58,14 @@ class TeamApi final {
   Result<http::Response> withdraw_invitation(http::Request& request);
   Result<http::Response> accept(http::Request& request);  // POST /api/v1/invitations/accept
   Result<http::Response> register_account(http::Request& request);  // POST /auth/register
+  // POST /auth/invitation: what a link is for. The token stands in the body, since paths are
+  // logged.
+  Result<http::Response> look_up(http::Request& request);
 
  private:
   Result<OrgRole> own_role(const Principal& caller) const;
   http::Response created(const CreatedInvitation& made) const;
+  Result<Json> describe(const InvitationLook& look) const;
   Status take_registration(const http::Request& request, const Invitation& invitation) const;
   bool mail(const CreatedInvitation& made, const std::string& url) const;
   Letter letter_of(const CreatedInvitation& made, const std::string& url) const;

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "support/json_answer.h"
+#include "support/people.h"
 #include "support/test_app.h"
 #include "support/wait.h"
 
@@ -158,4 +159,17 @@ TEST_CASE("metrics history: the daemon's own, without the requests of monitors",
   CHECK(refused.status == 400);
   CHECK(refused.body.find("range: '1y' is not one of: 30m, 24h.") != std::string::npos);
   CHECK(app.as(app.credential("api_key"), "GET", "/admin/metrics/history").status == 403);
+}
+
+TEST_CASE("metrics history: what is not configured, or not signed in yet, has not failed",
+          "[contract][app]") {
+  TestApp app;
+  Browser ada = set_up(app);
+  const auto portal = [&] { return app.parts().request_metrics->plane(0); };
+  wait_until([&] { return portal().requests == 1; }, "the sign-in is counted");
+  CHECK(ada.send("GET", "/api/v1/billing/subscription").status == 501);
+  CHECK(app.call("GET", "/auth/session").status == 200);
+  wait_until([&] { return portal().requests == 3; }, "all were counted");
+  CHECK(portal().errors == 0);
+  CHECK(portal().refused == 1);
 }

@@ -85,6 +85,43 @@ TEST_CASE("invitations: each refusal has its reason", "[unit][portal]") {
   CHECK(rig.invitations.create(wanted, rig.who).status().reason() == "invitations_full");
 }
 
+TEST_CASE("invitations: a link tells what became of it for a week after its end",
+          "[unit][portal]") {
+  Team team;
+  const CreatedInvitation made = team.invite(team.admin, OrgRole::kMember, "ada@b.c");
+  const auto state = [&](const Secret& token) {
+    const Result<InvitationLook> look = team.invitations.look_up(token);
+    return look.ok() ? std::string(invitation_state_name(look->state))
+                     : std::string(look.status().reason());
+  };
+  CHECK(state(made.token) == "open");
+  CHECK(team.invitations.look_up(made.token)->invitation.email == "ada@b.c");
+  // Of somebody who may not invite any more it is as good as withdrawn.
+  REQUIRE(team.members.set_role(team.org, team.admin.id, OrgRole::kViewer, team.who, kAnyhow).ok());
+  CHECK(state(made.token) == "withdrawn");
+  CHECK(team.invitations.look_up(made.token)->invitation.email.empty());
+  REQUIRE(team.members.set_role(team.org, team.admin.id, OrgRole::kAdmin, team.who, kAnyhow).ok());
+  const CreatedInvitation used = team.invite(team.admin, OrgRole::kMember);
+  CHECK(team.accept(used.token, team.person("grace")).empty());
+  CHECK(state(used.token) == "used");
+  team.pass(kInvitationLifetimeS - 1);
+  CHECK(state(made.token) == "open");
+  team.pass(1);
+  CHECK(state(made.token) == "ended");
+  CHECK(state(used.token) == "used");
+  CHECK(team.accept(made.token, team.person("ada")) == "invitation_invalid");
+  team.pass(kInvitationToldS);
+  CHECK(state(made.token) == "invitation_invalid");
+  CHECK(state(used.token) == "invitation_invalid");
+}
+
+TEST_CASE("invitations: a clock that leaps back makes none good for longer", "[unit][portal]") {
+  Team team;
+  const CreatedInvitation made = team.invite(team.admin, OrgRole::kMember);
+  team.clock.set_unix_ms(team.clock.unix_ms() - 1000);
+  CHECK(team.invitations.look_up(made.token).status().reason() == "invitation_invalid");
+}
+
 TEST_CASE("invitations: are worth what the inviter may give when they are used", "[unit][portal]") {
   Team team;
   const Person ada = team.person("ada");

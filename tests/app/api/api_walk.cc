@@ -274,6 +274,9 @@ std::vector<Step> walk_people() {
   const std::string role = R"({"role":"member"})", project = R"({"name":"Third"})";
   std::vector<Step> steps = {
       {kGet, "/auth/providers"},
+      {kGet, "/auth/session"},
+      {kPost, "/auth/setup/look-up", R"({"token":"spent"})"},
+      {kPost, "/auth/reset/look-up", R"({"token":"spent"})"},
       {kPost, "/auth/device", "device_name=box", {{"user_code", "user_code"}}},
       {kGet, "/auth/device/{user_code}"},
       {kPost, "/auth/device/{user_code}", R"({"allow":true})"},

@@ -22,6 +22,7 @@ const std::map<std::string, std::string> kUnseen = {
     {"POST /auth/password", "the house has no local accounts"},
     {"POST /auth/totp", "the house has no local accounts"},
     {"POST /auth/register", "the house has no local accounts"},
+    {"POST /auth/invitation", "its token is told once; tests/app/links_test.cc has the answers"},
     {"POST /auth/totp/confirm", "the code comes from an app"},
     {"POST /auth/link/{provider}", "the house has no provider of sign-ins"},
     {"POST /auth/device/token", "the program's code is spent once"},
