@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/money.h"
 #include "http/json_api.h"
+#include "identity/access.h"
 #include "ledger/ledger_csv.h"
 #include "ledger/ledger_list.h"
 #include "ledger/usage_record.h"
@@ -17,6 +18,15 @@
 
 namespace kvcs::ai {
 namespace {
+
+// Whose rows the caller may see: "" = everybody's, of operators. The guard has entered the
+// organization that ?org_id= names, and has refused those that are not the caller's.
+std::string own_rows_only(const http::Request& request) {
+  const Principal& caller = request.principal;
+  if (access::is_operator(caller)) return {};
+  KVCS_ASSERT(!caller.organization_id.empty());
+  return caller.organization_id;
+}
 
 // "2026-11-01" or a whole ISO time → the day; Invalid otherwise.
 Result<std::string> read_day(const http::Request& request, std::string_view name) {
@@ -130,24 +140,30 @@ void AiAdminApi::add_usage_routes(std::vector<http::Row>& table, const http::Adm
   using http::kNoBody;
   http::Rows rows(table, *this, "/admin");
   const std::string user = "/users/{user_id}/usage", org = "/organizations/{org_id}/usage";
-  rows.add(kGet, user, access.billing, kNoBody, &AiAdminApi::user_usage,
-           "A user's use of this month.", {.id = "getUserUsage", .answer = "UserUsage"});
-  rows.add(kGet, user + "/history", access.billing, kNoBody, &AiAdminApi::user_history,
-           "Month by month.", {.id = "getUserUsageHistory", .answer = "UserHistory"});
-  rows.add(kGet, org, access.billing, kNoBody, &AiAdminApi::organization_usage,
+  const auto own = [&](http::OwnerFrom owner) { return with_owner(access.own_billing, owner); };
+  const http::Access of_user = own(http::OwnerFrom::kPathUser);
+  const http::Access of_org = own(http::OwnerFrom::kPathOrganization);
+  const http::Access of_caller = own(http::OwnerFrom::kCaller);
+  rows.add(kGet, user, of_user, kNoBody, &AiAdminApi::user_usage, "A user's use of this month.",
+           {.id = "getUserUsage", .answer = "UserUsage"});
+  rows.add(kGet, user + "/history", of_user, kNoBody, &AiAdminApi::user_history, "Month by month.",
+           {.id = "getUserUsageHistory", .answer = "UserHistory"});
+  rows.add(kGet, org, of_org, kNoBody, &AiAdminApi::organization_usage,
            "An organization's use of this month.",
            {.id = "getOrganizationUsage", .answer = "OrganizationUsage"});
-  rows.add(kGet, org + "/history", access.billing, kNoBody, &AiAdminApi::organization_history,
+  rows.add(kGet, org + "/history", of_org, kNoBody, &AiAdminApi::organization_history,
            "Month by month.",
            {.id = "getOrganizationUsageHistory", .answer = "OrganizationHistory"});
-  rows.add(kGet, "/usage", access.billing, kNoBody, &AiAdminApi::usage,
-           "Sums by ?group_by=day|model|user|key|provider|organization; ?format=csv.",
+  rows.add(kGet, "/usage", of_caller, kNoBody, &AiAdminApi::usage,
+           "Sums by ?group_by=day|model|user|key|provider|organization; ?format=csv. Without an "
+           "operator's role of the own organization alone.",
            {.id = "getUsageReport",
             .query = "group_by from to org_id user_id key_id model provider format",
             .answer = "UsageReport text/csv"});
-  rows.add(kGet, "/usage/requests", access.billing, kNoBody, &AiAdminApi::usage_rows,
+  rows.add(kGet, "/usage/requests", of_caller, kNoBody, &AiAdminApi::usage_rows,
            "Single requests, newest first; ?format=csv. outcome is ok, client_error, rate_limited, "
-           "provider_error, timeout, client_gone or recovered.",
+           "provider_error, timeout, client_gone or recovered. Without an operator's role of the "
+           "own organization alone.",
            {.id = "listUsageRequests",
             .query = "request_id org_id user_id key_id model provider status outcome min_cost_usd "
                      "max_cost_usd from to limit cursor format",
@@ -160,6 +176,7 @@ Result<http::Response> AiAdminApi::usage(http::Request& request) {
   ask.from_day = KVCS_TRY(read_day(request, "from"));
   ask.to_day = KVCS_TRY(read_day(request, "to"));
   ask.organization_id = request.query_value("org_id").value_or("");
+  if (const std::string own = own_rows_only(request); !own.empty()) ask.organization_id = own;
   ask.user_id = request.query_value("user_id").value_or("");
   ask.key_id = request.query_value("key_id").value_or("");
   ask.model = request.query_value("model").value_or("");
@@ -231,7 +248,8 @@ Status add_usage_filter(LedgerQuery& query, std::string_view name, const std::st
 }  // namespace
 
 Result<http::Response> AiAdminApi::usage_rows(http::Request& request) {
-  return list_ledger(ledger_, request, "usage", "requests", add_usage_filter);
+  return list_ledger(ledger_, request, "usage", "requests", add_usage_filter,
+                     own_rows_only(request));
 }
 
 }  // namespace kvcs::ai

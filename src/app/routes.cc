@@ -141,6 +141,7 @@ http::AdminAccess admin_access(const AdminGuard& guard) {
           at_least(AdminRole::kViewer),
           at_least(AdminRole::kAdmin),
           at_least(AdminRole::kOwner),
+          at_least(AdminRole::kBilling, OrgRole::kAdmin),
           at_least(AdminRole::kViewer, OrgRole::kAdmin),
           at_least(AdminRole::kAdmin, OrgRole::kAdmin)};
 }

@@ -85,11 +85,11 @@ inline Access everyone() {
 }
 
 // Admin keys by the least role that a row asks for, from the lowest role to the highest. The rows
-// of own_viewer and own_admin are open besides to whoever is an admin of the organization that the
-// row is about.
+// of own_billing, own_viewer and own_admin are open besides to whoever is an admin of the
+// organization that the row is about.
 struct AdminAccess {
   Access billing, viewer, admin, owner;
-  Access own_viewer, own_admin;
+  Access own_billing, own_viewer, own_admin;
 };
 
 // Keys of the artifact doors by the least scope that a row asks for.

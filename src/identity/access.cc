@@ -177,7 +177,9 @@ std::string_view words(const http::Need& need) {
                                                : "tenant token";
     case PrincipalKind::kAdminKey:
       if (need.org_role == OrgRole::kAdmin) {
-        return need.role == AdminRole::kViewer
+        return need.role == AdminRole::kBilling
+                   ? "admin key; or session, role admin of the organization"
+               : need.role == AdminRole::kViewer
                    ? "admin key, role viewer; or session, role admin of the organization"
                    : "admin key, role admin; or session, role admin of the organization";
       }

@@ -118,8 +118,12 @@ http::Response json_page(const LedgerPage& page, std::string_view member) {
 
 Result<http::Response> list_ledger(Ledger& ledger, const http::Request& request,
                                    std::string_view table, std::string_view member,
-                                   const LedgerParameter& other) {
+                                   const LedgerParameter& other,
+                                   const std::string& organization_id) {
   ListRequest list = KVCS_TRY(read_list_request(request, table, other));
+  if (!organization_id.empty()) {
+    list.query.equals.emplace_back("organization_id", organization_id);
+  }
   // A caller that just made a change expects to see it.
   (void)ledger.drain();
   LedgerPage page = KVCS_TRY(ledger.query(list.query));

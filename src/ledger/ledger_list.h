@@ -25,9 +25,11 @@ using LedgerParameter =
 
 // `member` is the name of the list in JSON, and of the file in CSV. What is still on its way to SQL
 // is brought there first; where the stores cannot, the list shows the rows that are there.
+// `organization_id`: whose rows alone are shown, of a table that has the column; "" = everybody's.
 // Invalid names the parameter. The ledger outlives the response.
 Result<http::Response> list_ledger(Ledger& ledger, const http::Request& request,
                                    std::string_view table, std::string_view member,
-                                   const LedgerParameter& other);
+                                   const LedgerParameter& other,
+                                   const std::string& organization_id = {});
 
 }  // namespace kvcs
