@@ -325,8 +325,8 @@ Status build_portal(Parts& parts) {
       *parts.plans, *parts.organizations,
       [&parts](std::string_view organization_id) { return plan_use(parts, organization_id); });
   build_billing(parts);
-  portal.history_api =
-      std::make_unique<portal::HistoryApi>(*parts.ledger, *parts.projects, *parts.people);
+  portal.history_api = std::make_unique<portal::HistoryApi>(*parts.ledger, *parts.kv,
+                                                            *parts.projects, *parts.people);
   portal.people_api =
       std::make_unique<portal::PeopleApi>(*parts.people, *parts.sessions, *parts.audited, latest,
                                           *parts.entropy, [&parts] { return parts.public_url(); });

@@ -44,7 +44,7 @@ id!: string
 ts!: time
 family!: string
 key!: string
-action!: string
+action!: put|delete|create|update|restore|confirm|visibility|move|purge|run|link|refused|accepted|rejected|applied
 old_hash!: string
 new_hash!: string
 source!: string

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "db/db.h"
 #include "http/json_api.h"
 #include "kv/keyspace.h"
@@ -23,9 +24,11 @@ constexpr http::ApiType kTypes[] = {
 id!: id
 at!: time
 actor!: string # A person or a key, by its id; of an operator an admin key; or a job.
-name!: string? # Of a person.
+name!: string? # Of the person or of the organization's key, where there is one still.
 subject!: string # What was changed: config, members, keys:<id>, invitation:<id>, project:<id>.
-action!: string
+kind!: organization|members|key|tenant_token|ai_credential|invitation|billing|project|other
+thing!: string? # Its name, where it has one still; of an invitation the address.
+action!: create|update|delete|restore
 address!: string? # For admins and owners.
 request_id!: string)"},
     {"History", R"(
@@ -34,7 +37,7 @@ cursor!: string?)"},
 };
 
 struct Entry {
-  std::string id, family, key, action, source, actor, request_id;
+  std::string id, family, key, action, source, actor, request_id, old_hash;
   int64_t ts_ms = 0, seq = 0;
 };
 
@@ -61,8 +64,8 @@ Result<std::vector<Entry>> read_entries(Database& db, const std::string& organiz
   std::string marks;
   for (size_t i = 0; i < projects.size(); i++) marks += i == 0 ? "?" : ", ?";
   Statement rows =
-      KVCS_TRY(db.prepare("SELECT id, family, key, action, source, actor, request_id, ts_ms, seq "
-                          "FROM kv_audit WHERE ((key > ? AND key < ?) OR (key IN (" +
+      KVCS_TRY(db.prepare("SELECT id, family, key, action, source, actor, request_id, old_hash, "
+                          "ts_ms, seq FROM kv_audit WHERE ((key > ? AND key < ?) OR (key IN (" +
                           marks +
                           ") AND family = 'project')) AND (ts_ms, seq) < (?, ?) "
                           "ORDER BY ts_ms DESC, seq DESC LIMIT ?"));
@@ -77,7 +80,7 @@ Result<std::vector<Entry>> read_entries(Database& db, const std::string& organiz
   std::vector<Entry> entries;
   while (KVCS_TRY(rows.step())) {
     entries.push_back({rows.text(0), rows.text(1), rows.text(2), rows.text(3), rows.text(4),
-                       rows.text(5), rows.text(6), rows.integer(7), rows.integer(8)});
+                       rows.text(5), rows.text(6), rows.text(7), rows.integer(8), rows.integer(9)});
   }
   return entries;
 }
@@ -85,6 +88,26 @@ Result<std::vector<Entry>> read_entries(Database& db, const std::string& organiz
 std::string subject_of(const Entry& entry, const std::string& organization_id) {
   if (entry.family == "project") return "project:" + entry.key;
   return entry.key.substr(keyspace::kOrgPrefix.size() + organization_id.size() + 1);
+}
+
+// By the part of the key behind the organization's id.
+constexpr std::pair<std::string_view, const char*> kKinds[] = {
+    {"config", "organization"}, {"members", "members"},          {"keys", "key"},
+    {"tokens", "tenant_token"}, {"credential", "ai_credential"}, {"invitation", "invitation"},
+    {"billing", "billing"},     {"project", "project"}};
+
+const char* kind_of(std::string_view subject) {
+  const std::string_view part = subject.substr(0, subject.find(':'));
+  for (const auto& [name, kind] : kKinds) {
+    if (name == part) return kind;
+  }
+  return "other";
+}
+
+// The audit of KV says "put" whether there was a record before or not.
+std::string_view action_of(const Entry& entry) {
+  if (entry.action != "put") return entry.action;
+  return entry.old_hash.empty() ? "create" : "update";
 }
 
 // What stands behind the source's word, where by() has put it.
@@ -108,13 +131,40 @@ void HistoryApi::add_routes(std::vector<http::Row>& table, const PersonAccess& a
   }
 }
 
+// Of no other member of the record than these two, neither of which is secret.
+std::string HistoryApi::name_of_record(const std::string& key) const {
+  const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, key);
+  if (!entry.ok()) return {};
+  const Result<Json> record = parse_json(entry->value);
+  if (!record.ok() || !record->is_object()) return {};
+  std::string name = text_member(*record, "name");
+  return name.empty() ? text_member(*record, "email") : name;
+}
+
+std::string HistoryApi::name_of_actor(const std::string& organization_id,
+                                      const std::string& actor) const {
+  const std::string person = person_actor(""), key = "projectkey:";
+  if (actor.starts_with(person)) {
+    const Result<Person> found = people_.find(actor.substr(person.size()));
+    return found.ok() ? found->name : std::string();
+  }
+  if (!actor.starts_with(key)) return {};
+  return name_of_record(keyspace::org_key(organization_id, actor.substr(key.size())));
+}
+
 Result<http::Response> HistoryApi::list(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const After after = KVCS_TRY(parse_after(ask.cursor));
   const Principal& caller = request.principal;
   std::vector<std::string> projects = KVCS_TRY(projects_.list_ids(caller.organization_id));
   if (projects.size() > kProjectsMax) projects.resize(kProjectsMax);
+  std::map<std::string, std::string> things;  // Names, by subject.
+  for (const Project& project : KVCS_TRY(projects_.list(caller.organization_id))) {
+    things.emplace("project:" + project.id, project.name);
+  }
   std::vector<Entry> entries;
+  // A caller who has just changed something expects to see it.
+  (void)ledger_.drain();
   // One more than asked for tells whether there is a next page.
   const Status read = ledger_.read([&](Database& db) -> Status {
     entries = KVCS_TRY(read_entries(db, caller.organization_id, projects, after, ask.limit + 1));
@@ -127,21 +177,22 @@ Result<http::Response> HistoryApi::list(http::Request& request) {
     cursor = std::to_string(entries.back().ts_ms) + "." + std::to_string(entries.back().seq);
   }
   const bool sees_addresses = caller.org_role >= OrgRole::kAdmin;
-  const std::string person = person_actor("");
-  std::map<std::string, Json> names;
+  std::map<std::string, std::string> names;  // Of actors.
   Json list = Json::array();
   for (const Entry& entry : entries) {
-    auto [name, is_new] = names.try_emplace(entry.actor, nullptr);
-    if (is_new && entry.actor.starts_with(person)) {
-      const Result<Person> found = people_.find(entry.actor.substr(person.size()));
-      if (found.ok()) name->second = found->name;
-    }
+    const auto [name, is_new_actor] = names.try_emplace(entry.actor);
+    if (is_new_actor) name->second = name_of_actor(caller.organization_id, entry.actor);
+    const std::string subject = subject_of(entry, caller.organization_id);
+    const auto [thing, is_new_thing] = things.try_emplace(subject);
+    if (is_new_thing && entry.family != "project") thing->second = name_of_record(entry.key);
     list.push_back({{"id", entry.id},
                     {"at", format_iso8601_ms(entry.ts_ms)},
                     {"actor", entry.actor},
-                    {"name", name->second},
-                    {"subject", subject_of(entry, caller.organization_id)},
-                    {"action", entry.action},
+                    {"name", http::text_or_null(name->second)},
+                    {"subject", subject},
+                    {"kind", kind_of(subject)},
+                    {"thing", http::text_or_null(thing->second)},
+                    {"action", action_of(entry)},
                     {"address", sees_addresses ? address_of(entry) : Json(nullptr)},
                     {"request_id", entry.request_id}});
   }
