@@ -15,6 +15,7 @@
 #include "ai/provider_check.h"
 #include "ai/providers.h"
 #include "app/build.h"
+#include "app/first_steps.h"
 #include "app/parts.h"
 #include "app/plan_limits.h"
 #include "artifacts/artifact_audit.h"
@@ -166,6 +167,7 @@ void build_accounts(Parts& parts) {
       *parts.kv, *parts.ledger, *gateway.tokens, *gateway.providers, parts.clock(),
       briefing::make_summarizer(parts.config.briefing, *parts.auth, *parts.ai.proxy,
                                 parts.clock()));
+  parts.first_steps = std::make_unique<FirstSteps>(parts);
 }
 
 // What artifacts.requests_per_minute is taken for beside requests. A search takes one request more

@@ -143,7 +143,7 @@ Result<bool> ensure_first_start(const FirstStartServices& services, const std::s
   admin_key.role = AdminRole::kOwner;
   services.keys.prepare({PrincipalKind::kAdminKey, "", "", ""}, admin_key, batch, c.admin_key);
   NewKey project_key;
-  project_key.name = "initial project key";
+  project_key.name = kInitialKeyName;
   project_key.scopes = {"write"};
   services.keys.prepare({PrincipalKind::kProjectKey, c.organization_id, c.project_id, ""},
                         project_key, batch, c.api_key);

@@ -29,6 +29,8 @@ struct FirstStartServices {
   const Clock& clock;
 };
 
+inline constexpr const char* kInitialKeyName = "initial project key";
+
 std::string initial_credentials_path(const std::string& data_dir);
 // True when this was the first start and the file was written or completed.
 Result<bool> ensure_first_start(const FirstStartServices& services, const std::string& data_dir,

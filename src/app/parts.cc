@@ -14,6 +14,7 @@
 #include "ai/providers.h"
 #include "app/config_api.h"
 #include "app/files.h"
+#include "app/first_steps.h"
 #include "app/jobs_api.h"
 #include "app/master_keys.h"
 #include "app/metrics_history.h"

@@ -33,6 +33,7 @@ class DbReaders;
 class DbWriter;
 class Directory;
 class Entropy;
+class FirstSteps;
 class HealthProbes;
 class Heartbeats;
 class Idempotency;
@@ -297,6 +298,7 @@ struct Parts {
   GatewayParts gateway;
   PortalParts portal;
   std::unique_ptr<briefing::DailyBriefing> briefing;
+  std::unique_ptr<FirstSteps> first_steps;
 
   // --- operations
   std::unique_ptr<Alerts> alerts;

@@ -12,6 +12,7 @@
 #include "app/api/openapi.h"
 #include "app/caller_api.h"
 #include "app/config_api.h"
+#include "app/first_steps.h"
 #include "app/jobs_api.h"
 #include "app/master_keys.h"
 #include "app/metrics_history.h"
@@ -186,6 +187,7 @@ void add_portal(std::vector<http::Row>& table, Parts& parts) {
       {known, "any key or session", http::Dialect::kPortal, {.owner = http::OwnerFrom::kCaller}});
   parts.portal.team_api->add_routes(table, person);
   parts.portal.history_api->add_routes(table, person);
+  parts.first_steps->add_routes(table, person.viewer);
   parts.owners_api->add_person_routes(table, person);
 }
 
@@ -337,6 +339,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      OwnersApi::types(),
                                                      portal::TeamApi::types(),
                                                      portal::HistoryApi::types(),
+                                                     FirstSteps::types(),
                                                      gateway::GatewayApi::types(),
                                                      gateway::GatewayAdminApi::types(),
                                                      gateway::AccountsApi::types(),

@@ -172,6 +172,21 @@ Result<std::vector<ListedShare>> ShareService::list(const Principal& who,
   return shares;
 }
 
+// Of the newest artifacts alone, so that an organization of many is not looked through.
+Result<bool> ShareService::has_any(std::string_view organization_id) const {
+  bool found = false;
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    auto rows = KVCS_TRY(db.prepare(
+        "SELECT 1 FROM artifact_shares WHERE expires_ms > ? AND artifact_id IN (SELECT id FROM "
+        "artifacts WHERE organization_id = ? ORDER BY created_ms DESC LIMIT 1000) LIMIT 1"));
+    rows.bind(1, clock_.unix_ms()).bind(2, organization_id);
+    found = KVCS_TRY(rows.step());
+    return ok();
+  });
+  if (!ran.ok()) return ran;
+  return found;
+}
+
 Status ShareService::remove(const Principal& who, std::string_view artifact_id,
                             std::string_view share_id, std::string_view request_id) {
   return writer_.run([&](Database& db) -> Status {

@@ -94,6 +94,8 @@ class ShareService final {
                               const NewShare& wanted, std::string_view request_id);
   // The oldest first, without those whose time is over.
   Result<std::vector<ListedShare>> list(const Principal& who, std::string_view artifact_id) const;
+  // Whether one of the organization's newest 1000 artifacts has a link whose time is not over.
+  Result<bool> has_any(std::string_view organization_id) const;
   // NotFound with reason share_not_found.
   Status remove(const Principal& who, std::string_view artifact_id, std::string_view share_id,
                 std::string_view request_id);

@@ -287,6 +287,7 @@ std::vector<Step> walk_people() {
       {kPatch, "/api/v1/me", R"({"name":"Ada"})"},
       {kGet, "/api/v1/me/sessions"},
       {kGet, "/api/v1/me/sign-ins"},
+      {kGet, "/api/v1/first-steps"},
       {kGet, "/api/v1/plans"},
       {kGet, "/api/v1/usage"},
       {kPost, "/api/v1/billing/checkout", R"({"plan":"pro"})"},
