@@ -48,7 +48,7 @@ inBrowser('an API key is shown once, and works', async () => {
 inBrowser('a first provider, user and chat; what it cost is shown as it was charged', async () => {
   models.begin([{ text: 'Hello from the model.' }]);
   await go('#/ai/providers');
-  await page.getByRole('button', { name: 'Add a provider' }).first().click();
+  await page.getByRole('button', { name: 'Add a model provider' }).first().click();
   await dialog().getByLabel('Address').fill(`${models.url}/v1`);
   await dialog().getByLabel('API key').fill('sk-the-key-at-openai');
   await dialog().getByRole('button', { name: 'Save' }).click();

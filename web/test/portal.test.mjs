@@ -1,9 +1,13 @@
 // Goal: the pages of the organization say roles, sums and changes as they are.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
 
-const { formatMinor, rolesUpTo, wordsOfChange } = await loadBundle();
+const {
+  auditVerb, auditVerbs, closedWords, counted, formatMinor, rolesUpTo, stateOfJobs, stepWords, wordsOfActor, wordsOfChange,
+} = await loadBundle();
+const document = JSON.parse(readFileSync(new URL('../api/openapi.json', import.meta.url), 'utf8'));
 
 test('sums of Stripe are in the smallest unit of their currency', () => {
   assert.equal(formatMinor(1500, 'usd'), '$15.00');
@@ -19,7 +23,65 @@ test('nobody gives more than their own role', () => {
   assert.deepEqual(rolesUpTo('viewer'), []);
 });
 
-test('changes are told in words, and as they are where there is none', () => {
-  assert.deepEqual(wordsOfChange({ action: 'put', subject: 'keys:01a2:x' }), { verb: 'changed', thing: 'key', id: '01a2:x' });
-  assert.deepEqual(wordsOfChange({ action: 'rotate', subject: 'plan' }), { verb: 'rotate', thing: 'plan', id: '' });
+// What the daemon's document lists for a member of a type.
+const listed = (type, member) => document.components.schemas[type].properties[member].enum;
+
+test('every change that the history can tell has its words', () => {
+  const entry = { subject: 'keys:01a2', thing: 'laptop' };
+  for (const kind of listed('HistoryEntry', 'kind')) {
+    for (const action of listed('HistoryEntry', 'action')) {
+      const { verb, thing } = wordsOfChange({ ...entry, kind, action });
+      assert.ok(verb && thing, `${action} ${kind}`);
+      assert.notEqual(verb, action);
+      assert.doesNotMatch(thing, /_/);
+    }
+  }
+});
+
+test('changes name the thing, and its id only where it has no name any more', () => {
+  const key = { action: 'create', kind: 'key', subject: 'keys:01a2', thing: 'laptop' };
+  assert.deepEqual(wordsOfChange(key), { verb: 'made', thing: 'API key', name: 'laptop', isId: false });
+  assert.deepEqual(wordsOfChange({ ...key, thing: null }), { verb: 'made', thing: 'API key', name: '01a2', isId: true });
+  assert.deepEqual(wordsOfChange({ action: 'update', kind: 'members', subject: 'members', thing: null }),
+    { verb: 'changed', thing: 'the members', name: '', isId: false });
+  assert.equal(wordsOfChange({ action: 'update', kind: 'ai_credential', subject: 'credential:openai', thing: null }).isId, false);
+});
+
+test('who made a change is told by name, or by what they are', () => {
+  assert.deepEqual(wordsOfActor({ name: 'Ada', actor: 'person:1' }), { text: 'Ada', id: '' });
+  assert.deepEqual(wordsOfActor({ name: 'ci', actor: 'projectkey:1' }), { text: 'the key ci', id: '' });
+  assert.deepEqual(wordsOfActor({ name: null, actor: 'adminkey:k1' }), { text: 'an operator’s key', id: 'k1' });
+  assert.deepEqual(wordsOfActor({ name: null, actor: 'kvcs' }), { text: 'the daemon', id: '' });
+  assert.deepEqual(wordsOfActor({ name: null, actor: 'new-kind:1' }), { text: 'new-kind:1', id: '' });
+});
+
+test('every verb of the audit has its word', () => {
+  assert.deepEqual(Object.keys(auditVerbs).sort(), [...listed('AuditRow', 'action')].sort());
+  assert.equal(auditVerb({ action: 'put', old_hash: '' }), 'made');
+  assert.equal(auditVerb({ action: 'put', old_hash: 'ab' }), 'changed');
+});
+
+test('every step that the daemon names has its words and its page', () => {
+  assert.deepEqual(Object.keys(stepWords).sort(), [...listed('FirstStep', 'name')].sort());
+  for (const step of Object.values(stepWords)) assert.match(step.href, /^#\/[a-z]/);
+});
+
+test('an invitation that works no longer says why, and the way on', () => {
+  const titles = listed('InvitationLook', 'state').filter((state) => state !== 'open')
+    .map((state) => closedWords({ state, organization: 'Acme' }));
+  assert.equal(new Set(titles.map((one) => one.title)).size, 3);
+  for (const { text } of titles) assert.match(text, /ask/i);
+  assert.match(closedWords({ state: 'used', organization: 'Acme' }).text, /joined to Acme|to Acme/);
+});
+
+test('one is one, and jobs that have not run are not told as gone well', () => {
+  assert.equal(counted(1, 'day'), '1 day');
+  assert.equal(counted(0, 'day'), '0 days');
+  assert.equal(counted(1, 'person', 'people'), '1 person');
+  assert.equal(counted(1200, 'person', 'people'), '1,200 people');
+  const ok = { last_result: 'ok' }, never = { last_result: '' }, failed = { last_result: 'failed' };
+  assert.equal(stateOfJobs([ok]), '1 job; no last run failed');
+  assert.equal(stateOfJobs([ok, never, never]), '3 jobs; no last run failed, and 2 have not run yet');
+  assert.equal(stateOfJobs([ok, never]), '2 jobs; no last run failed, and 1 has not run yet');
+  assert.equal(stateOfJobs([ok, failed]), 'The last run of 1 of 2 jobs failed');
 });

@@ -17,10 +17,11 @@ export function useMe(): Me | null | undefined {
   return useStore(meStore);
 }
 
-// Reads anew who is signed in; null for nobody. Throws when the daemon does not answer. A session that
-// has ended does not take the page away that was begun in it: the next call asks for a sign-in on top.
+// Reads anew who is signed in; null for nobody, which is an answer and no refusal. Throws when the
+// daemon does not answer. A session that has ended does not take the page away that was begun in it:
+// the next call asks for a sign-in on top.
 export async function loadMe(): Promise<Me | null> {
-  const response = await fetch(api.url('/api/v1/me'), {
+  const response = await fetch(api.url('/auth/session'), {
     headers: { accept: 'application/json' },
     cache: 'no-store',
     signal: AbortSignal.timeout(15_000),
@@ -28,14 +29,11 @@ export async function loadMe(): Promise<Me | null> {
     throw new ApiError(0, 'The daemon does not answer. Is kvcs serve running?');
   });
   const body: unknown = await response.json().catch(() => null);
-  if (response.ok) {
-    meStore.set(body as Me);
-    return body as Me;
-  }
-  if (response.status !== 401)
-    throw refusalOf(response.status, body, response.headers, '/api/v1/me');
-  if (!meStore.get()) meStore.set(null);
-  return null;
+  if (!response.ok) throw refusalOf(response.status, body, response.headers, '/auth/session');
+  const { me } = body as Schema<'SignedIn'>;
+  if (me) meStore.set(me);
+  else if (!meStore.get()) meStore.set(null);
+  return me;
 }
 
 export type Changes = Schema<'MyChanges'>;

@@ -16,6 +16,8 @@ export interface Column<T> {
   align?: 'left' | 'right';
   narrow?: 'title' | 'side' | 'sub' | 'end' | 'hide';
   width?: string;
+  // Words that break into lines and make their row higher; for lists that are always drawn whole.
+  wraps?: boolean;
 }
 
 export interface TableProps<T> {
@@ -166,7 +168,7 @@ function Row<T>({ row, at, columns, link, chosen, onChoose, onFocus }: RowProps<
         <td
           key={column.key}
           role="cell"
-          class={`${column.align ?? ''} at-${placeOf(column, nth)}`}
+          class={`${column.align ?? ''} at-${placeOf(column, nth)}${column.wraps ? ' wraps' : ''}`}
           data-label={column.label}
         >
           {nth === 0 && link ? (

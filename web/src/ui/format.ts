@@ -38,6 +38,11 @@ export function formatCount(n: number, short = false): string {
   return `${Number(size.toPrecision(3))}${word}`;
 }
 
+// "1 day", "3 days", "1 person", "2 people".
+export function counted(n: number, one: string, many = `${one}s`): string {
+  return `${formatCount(n)} ${n === 1 ? one : many}`;
+}
+
 // 0.034 → "3.4 %", 0.4 → "40 %".
 export function formatPercent(part: number): string {
   if (!Number.isFinite(part)) return '–';

@@ -8,6 +8,7 @@ export { Empty, ErrorBox, NewRows, Notice, Pager, Skeleton } from './feedback';
 export { Bytes, Count, Duration, Money, Percent, Time } from './figures';
 export { type Filter, FilterBar } from './FilterBar';
 export {
+  counted,
   exactTime,
   formatBytes,
   formatCount,

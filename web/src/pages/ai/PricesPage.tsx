@@ -4,7 +4,7 @@ import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { useParam } from '../../router';
-import { Badge, Button, Code, type Column, Dialog, Empty, Field, FilterBar, Form, Menu, Money, Page, Table, toast } from '../../ui';
+import { Badge, Button, Code, type Column, counted, Dialog, Empty, Field, FilterBar, Form, Menu, Money, Page, Table, toast } from '../../ui';
 
 type Price = Schema<'Price'>;
 interface Row extends Price { own: boolean }
@@ -73,7 +73,7 @@ export default function PricesPage() {
   const rows = all?.filter((one) => (one.model ?? '').toLocaleLowerCase().includes(words) && (which === '' || one.own));
   const columns: Column<Row>[] = [
     { key: 'model', label: 'Model', cell: (one) => <>{one.model}{one.own && <> <Badge tone="info">set here</Badge></>}</> },
-    { key: 'provider', label: 'Provider', cell: (one) => String(one.litellm_provider ?? ''), narrow: 'hide' },
+    { key: 'provider', label: 'Model provider', cell: (one) => String(one.litellm_provider ?? ''), narrow: 'hide' },
     { key: 'in', label: 'Read, 1 M', align: 'right', cell: (one) => <Money usd={perMillion(one.input_cost_per_token)} />, narrow: 'sub' },
     { key: 'cached', label: 'From cache, 1 M', align: 'right', cell: (one) => <Money usd={perMillion(one.cache_read_input_token_cost)} />, narrow: 'hide' },
     { key: 'out', label: 'Written, 1 M', align: 'right', cell: (one) => <Money usd={perMillion(one.output_cost_per_token)} />, narrow: 'side' },
@@ -93,7 +93,7 @@ export default function PricesPage() {
   const create = may && <Button kind="primary" onClick={() => setEdited('new')}>Set a price</Button>;
   return (
     <Page title="Prices" action={create}
-      state={data && <>{all?.length} models, {data.overrides.length} priced here; version <Code text={data.price_version} label="price version" /></>}>
+      state={data && <>{counted(all?.length ?? 0, 'model')}, {data.overrides.length} priced here; version <Code text={data.price_version} label="price version" /></>}>
       <FilterBar search="q" placeholder="Filter by model" filters={[{
         name: 'which', label: 'prices', choices: [{ value: '', label: 'all' }, { value: 'own', label: 'set here' }] }]} />
       <Table label="Prices" rows={rows} columns={columns} idOf={(one) => `${one.model}/${one.org_id ?? ''}`} error={error} onRetry={refresh}

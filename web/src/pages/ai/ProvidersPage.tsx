@@ -4,7 +4,7 @@ import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { href } from '../../router';
-import { Button, type Column, Confirm, Dialog, Empty, Field, Form, LinkButton, Menu, Page, Select, State, Table, toast } from '../../ui';
+import { Button, type Column, Confirm, counted, Dialog, Empty, Field, Form, LinkButton, Menu, Page, Select, State, Table, toast } from '../../ui';
 
 type Provider = Schema<'AiProvider'>;
 type Kind = Provider['kind'];
@@ -17,7 +17,7 @@ const kinds: { value: Kind; label: string }[] = [
 async function check(provider: Provider): Promise<void> {
   try {
     const { data } = await api.ask<Schema<'ProviderChecked'>>('post', '/admin/ai/providers/{name}/test', { path: { name: provider.name }, body: {} as never });
-    toast(data.ok ? `${provider.name} takes the key: ${data.models ?? 'its'} models, ${data.duration_ms} ms.`
+    toast(data.ok ? `${provider.name} takes the key${typeof data.models === 'number' ? `: ${counted(data.models, 'model')}` : ''}, in ${data.duration_ms} ms.`
       : `${provider.name}: ${data.error ?? 'the check failed'}`, data.ok ? {} : { tone: 'bad' });
   } catch (error) {
     toast(wordsOf(error), { tone: 'bad' });
@@ -28,7 +28,7 @@ function ProviderDialog({ provider, onClose }: { provider: Provider | null; onCl
   const [kind, setKind] = useState<Kind>(provider?.kind ?? 'openai');
   const known = kind !== 'openai_compatible';
   return (
-    <Dialog title={provider ? `Change ${provider.name}` : 'Add a provider'} onClose={onClose}>
+    <Dialog title={provider ? `Change ${provider.name}` : 'Add a model provider'} onClose={onClose}>
       <Form submit="Save" onCancel={onClose} onSubmit={async ({ name = '', base_url = '', api_key = '', models = '' }) => {
         const list = models.split(',').map((one) => one.trim()).filter(Boolean);
         await api.put('/admin/ai/providers/{name}', {
@@ -80,11 +80,11 @@ export default function ProvidersPage() {
       ),
     });
   }
-  const create = may && <Button kind="primary" onClick={() => setEdited('new')}>Add a provider</Button>;
+  const create = may && <Button kind="primary" onClick={() => setEdited('new')}>Add a model provider</Button>;
   return (
-    <Page title="Providers" action={create} more={<LinkButton href={href('/ai/playground')}>Try a call</LinkButton>}
-      state={data && <>{data.length} {data.length === 1 ? 'provider answers' : 'providers answer'} calls</>}>
-      <Table label="Providers" rows={data} columns={columns} idOf={(one) => one.name} error={error} onRetry={refresh}
+    <Page title="Model providers" action={create} more={<LinkButton href={href('/ai/playground')}>Try a call</LinkButton>}
+      state={data && <>{data.length === 1 ? '1 model provider answers' : `${counted(data.length, 'model provider')} answer`} calls</>}>
+      <Table label="Model providers" rows={data} columns={columns} idOf={(one) => one.name} error={error} onRetry={refresh}
         empty={<Empty action={create} command="kvcs admin provider set openai --kind openai --key-stdin">Models are called at a provider with a key that stays here.</Empty>} />
       {edited && <ProviderDialog provider={edited === 'new' ? null : edited} onClose={() => setEdited(null)} />}
       {removed && (

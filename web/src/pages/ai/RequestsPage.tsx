@@ -1,6 +1,7 @@
 // Calls of models as they come in, each with its cost, its times, and what was said where that is kept.
 import { api, ApiError, type Schema } from '../../api/client';
 import { usePages, useQuery } from '../../api/query';
+import { mayOperate, useMe } from '../../api/session';
 import { setParams, useParam, usePlace } from '../../router';
 import {
   Code, type Column, Count, DateRange, Dialog, Duration, Empty, ErrorBox, Facts, FilterBar, LinkButton, Money, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, useRange, prettyJson,
@@ -29,6 +30,7 @@ function Bodies({ id }: { id: string }) {
 }
 
 function Detail({ row }: { row: Row }) {
+  const me = useMe();
   return (
     <Dialog title={row.model} side wide onClose={() => setParams({ row: null })}>
       <Facts facts={[
@@ -39,13 +41,13 @@ function Detail({ row }: { row: Row }) {
         { label: 'In all', value: <Duration ms={row.total_ms} /> },
         { label: 'When', value: <Time at={row.ts} /> },
         ...counts.filter((name) => row[name] !== 0).map((name) => ({ label: name.replace(/_/g, ' '), value: <Count n={row[name] as number} /> })),
-        { label: 'Provider', value: row.provider },
+        { label: 'Model provider', value: row.provider },
         { label: 'User', value: <Code text={row.user_id} />, href: `#/ai/users/${row.user_id}` },
         { label: 'Key', value: <Code text={row.key_id} /> },
         { label: 'Request', value: <Code text={row.request_id} /> },
         { label: 'Prices', value: <Code text={row.price_version} label="price version" /> },
       ]} />
-      <Bodies id={row.request_id} />
+      {me && mayOperate(me) && <Bodies id={row.request_id} />}
     </Dialog>
   );
 }
@@ -58,7 +60,7 @@ const columns: Column<Row>[] = [
   { key: 'out', label: 'Out', align: 'right', cell: (one) => <Count n={one.output_tokens} />, narrow: 'hide' },
   { key: 'first', label: 'First byte', align: 'right', cell: (one) => <Duration ms={one.first_byte_ms} />, narrow: 'hide' },
   { key: 'total', label: 'In all', align: 'right', cell: (one) => <Duration ms={one.total_ms} />, narrow: 'sub' },
-  { key: 'provider', label: 'Provider', cell: (one) => one.provider, narrow: 'hide' },
+  { key: 'provider', label: 'Model provider', cell: (one) => one.provider, narrow: 'hide' },
   { key: 'ts', label: 'When', align: 'right', cell: (one) => <Time at={one.ts} />, narrow: 'end' },
 ];
 

@@ -1,21 +1,33 @@
-// What was spent on models, when and for whom: operators see everything, others their own organization.
+// What was spent on models, when and for whom: operators see everything, an organization's admins what
+// is its own, and everybody else what is left of its budget.
 import { api, type Schema } from '../../api/client';
 import { useQuery } from '../../api/query';
-import { isOperator, useMe } from '../../api/session';
+import { isOperator, mayManage, type Me, useMe } from '../../api/session';
 import { href, setParams, useParam, usePlace } from '../../router';
 import {
   Chart, type Column, Count, DateRange, daysOf, Duration, Empty, ErrorBox, Figures, FilterBar, LinkButton, Meter, Money, Page, Skeleton, Table, useRange,
 } from '../../ui';
-import { daySeries, type Group, groups, nameOf, type Sum } from './usage';
+import { daySeries, type Group, groups, headOf, nameOf, type Sum } from './usage';
+import { useUsers } from './users';
 
 const path = '/admin/usage';
 // How a group's rows are asked for one by one.
 const filterOf: Record<Group, string> = { day: 'from', model: 'model', user: 'user_id', key: 'key_id', provider: 'provider', organization: 'org_id' };
 
+// Operators alone tell organizations apart.
+export const groupsFor = (me: Me) => (isOperator(me) ? groups : groups.filter((one) => one.value !== 'organization'));
+
 function useSums(group: Group, range: { from: string; to: string }, filter: Record<string, string>) {
   const query = { group_by: group, from: `${range.from}T00:00:00Z`, to: `${range.to}T23:59:59.999Z`, ...filter };
   return useQuery(`${path}?${new URLSearchParams(query)}`, async (signal) =>
     (await api.ask<Schema<'UsageReport'>>('get', path, { query, signal })).data.usage, { pollMs: 30_000 });
+}
+
+// A budget of 0 is one that nobody has set.
+export function Budget({ used, allowed }: { used: number; allowed: number | null }) {
+  if (allowed === null) return <>without a limit</>;
+  if (allowed === 0) return <>no budget is set; an operator sets it</>;
+  return <Meter used={used} allowed={allowed} label="Budget" text={<>of <Money usd={allowed} /></>} />;
 }
 
 function Own() {
@@ -26,23 +38,28 @@ function Own() {
       {error && <ErrorBox error={error} onRetry={refresh} />}
       {!data && !error && <Skeleton />}
       {use && (
-        <Figures figures={[{ label: 'Spent on models', value: <Money usd={use.used} />, href: href('/ai/users'),
-          note: <Meter used={use.used} allowed={use.allowed} label="Budget" text={<>of <Money usd={use.allowed} /></>} /> },
+        <Figures figures={[{ label: 'Spent on models', value: <Money usd={use.used} />,
+          note: <Budget allowed={use.allowed} used={use.used} /> },
         { label: 'At the month’s end', value: <Money usd={use.projected} />, note: 'if it goes on like this' }]} />
       )}
     </Page>
   );
 }
 
-function Everything() {
+function Sums({ me }: { me: Me }) {
   const { query } = usePlace();
+  const choices = groupsFor(me);
   const [asked] = useParam('group', 'model');
   const range = useRange('month');
-  const group = groups.find((one) => one.value === asked)?.value ?? 'model';
+  const group = choices.find((one) => one.value === asked)?.value ?? 'model';
   const filter: Record<string, string> = Object.fromEntries(
     ['org_id', 'user_id', 'key_id', 'model', 'provider'].map((name) => [name, query.get(name) ?? '']).filter(([, value]) => value !== ''));
   const daily = useSums('day', range, filter);
   const sums = useSums(group, range, filter);
+  // Users are told by their addresses; ids are what the rows are asked for by.
+  const users = useUsers(group === 'user').data;
+  const shown = (row: Sum) =>
+    (group === 'user' && users?.find((one) => one.user_id === row.user)?.email) || nameOf(row, group) || '–';
   const days = daysOf(range);
   const times = days.map((day) => Date.parse(`${day}T00:00:00Z`) / 1000);
   const total = (pick: (row: Sum) => number) => daily.data?.reduce((sum, row) => sum + pick(row), 0);
@@ -50,7 +67,7 @@ function Everything() {
     ...filter, ...(group === 'day' ? { from: row.day, to: row.day } : { from: range.from, to: range.to, [filterOf[group]]: nameOf(row, group) }),
   });
   const columns: Column<Sum>[] = [
-    { key: 'name', label: groups.find((one) => one.value === group)?.label.replace('by ', '') ?? group, cell: (row) => <span dir="auto">{nameOf(row, group) || '–'}</span> },
+    { key: 'name', label: headOf[group], cell: (row) => <span dir="auto">{shown(row)}</span> },
     { key: 'cost', label: 'Spent', align: 'right', cell: (row) => <Money usd={row.cost_usd} />, narrow: 'side' },
     { key: 'requests', label: 'Requests', align: 'right', cell: (row) => <Count n={row.requests} />, narrow: 'sub' },
     { key: 'failures', label: 'Failed', align: 'right', cell: (row) => <Count n={row.failures} />, narrow: 'hide' },
@@ -68,7 +85,7 @@ function Everything() {
         <DateRange fallback="month" />
         <label class="filter"><span>sums</span>
           <select value={group} onChange={(event) => setParams({ group: event.currentTarget.value === 'model' ? null : event.currentTarget.value })}>
-            {groups.map((one) => <option key={one.value} value={one.value}>{one.label}</option>)}
+            {choices.map((one) => <option key={one.value} value={one.value}>{one.label}</option>)}
           </select>
         </label>
         {Object.entries(filter).map(([name, value]) => (
@@ -102,5 +119,6 @@ function Everything() {
 export default function UsagePage() {
   const me = useMe();
   if (!me) return null;
-  return isOperator(me) ? <Everything /> : <Own />;
+  if (!isOperator(me) && !mayManage(me)) return <Own />;
+  return <Sums key={me.organization_id ?? ''} me={me} />;
 }

@@ -2,6 +2,7 @@
 import { useState } from 'preact/hooks';
 import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useAction, useQuery } from '../../api/query';
+import { mayOperate, useMe } from '../../api/session';
 import type { PageProps } from '../../areas';
 import { href, navigate, useParam, useShortcut } from '../../router';
 import {
@@ -127,6 +128,7 @@ function Months({ id }: { id: string }) {
 
 export default function UserPage({ params }: PageProps) {
   const id = params['id'] ?? '';
+  const me = useMe();
   const [asking, setAsking] = useState<'reset' | 'delete' | null>(null);
   const key = `/admin/users/${id}`;
   const user = useQuery(key, (signal) => api.get('/admin/users/{user_id}', { path: { user_id: id }, signal }));
@@ -145,7 +147,7 @@ export default function UserPage({ params }: PageProps) {
     <Page title={one.email || one.user_id} back={back} state={<State state={one.status} tone={active ? 'good' : 'warn'} />}
       action={<LinkButton kind="primary" href={href('/ai/playground', { user: id })}>Chat as this user</LinkButton>}
       more={<Menu label="Change the user" button="Change" align="right" items={[
-        { label: 'Begin the month anew', run: () => setAsking('reset') },
+        ...(me && mayOperate(me) ? [{ label: 'Begin the month anew', run: () => setAsking('reset') }] : []),
         { label: active ? 'Suspend' : 'Let call again', run: () => void change.run(active ? 'suspended' : 'active') },
         { label: 'Delete', danger: true, run: () => setAsking('delete') },
       ]} />}>

@@ -4,7 +4,7 @@ import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, usePages } from '../../api/query';
 import { isOperator, useMe } from '../../api/session';
 import { href, navigate, useParam, useShortcut } from '../../router';
-import { Button, type Column, Dialog, Empty, Field, FilterBar, Form, Meter, Money, Page, Pager, State, Table, Time, toast } from '../../ui';
+import { Button, type Column, counted, Dialog, Empty, Field, FilterBar, Form, Meter, Money, Page, Pager, State, Table, Time, toast } from '../../ui';
 import { type User, usersPath } from './users';
 
 export function CreateUser({ organization, onClose }: { organization: string; onClose: () => void }) {
@@ -60,7 +60,7 @@ export default function UsersPage() {
   const rows = pages.rows?.filter((one) => `${one.email} ${one.user_id}`.toLocaleLowerCase().includes(words));
   const button = <Button kind="primary" onClick={() => setCreate('1')}>Create a user</Button>;
   return (
-    <Page title="Users and keys" action={button} state={pages.rows && <>{pages.rows.length}{pages.hasMore && '+'} users, each with a budget of their own</>}>
+    <Page title="Users and keys" action={button} state={pages.rows && <>{pages.hasMore ? `${pages.rows.length}+ users` : counted(pages.rows.length, 'user')}, each with a budget of their own</>}>
       {(pages.rows?.length ?? 0) > 8 && <FilterBar search="q" placeholder="Filter by address" />}
       <Table label="Users" rows={rows} columns={columns} idOf={(one) => one.user_id} linkOf={(one) => href(`/ai/users/${one.user_id}`)}
         selected={chosen} onSelect={choose} error={pages.error} onRetry={pages.refresh}

@@ -6,9 +6,13 @@ export type Sum = Schema<'UsageSum'>;
 export type Group = 'day' | 'model' | 'user' | 'key' | 'provider' | 'organization';
 export const groups: { value: Group; label: string }[] = [
   { value: 'day', label: 'by day' }, { value: 'model', label: 'by model' }, { value: 'user', label: 'by user' },
-  { value: 'key', label: 'by key' }, { value: 'provider', label: 'by provider' }, { value: 'organization', label: 'by organization' },
+  { value: 'key', label: 'by key' }, { value: 'provider', label: 'by model provider' }, { value: 'organization', label: 'by organization' },
 ];
 
+// The head of the column that has what a row is the sum of.
+export const headOf: Record<Group, string> = {
+  day: 'Day', model: 'Model', user: 'User', key: 'Key', provider: 'Model provider', organization: 'Organization',
+};
 // What a row is the sum of.
 export const nameOf = (row: Sum, group: Group): string => row[group] ?? '';
 

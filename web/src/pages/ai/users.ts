@@ -5,9 +5,9 @@ import { useQuery } from '../../api/query';
 export type User = Schema<'User'>;
 export const usersPath = '/admin/users';
 
-// The first thousand, for lists to choose from.
-export function useUsers() {
-  return useQuery(`${usersPath}#all`, async (signal) => {
+// The first thousand, for lists to choose from; `wanted`: nothing is asked for without it.
+export function useUsers(wanted = true) {
+  return useQuery(wanted ? `${usersPath}#all` : null, async (signal) => {
     const all: User[] = [];
     let cursor: string | null | undefined;
     do {

@@ -170,7 +170,7 @@ export default function CataloguePage() {
         list.rows && (
           <>
             {count.toLocaleString('en-US')}
-            {list.hasMore && '+'} {count === 1 ? 'artifact' : 'artifacts'} for everybody
+            {list.hasMore && '+'} {count === 1 && !list.hasMore ? 'artifact' : 'artifacts'} for everybody
           </>
         )
       }

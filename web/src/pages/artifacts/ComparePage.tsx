@@ -239,7 +239,7 @@ function Sentence({
           other's bytes
         </>
       )}
-      {common !== undefined && <> · the first {formatCount(common)} tokens are the same</>}
+      {common !== undefined && <> · {common === 1 ? 'the first token is' : `the first ${formatCount(common)} tokens are`} the same</>}
     </>
   );
 }

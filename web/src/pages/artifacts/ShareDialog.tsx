@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks';
 import { api, type Schema } from '../../api/client';
 import { invalidate } from '../../api/query';
-import { Commands, Copy, Dialog, Field, Form, Select, Time } from '../../ui';
+import { Commands, Copy, counted, Dialog, Field, Form, Select, Time } from '../../ui';
 import { inWords } from './refusal';
 
 const spans = [
@@ -111,7 +111,7 @@ function Made({ made }: { made: Schema<'ShareCreated'> }) {
         It works until <Time at={made.expires_at} />
         {made.downloads_max !== null && (
           <>
-            , for {made.downloads_max} {made.downloads_max === 1 ? 'download' : 'downloads'}
+            , for {counted(made.downloads_max, 'download')}
           </>
         )}
         {made.has_password && ', with the password. Send the password another way'}.

@@ -8,6 +8,7 @@ import {
   Bytes,
   ErrorBox,
   formatBytes,
+  counted,
   formatDuration,
   formatPercent,
   LinkButton,
@@ -140,7 +141,7 @@ export function UploadTray() {
     <section class="uploads" aria-label="Uploads">
       {left.length > 1 && (
         <p class="muted">
-          {left.length} uploads, <Bytes bytes={bytes} /> to go
+          {counted(left.length, 'upload')}, <Bytes bytes={bytes} /> to go
         </p>
       )}
       <ul>

@@ -4,7 +4,7 @@ import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
 import { href, useParam, useShortcut } from '../../router';
 import {
-  Button, type Column, Confirm, Empty, ErrorBox, FilterBar, Menu, Notice, Page, Skeleton, State, Table, Time, toast,
+  Button, type Column, Confirm, counted, Empty, ErrorBox, FilterBar, Menu, Notice, Page, Skeleton, State, Table, Time, toast,
 } from '../../ui';
 import { ConnectDialog } from './ConnectDialog';
 import { ExpiryStrip } from './ExpiryStrip';
@@ -74,7 +74,7 @@ export default function AccountsPage() {
   const connect = <Button kind="primary" onClick={() => setConnecting({})}>Connect an account</Button>;
   return (
     <Page title="Accounts" action={connect}
-      state={data && <>{data.accounts.length} accounts{attention > 0 && <>, <a href={href('/gateway', { tenant, state: 'attention' })}>{attention} need attention</a></>}</>}>
+      state={data && <>{counted(data.accounts.length, 'account')}{attention > 0 && <>, <a href={href('/gateway', { tenant, state: 'attention' })}>{attention} {attention === 1 ? 'needs' : 'need'} attention</a></>}</>}>
       {data && data.accounts.length > 0 && <ExpiryStrip accounts={data.accounts} />}
       <FilterBar search="q" placeholder="Filter by service or name" filters={[{
         name: 'state', label: 'state', choices: [{ value: '', label: 'any' }, { value: 'attention', label: 'needs attention' },

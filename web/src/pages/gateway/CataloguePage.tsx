@@ -1,6 +1,6 @@
 // The services that can be called: what is shipped and what operators stored.
 import { href, setParams, useParam } from '../../router';
-import { Badge, type Column, Dialog, Empty, Facts, FilterBar, LinkButton, Page, Section, State, Table } from '../../ui';
+import { Badge, type Column, counted, Dialog, Empty, Facts, FilterBar, LinkButton, Page, Section, State, Table } from '../../ui';
 import { endpointsOf, hasConsent, isReady, type Provider, useProviders } from './providers';
 
 function Detail({ provider }: { provider: Provider }) {
@@ -56,7 +56,7 @@ export default function CataloguePage() {
   const rows = data?.filter((one) => `${one.provider} ${one.display_name} ${one.base_url}`.toLocaleLowerCase().includes(words));
   const provider = data?.find((one) => one.provider === chosen);
   return (
-    <Page title="Catalogue" state={data && <>{data.length} services, {data.filter(isReady).length} can be connected now</>}>
+    <Page title="Catalogue" state={data && <>{counted(data.length, 'service')}, {data.filter(isReady).length} can be connected now</>}>
       <FilterBar search="q" placeholder="Filter by name or address" />
       <Table label="Services" rows={rows} columns={columns} idOf={(one) => one.provider} error={error} onRetry={refresh}
         linkOf={(one) => href('/gateway/catalogue', { q, provider: one.provider })}

@@ -4,7 +4,7 @@ import { api, ApiError, type Schema } from '../../api/client';
 import { useAction, useQuery } from '../../api/query';
 import { setParams, useParam } from '../../router';
 import {
-  Button, Bytes, Commands, Copy, Duration, ErrorBox, Field, Notice, Page, Section, Select, Skeleton, State, TextField, prettyJson,
+  Button, Bytes, Commands, Copy, counted, Duration, ErrorBox, Field, Notice, Page, Section, Select, Skeleton, State, TextField, prettyJson,
 } from '../../ui';
 import { type CallDraft, callBody, callLines } from './call';
 import { endpointsOf, namesIn, useProviders } from './providers';
@@ -30,7 +30,7 @@ function Shown({ answer }: { answer: Answer }) {
       <p><State state={String(answer.status)} tone={answer.status < 400 ? 'good' : 'bad'} />, <Duration ms={answer.ms} />, <Bytes bytes={answer.bytes} /></p>
       <pre class="answer" tabIndex={0} aria-label="Body of the answer"><code>{prettyJson(answer.text)}</code></pre>
       <details>
-        <summary>{answer.headers.length} headers</summary>
+        <summary>{counted(answer.headers.length, 'header')}</summary>
         <pre class="answer" tabIndex={0} aria-label="Headers of the answer"><code>{answer.headers.map(([name, value]) => `${name}: ${value}`).join('\n')}</code></pre>
       </details>
     </Section>

@@ -2,12 +2,13 @@
 import { api, type Schema } from '../../api/client';
 import { useAction } from '../../api/query';
 import { useState } from 'preact/hooks';
-import { Button, Code, type Column, Count, ErrorBox, Notice, Time } from '../../ui';
+import { Button, Code, type Column, Count, counted, ErrorBox, Notice, Time } from '../../ui';
 import { Ledger } from './Ledger';
+import { auditVerb, auditVerbs } from './verbs';
 
 type Row = Schema<'AuditRow'>;
 const columns: Column<Row>[] = [
-  { key: 'what', label: 'What', cell: (one) => <>{one.action} <code class="clip">{one.key}</code></> },
+  { key: 'what', label: 'What', cell: (one) => <>{auditVerb(one)} <code class="clip">{one.key}</code></> },
   { key: 'family', label: 'Family', cell: (one) => one.family, narrow: 'hide' },
   { key: 'actor', label: 'By', cell: (one) => <Code text={one.actor} label="actor" />, narrow: 'sub' },
   { key: 'source', label: 'Through', cell: (one) => one.source, narrow: 'hide' },
@@ -22,7 +23,7 @@ export default function AuditPage() {
       columns={columns} idOf={(one) => one.id} typed={{ name: 'key', label: 'Key, whole (org:…)' }}
       filters={[{
         name: 'action', label: 'action',
-        choices: [{ value: '', label: 'any' }, { value: 'put', label: 'put' }, { value: 'delete', label: 'delete' }],
+        choices: [{ value: '', label: 'any' }, ...Object.entries(auditVerbs).map(([value, label]) => ({ value, label }))],
       }]}
       empty="Nothing was changed in these days."
       action={<Button kind="primary" busy={check.busy} onClick={() => void check.run()}>Check the chain</Button>}>
@@ -30,7 +31,7 @@ export default function AuditPage() {
       {chain && (
         <Notice tone={chain.ok ? 'good' : 'bad'}>
           {chain.ok ? 'Each row has the hash of the one before: ' : 'The chain is broken: '}
-          <Count n={chain.rows} /> rows looked at, <Count n={chain.pruned} /> of before were let go as the configuration says;
+          {counted(chain.rows, 'row')} looked at, <Count n={chain.pruned} /> of before let go as the configuration says;
           the last hash is <Code text={chain.head} label="hash" />.
         </Notice>
       )}

@@ -5,7 +5,7 @@ import { invalidate, useAction, usePages } from '../../api/query';
 import { useMe } from '../../api/session';
 import { useParam } from '../../router';
 import {
-  Badge, Button, type Column, Dialog, Empty, ErrorBox, FilterBar, Menu, Page, Pager, Secret, State, Table, Time, toast,
+  Badge, Button, type Column, counted, Dialog, Empty, ErrorBox, FilterBar, Menu, Page, Pager, Secret, State, Table, Time, toast,
 } from '../../ui';
 
 type Person = Schema<'Person'>;
@@ -79,7 +79,7 @@ export default function PeoplePage() {
   const rows = people.rows?.filter((one) => `${one.name} ${one.email}`.toLocaleLowerCase().includes(words));
   const operators = people.rows?.filter((one) => one.operator_role).length ?? 0;
   return (
-    <Page title="People" state={people.rows && <>{people.rows.length}{people.hasMore && '+'} people, {operators} of them operators</>}
+    <Page title="People" state={people.rows && <>{people.hasMore ? `${people.rows.length}+ people` : counted(people.rows.length, 'person', 'people')}, {operators} of them {operators === 1 ? 'an operator' : 'operators'}</>}
       action={owner && <Button kind="primary" busy={makeLink.busy} onClick={() => void makeLink.run(null)}>Invite an owner</Button>}>
       {makeLink.error && <ErrorBox error={makeLink.error} />}
       {(people.rows?.length ?? 0) > 8 && <FilterBar search="q" placeholder="Filter by name or address" />}

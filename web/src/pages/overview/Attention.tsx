@@ -1,4 +1,4 @@
-// Accounts of providers whose credentials are expired, about to be, or refused.
+// Accounts of services whose credentials are expired, about to be, or refused.
 import { api, type Schema } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { serverNow } from '../../clock';
@@ -49,7 +49,7 @@ export function Attention() {
   if (!list.data || list.data.length === 0) return null;
   return (
     <Section
-      title="Tokens that need attention"
+      title="Service tokens that need attention"
       action={<a href={href('/gateway')}>All accounts</a>}
     >
       <Table

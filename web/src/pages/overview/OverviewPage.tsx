@@ -1,7 +1,7 @@
 // What matters now, at a glance; every figure leads to the rows that it sums.
-import { api } from '../../api/client';
+import { api, type Schema } from '../../api/client';
 import { useQuery } from '../../api/query';
-import { isOperator, mayManage, mayWrite, useMe } from '../../api/session';
+import { isOperator, mayManage, mayOperate, mayWrite, useMe } from '../../api/session';
 import { useHealth } from '../../frame/health';
 import { href } from '../../router';
 import {
@@ -36,6 +36,25 @@ function Used({
 }) {
   if (allowed === null) return <>no limit</>;
   return <Meter used={used} allowed={allowed} label={label} text={<>of {write(allowed)}</>} />;
+}
+
+// A budget of 0 is one that nobody has set.
+function Budget({ use, operates }: { use: Schema<'UsedUsd'>; operates: boolean }) {
+  if (use.allowed === 0)
+    return <>{operates ? 'no budget is set yet' : 'no budget is set; an operator sets it'}</>;
+  if (use.allowed === null) return <>this month; no limit</>;
+  return (
+    <Meter
+      used={use.used}
+      allowed={use.allowed}
+      label="Spent of the budget"
+      text={
+        <>
+          this month, of <Money usd={use.allowed} />
+        </>
+      }
+    />
+  );
 }
 
 function HealthWords() {
@@ -94,29 +113,23 @@ export default function OverviewPage() {
             note: <Used {...plan.storage_bytes} label="Storage used of the plan" write={bytes} />,
           },
           {
-            label: 'AI spend this month',
+            label: 'Spent on models',
             value: <Money usd={plan.ai_usd.used} />,
             href: href('/ai'),
-            note: (
-              <Used
-                {...plan.ai_usd}
-                label="AI spend of the budget"
-                write={(n) => <Money usd={n} />}
-              />
-            ),
+            note: <Budget use={plan.ai_usd} operates={mayOperate(me)} />,
           },
           {
-            label: 'Gateway calls this month',
+            label: 'Tool calls this month',
             value: <Count n={plan.gateway_calls.used} />,
             ...(admin && { href: href('/gateway') }),
-            note: <Used {...plan.gateway_calls} label="Gateway calls of the plan" write={count} />,
+            note: <Used {...plan.gateway_calls} label="Tool calls of the plan" write={count} />,
           },
         ];
   const tokens = health.data?.tokens;
   if (tokens && isOperator(me)) {
     const ill = tokens.expired + tokens.expiring_soon;
     figures.push({
-      label: 'Provider tokens',
+      label: 'Service tokens',
       value: <Count n={tokens.total} />,
       href: href('/gateway'),
       note:
@@ -144,16 +157,11 @@ export default function OverviewPage() {
       {usage.error && !plan && <ErrorBox error={usage.error} onRetry={usage.refresh} />}
       {figures.length > 0 && <Figures figures={figures} />}
       {plan && (
-        <FirstSteps
-          me={me}
-          artifacts={plan.artifacts.used}
-          members={plan.members.used}
-          spent={plan.ai_usd.used}
-        />
+        <FirstSteps me={me} budget={plan.ai_usd.allowed} />
       )}
       {isOperator(me) && <Proposals me={me} />}
       {admin && <Attention />}
-      {isOperator(me) && <Spend />}
+      {admin && <Spend />}
     </Page>
   );
 }

@@ -1,10 +1,11 @@
-// Spend, requests and failures by day, over the whole daemon.
+// Spend, requests and failures by day: of the whole daemon for operators, else of the organization.
 import { api } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { href } from '../../router';
 import {
   Chart,
   Count,
+  counted,
   DateRange,
   daysOf,
   ErrorBox,
@@ -40,7 +41,10 @@ export function Spend() {
             </a>{' '}
             for{' '}
             <a href={href('/ai/requests', { from, to })}>
-              <Count n={sum((row) => row.requests)} /> requests
+              {counted(
+                sum((row) => row.requests),
+                'request',
+              )}
             </a>
             , of which <Count n={sum((row) => row.failures)} /> failed. Days are of UTC.
           </>
@@ -50,7 +54,7 @@ export function Spend() {
       {report.error && !report.data && <ErrorBox error={report.error} onRetry={report.refresh} />}
       {!report.data && !report.error && <Skeleton lines={5} />}
       {report.data && (
-        <div class="chart-pair">
+        <div class="charts">
           <Chart
             title="Spend by day"
             kind="bars"

@@ -1,10 +1,12 @@
 // Behind a link that works once: the setup of the appliance, an invitation for somebody new, a new
-// password. The token never leaves the browser but to the daemon, and leaves the address once spent.
+// password. A link that is spent says so in the place of the form. The token never leaves the browser
+// but to the daemon, in bodies, and leaves the address once spent.
 import { useState } from 'preact/hooks';
 import { api } from '../../api/client';
+import { useQuery } from '../../api/query';
 import { loadMe } from '../../api/session';
 import { href, navigate, useTitle } from '../../router';
-import { Field, Form, LinkButton, type Values } from '../../ui';
+import { Command, ErrorBox, Field, Form, LinkButton, Skeleton, type Values } from '../../ui';
 
 export type Way = 'setup' | 'invitation' | 'reset';
 export const words: Record<Way, { title: string; text: string; button: string }> = {
@@ -15,7 +17,7 @@ export const words: Record<Way, { title: string; text: string; button: string }>
   },
   invitation: {
     title: 'Join the organization',
-    text: 'You were invited. Choose a password to sign in with from now on.',
+    text: 'Choose a password to sign in with from now on.',
     button: 'Join',
   },
   reset: {
@@ -34,18 +36,77 @@ export async function begin(way: Way, token: string, values: Values): Promise<vo
   else await api.post('/auth/reset/confirm', { body });
 }
 
-export function Begin({ way, token }: { way: Way; token: string }) {
-  const { title, text, button } = words[way];
-  const [isDone, setDone] = useState(false);
+export function NoToken({ title }: { title: string }) {
+  return (
+    <>
+      <h1>{title}</h1>
+      <p>This link has no token. Open it whole, as it was sent to you.</p>
+    </>
+  );
+}
+
+// A link that is used, has ended or never was, and how to get another.
+function Spent({ way }: { way: 'setup' | 'reset' }) {
+  const isSetup = way === 'setup';
+  return (
+    <>
+      <h1>{isSetup ? 'This setup link works no longer' : 'This link works no longer'}</h1>
+      <p>
+        It was used already, or its time is over. If you have an account, sign in.
+        {!isSetup && ' A link for a new password is good once, and for an hour.'}
+      </p>
+      <div class="form-actions">
+        <LinkButton kind="primary" href={href('/login')}>
+          Sign in
+        </LinkButton>
+        {!isSetup && <LinkButton href={href('/forgot')}>Ask for another link</LinkButton>}
+      </div>
+      <p>
+        {isSetup
+          ? 'On the server this makes another link, which is good for a day:'
+          : 'An operator makes another link with:'}
+      </p>
+      <Command
+        label="what makes another link"
+        lines={[isSetup ? 'kvcs admin setup-link' : 'kvcs admin reset-link ADDRESS']}
+      />
+    </>
+  );
+}
+
+// The form, where the daemon says that the link works; nothing is spent by asking.
+export function BeginIfGood({ way, token }: { way: 'setup' | 'reset'; token: string }) {
+  const { title } = words[way];
   useTitle(title);
-  if (token === '') {
+  const { data, error, refresh } = useQuery(
+    token === '' ? null : `/auth/${way}/look-up#${token}`,
+    (signal) => api.post(`/auth/${way}/look-up` as const, { body: { token }, signal }),
+  );
+  if (token === '') return <NoToken title={title} />;
+  if (error && !data) {
     return (
       <>
         <h1>{title}</h1>
-        <p>This link has no token. Open it whole, as it was sent to you.</p>
+        <ErrorBox error={error} onRetry={refresh} />
       </>
     );
   }
+  if (!data) return <Skeleton />;
+  return data.works ? <Begin way={way} token={token} /> : <Spent way={way} />;
+}
+
+// `email`: whom an invitation is for.
+export function Begin({
+  way,
+  token,
+  email = null,
+}: {
+  way: Way;
+  token: string;
+  email?: string | null;
+}) {
+  const { title, text, button } = words[way];
+  const [isDone, setDone] = useState(false);
   if (isDone) {
     return (
       <>
@@ -59,7 +120,7 @@ export function Begin({ way, token }: { way: Way; token: string }) {
   }
   return (
     <>
-      <h1>{title}</h1>
+      {way !== 'invitation' && <h1>{title}</h1>}
       <p>{text}</p>
       <Form
         submit={button}
@@ -81,7 +142,8 @@ export function Begin({ way, token }: { way: Way; token: string }) {
             label="E-mail address"
             type="email"
             autocomplete="username"
-            required={way === 'setup'}
+            required
+            {...(email !== null && { defaultValue: email, readOnly: true })}
           />
         )}
         <Field

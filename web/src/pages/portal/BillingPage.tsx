@@ -1,4 +1,5 @@
 // What the organization may have and has, and what it pays for that.
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { api, ApiError, type Schema } from '../../api/client';
 import { invalidate, useAction, usePages, useQuery } from '../../api/query';
@@ -16,21 +17,25 @@ const subscriptionPath = '/api/v1/billing/subscription';
 
 function Uses({ use }: { use: Use }) {
   const unlimited = <span class="muted">without a limit</span>;
-  const rows = [
+  const rows: { label: string; one: Schema<'Used'> | Schema<'UsedUsd'>; show: (n: number) => ComponentChildren; href: string; text?: ComponentChildren }[] = [
     { label: 'Artifacts', one: use.artifacts, show: (n: number) => <Count n={n} />, href: '#/artifacts' },
     { label: 'Storage', one: use.storage_bytes, show: (n: number) => <Bytes bytes={n} />, href: '#/artifacts?sort=-size' },
     { label: 'Projects', one: use.projects, show: (n: number) => <Count n={n} />, href: '#/organization/projects' },
     { label: 'Members', one: use.members, show: (n: number) => <Count n={n} />, href: '#/organization' },
-    { label: 'Model providers this month', one: use.ai_usd, show: (n: number) => <Money usd={n} />, href: '#/ai' },
+    {
+      label: 'Spent on models this month', one: use.ai_usd, show: (n: number) => <Money usd={n} />, href: '#/ai',
+      // A budget of 0 is one that nobody has set.
+      ...(use.ai_usd.allowed === 0 && { text: <>no budget is set; an operator sets it</> }),
+    },
     { label: 'Tool calls this month', one: use.gateway_calls, show: (n: number) => <Count n={n} />, href: '#/gateway' },
   ];
   return (
     <ul class="plan-uses">
-      {rows.map(({ label, one, show, href }) => (
+      {rows.map(({ label, one, show, href, text }) => (
         <li key={label}>
           <a href={href}>{label}</a>
           <Meter used={one.used} allowed={one.allowed} label={label}
-            text={<>{show(one.used)} {one.allowed === null ? unlimited : <>of {show(one.allowed)}</>}</>} />
+            text={text ?? <>{show(one.used)} {one.allowed === null ? unlimited : <>of {show(one.allowed)}</>}</>} />
         </li>
       ))}
     </ul>

@@ -28,7 +28,7 @@ export default function ForgotPage() {
             type="email"
             autocomplete="username"
             required
-            hint="Without mail, an operator makes the link: kvcs people reset-link."
+            hint="Without mail, an operator makes the link: kvcs admin reset-link ADDRESS."
           />
         </Form>
       )}

@@ -1,22 +1,31 @@
 // Who changed what in the organization, the newest first.
-import { api, type Schema } from '../../api/client';
+import { api } from '../../api/client';
 import { usePages } from '../../api/query';
 import { useParam } from '../../router';
-import { wordsOfChange } from './changes';
+import { type Entry, wordsOfActor, wordsOfChange } from './changes';
 import { Badge, Code, type Column, Empty, FilterBar, NewRows, Page, Pager, Table, Time } from '../../ui';
 
-type Entry = Schema<'HistoryEntry'>;
 const path = '/api/v1/audit';
+
+function Actor({ entry }: { entry: Entry }) {
+  const { text, id } = wordsOfActor(entry);
+  return <><span dir="auto">{text}</span>{id !== '' && <> <Code text={id} /></>}</>;
+}
+// All words of a row, for the filter.
+function wordsOf(one: Entry): string {
+  const { verb, thing, name } = wordsOfChange(one);
+  return `${verb} ${thing} ${name} ${wordsOfActor(one).text} ${one.address ?? ''}`.toLocaleLowerCase();
+}
 
 const columns: Column<Entry>[] = [
   {
     key: 'what', label: 'What',
     cell: (one) => {
-      const { verb, thing, id } = wordsOfChange(one);
-      return <>{verb} <b>{thing}</b>{id !== '' && <> <Code text={id} /></>}</>;
+      const { verb, thing, name, isId } = wordsOfChange(one);
+      return <>{verb} <b>{thing}</b>{name !== '' && <> {isId ? <Code text={name} /> : <span dir="auto">{name}</span>}</>}</>;
     },
   },
-  { key: 'who', label: 'By', cell: (one) => (one.name === null ? <Code text={one.actor} /> : <span dir="auto">{one.name}</span>), narrow: 'sub' },
+  { key: 'who', label: 'By', cell: (one) => <Actor entry={one} />, narrow: 'sub' },
   { key: 'address', label: 'From', cell: (one) => (one.address === null ? null : <code>{one.address}</code>), narrow: 'hide' },
   { key: 'request', label: 'Request', cell: (one) => (one.request_id === '' ? null : <Code text={one.request_id} />), narrow: 'hide' },
   { key: 'at', label: 'When', align: 'right', cell: (one) => <Time at={one.at} />, narrow: 'side' },
@@ -29,8 +38,7 @@ export default function HistoryPage() {
     return { rows: page.audit, next: page.cursor };
   }, { idOf: (one) => one.id, pollMs: 30_000 });
   const words = q.toLocaleLowerCase();
-  const rows = entries.rows?.filter((one) =>
-    `${one.action} ${one.subject} ${one.name ?? one.actor} ${one.address ?? ''}`.toLocaleLowerCase().includes(words));
+  const rows = entries.rows?.filter((one) => wordsOf(one).includes(words));
   return (
     <Page title="History" state="Each change of the organization, with who made it and from where">
       <FilterBar search="q" placeholder="Filter what is shown" />

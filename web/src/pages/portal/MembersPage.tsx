@@ -4,7 +4,7 @@ import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useAction, useQuery } from '../../api/query';
 import { isOwner, mayManage, type Role, roleOf, useMe } from '../../api/session';
 import {
-  Badge, Button, type Column, Confirm, Empty, ErrorBox, FilterBar, Menu, Page, Section, Table, Time, toast,
+  Badge, Button, type Column, Confirm, counted, Empty, ErrorBox, FilterBar, Menu, Page, Section, Table, Time, toast,
 } from '../../ui';
 import { useParam } from '../../router';
 import { Invitations } from './Invitations';
@@ -80,7 +80,7 @@ export default function MembersPage() {
   const invite = manages && <Button kind="primary" onClick={() => setInviting(true)}>Invite somebody</Button>;
   return (
     <Page title="Members" action={invite}
-      state={data && <>{data.members.length} {data.members.length === 1 ? 'person' : 'people'}; your role is {own}</>}>
+      state={data && <>{counted(data.members.length, 'person', 'people')}; your role is {own}</>}>
       {(data?.members.length ?? 0) > 8 && <FilterBar search="q" placeholder="Filter by name or address" />}
       <Table label="Members" rows={rows} columns={columns} idOf={(one) => one.person_id} error={error} onRetry={refresh}
         empty={<Empty action={invite} command="kvcs member invite ada@example.com --role member">Nobody fits this filter.</Empty>} />

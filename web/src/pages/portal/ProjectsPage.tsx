@@ -5,7 +5,7 @@ import { invalidate, useAction, useQuery } from '../../api/query';
 import { changeMe, mayManage, useMe } from '../../api/session';
 import { useShortcut } from '../../router';
 import {
-  Badge, Button, Code, type Column, Confirm, Dialog, Empty, Field, Form, Menu, Page, Table, Time, toast,
+  Badge, Button, Code, type Column, Confirm, counted, Dialog, Empty, Field, Form, Menu, Page, Table, Time, toast,
 } from '../../ui';
 
 type Project = Schema<'MyProject'>;
@@ -62,7 +62,7 @@ export default function ProjectsPage() {
   ];
   const create = manages && <Button kind="primary" onClick={() => setEdited('new')}>Create a project</Button>;
   return (
-    <Page title="Projects" action={create} state={data && <>{data.projects.length} in this organization</>}>
+    <Page title="Projects" action={create} state={data && <>{counted(data.projects.length, 'project')} in this organization</>}>
       <Table label="Projects" rows={data?.projects} columns={columns} idOf={(one) => one.project_id} error={error ?? activate.error}
         onRetry={refresh} empty={<Empty action={create} command="kvcs project create research">
           A project holds artifacts and the keys that reach them.</Empty>} />

@@ -1,6 +1,6 @@
 import type { PageProps } from '../../areas';
-import { Begin } from './BeginPage';
+import { BeginIfGood } from './BeginPage';
 
 export default function ResetPage({ query }: PageProps) {
-  return <Begin way="reset" token={query.get('token') ?? ''} />;
+  return <BeginIfGood way="reset" token={query.get('token') ?? ''} />;
 }

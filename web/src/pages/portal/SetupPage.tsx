@@ -1,6 +1,6 @@
 import type { PageProps } from '../../areas';
-import { Begin } from './BeginPage';
+import { BeginIfGood } from './BeginPage';
 
 export default function SetupPage({ query }: PageProps) {
-  return <Begin way="setup" token={query.get('token') ?? ''} />;
+  return <BeginIfGood way="setup" token={query.get('token') ?? ''} />;
 }
