@@ -17,25 +17,6 @@ namespace {
 // A prompt or a list of ids in the metadata may be long; --json has all of it.
 constexpr size_t kMetadataShownBytes = 200;
 
-// All tensors of a layer's keys or values together: plain, or codes with scales, minima and kept
-// tokens.
-uint64_t part_bytes(const kvfile::KvHeader& header, char part, uint64_t layer) {
-  uint64_t bytes = 0;
-  const std::string name = std::string(1, part) + "_" + std::to_string(layer);
-  for (const char* suffix : {"", "_q", "_s", "_z", "_f"}) {
-    if (const kvfile::Tensor* const tensor = header.find(name + suffix)) {
-      bytes += tensor->size_bytes();
-    }
-  }
-  return bytes;
-}
-
-Json stats_json(const kvfile::PartStats& stats) {
-  return Json{{"min", stats.min},     {"max", stats.max},
-              {"mean", stats.mean},   {"deviation", stats.deviation},
-              {"zeros", stats.zeros}, {"nonfinite", stats.nonfinite}};
-}
-
 // `stats` is empty without --stats; then rows have sizes alone.
 Json inspect_json(const kvfile::KvFile& file, const std::optional<kvfile::Sidecar>& sidecar,
                   const std::vector<kvfile::LayerStats>& stats) {
@@ -52,17 +33,7 @@ Json inspect_json(const kvfile::KvFile& file, const std::optional<kvfile::Sideca
     json["prompt_bytes"] = sidecar->prompt ? Json(sidecar->prompt->size()) : Json(nullptr);
     json["token_ids"] = sidecar->tokens ? Json(sidecar->tokens->size()) : Json(nullptr);
   }
-  json["per_layer"] = Json::array();
-  for (uint64_t layer = 0; layer < header.layers; layer++) {
-    Json row{{"layer", layer},
-             {"key_bytes", part_bytes(header, 'k', layer)},
-             {"value_bytes", part_bytes(header, 'v', layer)}};
-    if (!stats.empty()) {
-      row["keys"] = stats_json(stats[layer].keys);
-      row["values"] = stats_json(stats[layer].values);
-    }
-    json["per_layer"].push_back(std::move(row));
-  }
+  json["per_layer"] = layers_json(header, stats);
   return json;
 }
 
@@ -97,8 +68,8 @@ void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidec
       {"tokens", std::to_string(header.tokens)},
       {"head_dim", std::to_string(header.head_dim)},
       // All layers are equally large, so the first stands for them.
-      {"per layer", format_bytes(part_bytes(header, 'k', 0)) + " keys, " +
-                        format_bytes(part_bytes(header, 'v', 0)) + " values"}};
+      {"per layer", format_bytes(part_bytes(header, kvfile::Part::kKeys, 0)) + " keys, " +
+                        format_bytes(part_bytes(header, kvfile::Part::kValues, 0)) + " values"}};
   if (sidecar) {
     fields.emplace_back("model", printable(sidecar->model_name, kShownValue));
     fields.emplace_back(
@@ -116,9 +87,10 @@ void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidec
   std::vector<std::vector<std::string>> rows = {
       {"part", "size", "min", "max", "mean", "deviation", "zeros", "not finite"}};
   for (uint64_t i = 0; i < header.layers; i++) {
-    rows.push_back(stats_row("k_" + std::to_string(i), part_bytes(header, 'k', i), stats[i].keys));
-    rows.push_back(
-        stats_row("v_" + std::to_string(i), part_bytes(header, 'v', i), stats[i].values));
+    rows.push_back(stats_row("k_" + std::to_string(i), part_bytes(header, kvfile::Part::kKeys, i),
+                             stats[i].keys));
+    rows.push_back(stats_row("v_" + std::to_string(i), part_bytes(header, kvfile::Part::kValues, i),
+                             stats[i].values));
   }
   console.print("");
   console.print_table(rows);

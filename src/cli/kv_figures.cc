@@ -1,4 +1,4 @@
-// Geometry and error figures of .kv files as JSON members and table rows, the same for every
+// Error figures of .kv files as JSON members and table rows, the same for every
 // command that shows them.
 #include "cli/kv_figures.h"
 
@@ -39,18 +39,6 @@ std::vector<std::string> part_row(const std::string& name, const PartError& part
 }
 
 }  // namespace
-
-// These members stand in the answer of every command that makes or reads a .kv file.
-Json geometry_json(const kvfile::KvHeader& header) {
-  return Json{{"scheme", std::string(scheme_name(header.scheme))},
-              {"dtype", std::string(dtype_name(header.dtype))},
-              {"storage_dtype", std::string(dtype_name(header.storage_dtype))},
-              {"layers", header.layers},
-              {"kv_heads", header.kv_heads},
-              {"tokens", header.tokens},
-              {"head_dim", header.head_dim},
-              {"size_bytes", header.file_bytes}};
-}
 
 Json compare_json(const kvfile::CompareReport& report) {
   Json json{{"keys", part_json(report.keys)}, {"values", part_json(report.values)}};

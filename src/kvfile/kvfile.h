@@ -125,6 +125,8 @@ class KvFile final {
   static Result<std::unique_ptr<KvFile>> open(const std::string& path);
   // The same for a file that is open already; a refusal of its header does not name the file.
   static Result<std::unique_ptr<KvFile>> from_source(std::unique_ptr<SourceFile> source);
+  // The same for bytes that never change, wherever they lie; `source` outlives the file.
+  static Result<std::unique_ptr<KvFile>> from_bytes(ReadSource source, uint64_t file_bytes);
   ~KvFile();
   KvFile(const KvFile&) = delete;
   KvFile& operator=(const KvFile&) = delete;

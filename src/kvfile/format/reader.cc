@@ -47,6 +47,10 @@ Result<std::unique_ptr<KvFile>> KvFile::from_source(std::unique_ptr<SourceFile> 
   return file;
 }
 
+Result<std::unique_ptr<KvFile>> KvFile::from_bytes(ReadSource source, uint64_t file_bytes) {
+  return from_source(SourceFile::of(std::move(source), file_bytes));
+}
+
 const std::string& KvFile::path() const {
   return source_->path();
 }

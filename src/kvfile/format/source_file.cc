@@ -32,6 +32,13 @@ Result<std::unique_ptr<SourceFile>> SourceFile::open(const std::string& path) {
   return file;
 }
 
+std::unique_ptr<SourceFile> SourceFile::of(ReadSource source, uint64_t size_bytes) {
+  auto file = std::unique_ptr<SourceFile>(new SourceFile());
+  file->elsewhere_ = std::move(source);
+  file->size_bytes_ = size_bytes;
+  return file;
+}
+
 SourceFile::~SourceFile() {
   if (fd_ >= 0) ::close(fd_);
 }
@@ -39,6 +46,7 @@ SourceFile::~SourceFile() {
 // A read that ends early means that the file was cut after it was opened, or that the caller asks
 // for more than there was.
 Status SourceFile::read(uint64_t offset, void* out, size_t size_bytes) const {
+  if (elsewhere_) return elsewhere_(offset, out, size_bytes);
   char* to = static_cast<char*>(out);
   while (size_bytes > 0) {
     const ssize_t n = ::pread(fd_, to, size_bytes, static_cast<off_t>(offset));
@@ -55,6 +63,7 @@ Status SourceFile::read(uint64_t offset, void* out, size_t size_bytes) const {
 
 // Size and time of modification: a writer that keeps both is not noticed.
 Status SourceFile::check_unchanged() const {
+  if (elsewhere_) return ok();
   struct stat stat;
   if (::fstat(fd_, &stat) != 0) return io_error("cannot stat", path_, errno);
   if (static_cast<uint64_t>(stat.st_size) == size_bytes_ && stat.st_mtim.tv_sec == modified_s_ &&
@@ -71,6 +80,7 @@ Status SourceFile::changed() const {
 // By device and inode: two paths may lead to one file.
 bool SourceFile::is_same_file(const std::string& path) const {
   struct stat other;
+  if (elsewhere_) return false;
   if (::stat(path.c_str(), &other) != 0) return false;
   return other.st_dev == device_ && other.st_ino == inode_;
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "kvfile/kvfile.h"
 
 namespace kvcs::kvfile {
 
@@ -13,6 +14,8 @@ class SourceFile final {
  public:
   // NotFound; Invalid when it is not a regular file.
   static Result<std::unique_ptr<SourceFile>> open(const std::string& path);
+  // Bytes that lie elsewhere and never change; they have no path, and are the same as no file.
+  static std::unique_ptr<SourceFile> of(ReadSource source, uint64_t size_bytes);
   ~SourceFile();
   SourceFile(const SourceFile&) = delete;
   SourceFile& operator=(const SourceFile&) = delete;
@@ -29,6 +32,7 @@ class SourceFile final {
   SourceFile() = default;
   Status changed() const;
   std::string path_;
+  ReadSource elsewhere_;  // Instead of a descriptor.
   int fd_ = -1;
   uint64_t size_bytes_ = 0;
   int64_t modified_s_ = 0, modified_ns_ = 0;

@@ -1,4 +1,5 @@
-// Least, largest and mean values of each layer, in one pass over the file on a few threads.
+// Least, largest and mean values of each layer: of all values, in one pass over the file on a few
+// threads, or of evenly spaced tiles.
 #include "kvfile/tools/stats.h"
 
 #include <algorithm>
@@ -32,6 +33,26 @@ void add_values(const float* x, size_t n, PartStats& stats, Sums& sums) {
   stats.values += n;
 }
 
+void finish(PartStats& stats, const Sums& sums) {
+  if (sums.finite == 0) return;
+  const double count = static_cast<double>(sums.finite);
+  stats.mean = sums.sum / count;
+  stats.rms = std::sqrt(sums.squares / count);
+  stats.deviation = std::sqrt(std::max(0.0, sums.squares / count - stats.mean * stats.mean));
+}
+
+// The tiles of one layer's keys or values by their number, in the order of tiles_of().
+struct TileRow {
+  const KvHeader& header;
+  uint64_t per_head = (header.tokens + kTileTokens - 1) / kTileTokens;
+  uint64_t count = header.kv_heads * per_head;
+
+  Tile at(Part part, uint64_t layer, uint64_t number) const {
+    const uint64_t first = number % per_head * kTileTokens;
+    return {part, layer, number / per_head, first, std::min(kTileTokens, header.tokens - first)};
+  }
+};
+
 }  // namespace
 
 Result<std::vector<LayerStats>> layer_stats(const KvFile& file) {
@@ -48,16 +69,47 @@ Result<std::vector<LayerStats>> layer_stats(const KvFile& file) {
         KVCS_TRY(reader.read(tile, x.data()));
         add_values(x.data(), tile.rows * header.head_dim, stats, sums);
       }
-      if (sums.finite == 0) continue;
-      const double count = static_cast<double>(sums.finite);
-      stats.mean = sums.sum / count;
-      stats.deviation = std::sqrt(std::max(0.0, sums.squares / count - stats.mean * stats.mean));
+      finish(stats, sums);
     }
     return ok();
   });
   KVCS_TRY(file.check_unchanged());
   KVCS_TRY(std::move(ran));
   return all;
+}
+
+Result<StatsSample> sample_stats(const KvFile& file, const StatsBound& bound) {
+  const KvHeader& header = file.header();
+  const TileRow row{header};
+  TileReader reader = KVCS_TRY(TileReader::create(file));
+  const uint64_t tile_values = std::min(kTileTokens, header.tokens) * header.head_dim;
+  const uint64_t parts = header.layers * 2;
+  StatsSample sample;
+  sample.layers.resize(header.layers);
+  sample.values = parts * header.kv_heads * header.tokens * header.head_dim;
+  const uint64_t fitting = sample.values <= bound.values_max
+                               ? row.count
+                               : bound.values_max / std::max<uint64_t>(1, tile_values) / parts;
+  const uint64_t taken = std::clamp<uint64_t>(fitting, 1, row.count);
+  std::vector<float> x(tile_values);
+  for (uint64_t job = 0; job < parts; job++) {
+    const Part part = job % 2 == 0 ? Part::kKeys : Part::kValues;
+    LayerStats& layer = sample.layers[job / 2];
+    PartStats& stats = part == Part::kKeys ? layer.keys : layer.values;
+    Sums sums;
+    for (uint64_t i = 0; i < taken; i++) {
+      const bool is_over =
+          sample.values_read + tile_values > bound.values_max && sample.values > bound.values_max;
+      if (is_over || (bound.stops && bound.stops())) break;
+      const Tile tile = row.at(part, job / 2, i * row.count / taken);
+      KVCS_TRY(reader.read(tile, x.data()));
+      add_values(x.data(), tile.rows * header.head_dim, stats, sums);
+      sample.values_read += tile.rows * header.head_dim;
+    }
+    finish(stats, sums);
+  }
+  KVCS_TRY(file.check_unchanged());
+  return sample;
 }
 
 }  // namespace kvcs::kvfile

@@ -1,0 +1,55 @@
+// Geometry and figures of .kv files as JSON. They stand in answers of commands and of the API, so
+// that a member is written here or in neither.
+#include "kvfile/tools/figures.h"
+
+#include <nlohmann/json.hpp>
+
+namespace kvcs::kvfile {
+
+Json geometry_json(const KvHeader& header) {
+  return Json{{"scheme", std::string(scheme_name(header.scheme))},
+              {"dtype", std::string(dtype_name(header.dtype))},
+              {"storage_dtype", std::string(dtype_name(header.storage_dtype))},
+              {"layers", header.layers},
+              {"kv_heads", header.kv_heads},
+              {"tokens", header.tokens},
+              {"head_dim", header.head_dim},
+              {"size_bytes", header.file_bytes}};
+}
+
+uint64_t part_bytes(const KvHeader& header, Part part, uint64_t layer) {
+  uint64_t bytes = 0;
+  const std::string name = (part == Part::kKeys ? "k_" : "v_") + std::to_string(layer);
+  for (const char* suffix : {"", "_q", "_s", "_z", "_f"}) {
+    if (const Tensor* const tensor = header.find(name + suffix)) bytes += tensor->size_bytes();
+  }
+  return bytes;
+}
+
+Json stats_json(const PartStats& stats) {
+  return Json{{"min", stats.min},
+              {"max", stats.max},
+              {"mean", stats.mean},
+              {"rms", stats.rms},
+              {"deviation", stats.deviation},
+              {"zeros", stats.zeros},
+              {"nonfinite", stats.nonfinite}};
+}
+
+Json layers_json(const KvHeader& header, const std::vector<LayerStats>& stats) {
+  Json rows = Json::array();
+  for (uint64_t layer = 0; layer < header.layers; layer++) {
+    Json row{{"layer", layer},
+             {"key_bytes", part_bytes(header, Part::kKeys, layer)},
+             {"value_bytes", part_bytes(header, Part::kValues, layer)}};
+    if (!stats.empty()) {
+      const LayerStats& of = stats[layer];
+      row["keys"] = of.keys.values == 0 ? Json(nullptr) : stats_json(of.keys);
+      row["values"] = of.values.values == 0 ? Json(nullptr) : stats_json(of.values);
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+}  // namespace kvcs::kvfile
