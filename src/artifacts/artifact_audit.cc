@@ -68,7 +68,7 @@ Status add_artifact_audit(Database& db, const ArtifactEvent& event, Entropy& ent
   if (event.action == "visibility") {
     old_hash = sha256_hex(visibility);
     new_hash = sha256_hex(event.new_value);
-  } else if (event.action == "delete") {
+  } else if (event.action == "delete" || event.action == "purge") {
     old_hash = event.before.sha256;
   } else {
     new_hash = event.before.sha256;

@@ -19,7 +19,8 @@ class Ledger;
 struct Artifact;
 
 struct ArtifactEvent {
-  std::string_view action;  // "confirm", "visibility" or "delete"
+  // "confirm", "visibility", "move", "delete", "restore", or "purge", the end of a deleted one.
+  std::string_view action;
   const Artifact& before;
   std::string_view new_value;
   std::string actor;  // "projectkey:<id>", or an admin key's where its project is deleted.

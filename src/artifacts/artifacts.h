@@ -4,11 +4,15 @@
 //
 //   create() pending, quota reserved ── PUT: begin_put() … finish_put() ── confirm() ready, used
 //       └── not confirmed in time: sweep() takes row, reservation and blob away
+//   remove_later(): the row moves to deleted_artifacts, the quota is free ── restore() moves it back
+//       └── not restored in time: sweep() takes the row and the blob away
 //
 // Rules that keep rows and blobs in step:
 // - A row comes first and goes first, and leaves a note (table blob_removals) until its blob is
 //   gone too, so that a process that dies in between leaves no bytes: finish_removals(). Any other
 //   blob without a row is an orphan; sweep() removes it.
+// - A row of deleted_artifacts names its bytes as any other; nothing else reads that table but what
+//   restores, lists and ends deleted artifacts (deleted.cc).
 // - A blob is removed only by collect_blob(), or moved to the trash by the sweep, between two
 //   commits of the one writer thread and after it saw no row with that digest; finish_put() and
 //   confirm() look at the blob on that same thread. So no row can come to name a blob that is being
@@ -86,6 +90,8 @@ struct ArtifactConfig {
   int64_t orphan_age_s = 3600;  // A blob younger than this may belong to a PUT under way.
   // How long blobs that no row names stay in the trash, from which a lost row brings them back.
   int64_t trash_age_s = 7 * 86'400;
+  // How long a deleted artifact can be restored; 0: it is gone at once.
+  int64_t deleted_lifetime_s = 86'400;
   // A sweep that finds more orphans than this share of all blobs, and more than a handful, takes
   // the rows for lost and touches nothing. 100: it always sweeps.
   int sweep_max_percent = 5;
@@ -112,6 +118,8 @@ inline constexpr int64_t kArtifactQueryMs = 3000;
 
 struct ArtifactUsage {
   uint64_t organizations = 1, projects = 0, artifacts = 0, storage_bytes = 0;
+  // Of deleted ones that can be restored, which count for no quota.
+  uint64_t deleted_artifacts = 0, deleted_bytes = 0;
 };
 
 // Of the nested routes: different organizations, and organizations with projects, that label an
@@ -132,6 +140,7 @@ struct ArtifactFilter {
   std::string id_prefix;          // How the id begins, in lower case; "" = any
   std::string project;            // Slug or id; "" = any
   std::string words;              // Of name, model, description or tags; "" = any
+  std::string sha256;             // 64 hex digits in lower case; "" = any
   // Of the nested routes; "" = any
   std::string label_organization, label_project;
   ArtifactSort sort = ArtifactSort::kCreated;
@@ -154,6 +163,36 @@ struct CatalogueFilter {
 struct ArtifactEdit {
   std::optional<std::string> name, description;
   std::optional<std::vector<std::string>> tags;
+};
+
+// A deleted artifact, until it is restored or its bytes go.
+struct DeletedArtifact {
+  Artifact artifact;
+  int64_t deleted_ms = 0, ends_ms = 0;
+  std::string deleted_by;  // As in the audit: "person:<id>", "projectkey:<id>".
+};
+struct DeletedPage {
+  std::vector<DeletedArtifact> items;  // The last deleted first.
+  std::string next_cursor;             // "" on the last page.
+};
+struct DeletedAsk {
+  std::string organization_id, only_project_id;  // The latter "" = of every project.
+  std::string cursor;
+  size_t limit = 100;
+};
+
+// How many ready artifacts have a model, in the order of the models' names.
+struct ModelCount {
+  std::string model;
+  uint64_t artifacts = 0;
+};
+struct ModelCounts {
+  std::vector<ModelCount> models;
+  bool is_whole = true;  // False: there are more models than were asked for.
+};
+struct ModelAsk {
+  std::string organization_id, project_id;  // The latter "" = of every project.
+  size_t max = 200;
 };
 
 struct ArtifactPage {
@@ -202,6 +241,7 @@ struct BlobRemoval {
 
 struct SweepReport {
   size_t expired_uploads = 0, orphan_blobs = 0;  // Orphans are moved to the trash.
+  size_t ended_deletions = 0;                    // Deleted artifacts that are gone for good.
   size_t restored_blobs = 0;                     // Of the trash, as a row names them again.
   uint64_t freed_bytes = 0;
 };
@@ -281,7 +321,23 @@ class ArtifactService final {
   // NotFound with reason project_not_found; of two changes at once each is whole.
   Result<Artifact> move(const Principal& who, std::string_view id, const std::string& project_id,
                         std::string_view request_id);
+  // At once and for good, also one that was deleted and could be restored.
   Status remove(const Principal& who, std::string_view id, std::string_view request_id);
+  // Hides it, and gives its quota back, until restore() or the sweep: when that may be; 0: it is
+  // gone already, as an unconfirmed upload is, and as all are where deleted_lifetime_s is 0. An
+  // organization keeps as much as it may store: the first deleted go when there is more.
+  Result<int64_t> remove_later(const Principal& who, std::string_view id,
+                               std::string_view request_id);
+  // Brings a deleted artifact back as private and without its links. Forbidden as create(). Internal
+  // with reason blob_missing. One that is there is answered as it is.
+  Result<Artifact> restore(const Principal& who, std::string_view id, std::string_view request_id);
+  Result<DeletedPage> list_deleted(const DeletedAsk& ask) const;
+  // NotFound "Artifact not found", also for what is not the caller's own.
+  Result<DeletedArtifact> find_deleted(const Principal& who, std::string_view id) const;
+  // Deleted artifacts end by this clock (base/kept_clock.h). Before the server starts.
+  void end_deleted_by(const Clock& clock) { end_clock_ = &clock; }
+  // Timeout with reason query_too_long.
+  Result<ModelCounts> count_models(const ModelAsk& ask) const;
   // Part of deleting a project: removes up to `max` of its artifacts, with their bytes and what
   // they used; how many. `actor` is who deletes the project.
   Result<size_t> remove_some_of(std::string_view project_id, size_t max, std::string_view actor,
@@ -332,6 +388,14 @@ class ArtifactService final {
   bool has_put(const std::string& id);  // Whether its bytes are arriving.
   size_t puts_under_way();
   Status sweep_expired(SweepReport& report);
+  Status sweep_deleted(SweepReport& report);
+  Status use_reserved(Database& db, const Artifact& row) const;
+  Status end_deleted(Database& db, const Artifact& row, std::string_view actor,
+                     std::string_view request_id) const;
+  Result<bool> make_room_for_deleted(Database& db, const Artifact& row, const ArtifactQuota& limits,
+                                     std::string_view actor, std::string_view request_id,
+                                     std::vector<BlobRemoval>& removals) const;
+  int64_t end_clock_ms() const { return (end_clock_ ? *end_clock_ : clock_).unix_ms(); }
   Status sweep_orphans(SweepReport& report);
   Result<bool> has_its_rows() const;
   Status sweep_trash(SweepReport& report);
@@ -350,6 +414,7 @@ class ArtifactService final {
   DbReaders* searchers_ = nullptr;  // Null: readers_.
   BlobStore& blobs_;
   const Clock& clock_;
+  const Clock* end_clock_ = nullptr;  // Null: clock_.
   Entropy& entropy_;
   const QuotaOf quota_of_;
   const BlobAlarm alarm_;

@@ -2,6 +2,7 @@
 // so that requests are served in between, and each leaves its record in the audit.
 #include "artifacts/artifact_audit.h"
 #include "artifacts/artifacts.h"
+#include "artifacts/deleted_rows.h"
 #include "artifacts/rows.h"
 #include "artifacts/schema.h"
 #include "artifacts/upload_rows.h"
@@ -12,8 +13,14 @@ Result<size_t> ArtifactService::remove_some_of(std::string_view project_id, size
                                                std::string_view actor,
                                                std::string_view request_id) {
   std::vector<Artifact> removed;
+  std::vector<DeletedArtifact> ended;
   std::vector<std::string> parts;
   const Status ran = writer_.run([&](Database& db) -> Status {
+    // Those that could be restored go along.
+    ended = KVCS_TRY(deleted_rows::list_of_project(db, project_id, max));
+    for (const DeletedArtifact& one : ended) {
+      KVCS_TRY(end_deleted(db, one.artifact, actor, request_id));
+    }
     removed = KVCS_TRY(artifact_rows::list_of_project(db, project_id, max));
     for (const Artifact& row : removed) {
       KVCS_TRY(remove_row(db, row));
@@ -21,7 +28,7 @@ Result<size_t> ArtifactService::remove_some_of(std::string_view project_id, size
                                   clock_.unix_ms()));
     }
     parts = KVCS_TRY(upload_rows::remove_parts_of(db, project_id));
-    if (!removed.empty() || !parts.empty()) return ok();
+    if (!removed.empty() || !ended.empty() || !parts.empty()) return ok();
     // What is left is of artifacts that are another project's by now.
     auto rest = KVCS_TRY(db.prepare("DELETE FROM uploads WHERE project_id = ?"));
     return rest.bind(1, project_id).run();
@@ -29,11 +36,14 @@ Result<size_t> ArtifactService::remove_some_of(std::string_view project_id, size
   if (!ran.ok()) return ran;
   std::vector<BlobRemoval> removals;
   for (const Artifact& row : removed) removals.push_back({row.id, row.sha256});
+  for (const DeletedArtifact& one : ended) {
+    removals.push_back({one.artifact.id, one.artifact.sha256});
+  }
   (void)collect_removed(removals);  // What fails is noted.
   // The sweep finds the staged bytes that stay behind when this fails.
   for (const Artifact& row : removed) (void)blobs_.remove_staged(row.id);
   for (const std::string& part : parts) (void)blobs_.remove_staged(part);
-  return removed.size() + parts.size();
+  return removed.size() + ended.size() + parts.size();
 }
 
 // One that cannot go keeps its note, and holds up no other. The notes go together: each commit of

@@ -60,6 +60,19 @@ Result<ArtifactPage> ArtifactService::list_public(const CatalogueFilter& filter)
   return page;
 }
 
+// All ready artifacts of the caller's reach are counted, in an index.
+Result<ModelCounts> ArtifactService::count_models(const ModelAsk& ask) const {
+  ModelCounts counts;
+  const Status ran = lister(true).run([&](Database& db) -> Status {
+    return db.run_within(kArtifactQueryMs, [&]() -> Status {
+      counts = KVCS_TRY(artifact_rows::count_models(db, ask));
+      return ok();
+    });
+  });
+  if (!ran.ok()) return ran;
+  return counts;
+}
+
 Result<std::string> ArtifactService::default_project(std::string_view organization_id) const {
   std::string id;
   const Status ran = readers_.run([&](Database& db) -> Status {

@@ -288,7 +288,7 @@ Result<Response> NestedArtifactsApi::complete(Request& request) {
 
 Result<Response> NestedArtifactsApi::remove(Request& request) {
   const Artifact row = KVCS_TRY(find_own(request));
-  KVCS_TRY(s_.service.remove(request.principal, row.id, request.request_id));
+  KVCS_TRY(s_.service.remove_later(request.principal, row.id, request.request_id));
   return http::empty_response(204);
 }
 

@@ -86,13 +86,16 @@ Result<ArtifactQuota> ArtifactService::quota(std::string_view organization_id) c
 Result<ArtifactUsage> ArtifactService::usage(std::string_view organization_id) const {
   ArtifactUsage usage;
   const Status ran = readers_.run([&](Database& db) -> Status {
-    auto sums =
-        KVCS_TRY(db.prepare("SELECT artifacts + reserved_artifacts, storage_bytes + reserved_bytes "
-                            "FROM organization_usage WHERE organization_id = ?"));
+    auto sums = KVCS_TRY(
+        db.prepare("SELECT artifacts + reserved_artifacts, storage_bytes + reserved_bytes, "
+                   "deleted_artifacts, deleted_bytes "
+                   "FROM organization_usage WHERE organization_id = ?"));
     sums.bind(1, organization_id);
     if (KVCS_TRY(sums.step())) {
       usage.artifacts = static_cast<uint64_t>(sums.integer(0));
       usage.storage_bytes = static_cast<uint64_t>(sums.integer(1));
+      usage.deleted_artifacts = static_cast<uint64_t>(sums.integer(2));
+      usage.deleted_bytes = static_cast<uint64_t>(sums.integer(3));
     }
     auto projects = KVCS_TRY(db.prepare("SELECT count(*) FROM projects WHERE organization_id = ?"));
     projects.bind(1, organization_id);

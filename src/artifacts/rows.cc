@@ -25,7 +25,9 @@ std::string select() {
   return std::string(kColumns) + std::string(kFrom);
 }
 
-std::vector<std::string> tags_of(std::string_view json) {
+}  // namespace
+
+std::vector<std::string> tags_of_json(std::string_view json) {
   std::vector<std::string> tags;
   const auto list = parse_json(json);
   if (!list.ok() || !list->is_array()) return tags;
@@ -34,6 +36,8 @@ std::vector<std::string> tags_of(std::string_view json) {
   }
   return tags;
 }
+
+namespace {
 
 Artifact read_row(const Statement& s) {
   Artifact a;
@@ -60,7 +64,7 @@ Artifact read_row(const Statement& s) {
   a.label_organization = s.text(20);
   a.label_project = s.text(21);
   a.description = s.text(22);
-  a.tags = tags_of(s.text(23));
+  a.tags = tags_of_json(s.text(23));
   a.downloads = s.integer(24);
   a.text_id = s.integer(25);
   return a;
@@ -102,10 +106,11 @@ void search(Where& where, std::string match, ArtifactSort sort) {
 Where conditions(const ArtifactFilter& filter) {
   Where where;
   if (!filter.words.empty()) search(where, text_index::match_own(filter), filter.sort);
-  // A whole name and how an id begins have indices of their own, which find a few rows. A planner
-  // would rather walk all rows of the organization in the order that is asked for, unless it sees
-  // no column there that an index begins with.
-  const bool is_found = !filter.exact_name.empty() || !filter.id_prefix.empty();
+  // A whole name, a digest and how an id begins have indices of their own, which find a few rows. A
+  // planner would rather walk all rows of the organization in the order that is asked for, unless it
+  // sees no column there that an index begins with.
+  const bool is_found =
+      !filter.exact_name.empty() || !filter.id_prefix.empty() || !filter.sha256.empty();
   const std::string equals = is_found ? " || '' = ?" : " = ?";
   where.add(std::string(kThere) + " AND a.organization_id" + equals, filter.organization_id);
   if (!filter.only_project_id.empty()) where.add("a.project_id" + equals, filter.only_project_id);
@@ -135,6 +140,7 @@ Where conditions(const ArtifactFilter& filter) {
     where.add("a.label_organization = ?", filter.label_organization);
   }
   if (!filter.label_project.empty()) where.add("a.label_project = ?", filter.label_project);
+  if (!filter.sha256.empty()) where.add("a.sha256 = ?", filter.sha256);
   return where;
 }
 
@@ -327,7 +333,8 @@ Result<ArtifactPage> read_page(Database& db, const Where& where, const PageAsk& 
 bool is_counted(const ArtifactFilter& filter) {
   return filter.words.empty() && filter.name.empty() && filter.exact_name.empty() &&
          filter.id_prefix.empty() && filter.model.empty() && filter.dtype.empty() &&
-         filter.label_organization.empty() && filter.label_project.empty();
+         filter.label_organization.empty() && filter.label_project.empty() &&
+         filter.sha256.empty();
 }
 
 }  // namespace
@@ -375,6 +382,34 @@ Result<uint64_t> count(Database& db, const ArtifactFilter& filter) {
   return static_cast<uint64_t>(s.integer(0));
 }
 
+// The models in use, one after the other: each is one step in the index, and a count over it.
+Result<ModelCounts> count_models(Database& db, const ModelAsk& ask) {
+  const bool of_project = !ask.project_id.empty();
+  const std::string column = of_project ? "a.project_id" : "a.organization_id";
+  const std::string& whose = of_project ? ask.project_id : ask.organization_id;
+  const std::string where = std::string(kFrom) + " WHERE " + column + " = ? AND " +
+                            std::string(kThere) + " AND a.status = 'ready' AND a.model_name ";
+  auto next =
+      KVCS_TRY(db.prepare("SELECT a.model_name" + where + "> ? ORDER BY a.model_name LIMIT 1"));
+  auto count = KVCS_TRY(db.prepare("SELECT count(*)" + where + "= ?"));
+  ModelCounts found;
+  std::string model;
+  for (;;) {
+    next.bind(1, whose).bind(2, model);
+    if (!KVCS_TRY(next.step())) return found;
+    if (found.models.size() == ask.max) {
+      found.is_whole = false;
+      return found;
+    }
+    model = next.text(0);
+    next.reset();
+    count.bind(1, whose).bind(2, model);
+    KVCS_TRY(count.step());
+    found.models.push_back({model, static_cast<uint64_t>(count.integer(0))});
+    count.reset();
+  }
+}
+
 Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t max) {
   auto s = KVCS_TRY(
       db.prepare(select() + " WHERE a.status = 'pending' AND a.expires_ms <= ? AND p.deleting = 0 "
@@ -395,8 +430,10 @@ Result<std::vector<Artifact>> list_of_project(Database& db, std::string_view pro
 }
 
 Result<bool> names_digest(Database& db, std::string_view sha256) {
-  auto s = KVCS_TRY(db.prepare("SELECT 1 FROM artifacts WHERE sha256 = ? LIMIT 1"));
-  s.bind(1, sha256);
+  auto s =
+      KVCS_TRY(db.prepare("SELECT 1 FROM artifacts WHERE sha256 = ? UNION ALL "
+                          "SELECT 1 FROM deleted_artifacts WHERE sha256 = ? LIMIT 1"));
+  s.bind(1, sha256).bind(2, sha256);
   return KVCS_TRY(s.step());
 }
 

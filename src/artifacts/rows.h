@@ -21,13 +21,15 @@ Result<ArtifactPage> list(Database& db, const ArtifactFilter& filter);
 Result<uint64_t> count(Database& db, const ArtifactFilter& filter);
 // Ready and public, of every organization.
 Result<ArtifactPage> list_public(Database& db, const CatalogueFilter& filter);
+Result<ModelCounts> count_models(Database& db, const ModelAsk& ask);
+std::vector<std::string> tags_of_json(std::string_view json);
 std::string tags_to_json(const std::vector<std::string>& tags);
 // Uploads that were not confirmed in time, the oldest first.
 Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t max);
 // Of a project that is being deleted, too.
 Result<std::vector<Artifact>> list_of_project(Database& db, std::string_view project_id,
                                               size_t max);
-// Whether any row, ready or pending, of any organization has these bytes.
+// Whether any row, ready, pending or deleted, of any organization has these bytes.
 Result<bool> names_digest(Database& db, std::string_view sha256);
 // Notes that the bytes of an artifact, whose row goes, are to go after it; the notes, and their
 // end.

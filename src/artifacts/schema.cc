@@ -274,6 +274,58 @@ CREATE TABLE project_slugs (
 CREATE INDEX project_slugs_by_project ON project_slugs (project_id);
 )sql";
 
+// Artifacts that were deleted and can still be restored. A deletion moves the row here, so that
+// nothing that reads artifacts, counts them or searches them knows it any more; its links, its
+// place in the indexes and its visibility go with it. What names its bytes is this row alone. The
+// columns are those of `artifacts` that a restored row gets back. Triggers keep the sums of an
+// organization.
+constexpr const char* kPortal12 = R"sql(
+CREATE TABLE deleted_artifacts (
+  id TEXT PRIMARY KEY,
+  organization_id TEXT NOT NULL,
+  project_id TEXT NOT NULL REFERENCES projects (id),
+  owner_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  model_name TEXT NOT NULL,
+  dtype TEXT NOT NULL,
+  storage_dtype TEXT,
+  num_tokens INTEGER NOT NULL,
+  num_layers INTEGER NOT NULL,
+  quantized INTEGER NOT NULL,
+  size_bytes INTEGER NOT NULL,
+  sha256 TEXT NOT NULL,
+  metadata_json TEXT NOT NULL,
+  download_count INTEGER NOT NULL,
+  created_ms INTEGER NOT NULL,
+  confirmed_ms INTEGER,
+  uploaded_ms INTEGER,
+  label_organization TEXT NOT NULL,
+  label_project TEXT NOT NULL,
+  description TEXT NOT NULL,
+  tags_json TEXT NOT NULL,
+  deleted_ms INTEGER NOT NULL,
+  ends_ms INTEGER NOT NULL,
+  deleted_by TEXT NOT NULL
+);
+CREATE INDEX deleted_artifacts_by_organization
+  ON deleted_artifacts (organization_id, deleted_ms, id);
+CREATE INDEX deleted_artifacts_by_project ON deleted_artifacts (project_id, deleted_ms, id);
+CREATE INDEX deleted_artifacts_by_sha256 ON deleted_artifacts (sha256);
+CREATE INDEX deleted_artifacts_by_end ON deleted_artifacts (ends_ms);
+ALTER TABLE organization_usage ADD COLUMN deleted_artifacts INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE organization_usage ADD COLUMN deleted_bytes INTEGER NOT NULL DEFAULT 0;
+CREATE TRIGGER deleted_artifact_counted AFTER INSERT ON deleted_artifacts BEGIN
+  UPDATE organization_usage SET deleted_artifacts = deleted_artifacts + 1,
+    deleted_bytes = deleted_bytes + new.size_bytes WHERE organization_id = new.organization_id;
+END;
+CREATE TRIGGER deleted_artifact_counted_off AFTER DELETE ON deleted_artifacts BEGIN
+  UPDATE organization_usage SET deleted_artifacts = deleted_artifacts - 1,
+    deleted_bytes = deleted_bytes - old.size_bytes WHERE organization_id = old.organization_id;
+END;
+CREATE INDEX artifacts_by_model ON artifacts (organization_id, status, model_name, project_id);
+CREATE INDEX artifacts_by_project_model ON artifacts (project_id, status, model_name);
+)sql";
+
 // Rows of artifacts go one by one, with their bytes and what they used; projects after them.
 constexpr TableOwner kOwners[] = {
     {"customers", "nobody", ""},
@@ -281,6 +333,7 @@ constexpr TableOwner kOwners[] = {
     {"projects", "organization", "organization_id"},
     {"project_slugs", "project", "project_id"},  // ON DELETE CASCADE
     {"artifacts", "project", "project_id"},
+    {"deleted_artifacts", "project", "project_id"},
     {"artifact_blocks", "artifact", "artifact_id"},  // ON DELETE CASCADE
     {"artifact_shares", "artifact", "artifact_id"},  // Likewise.
     {"artifact_counts", "project", "project_id"},    // Likewise.
@@ -306,8 +359,8 @@ std::span<const TableOwner> portal_table_owners() {
 
 const std::vector<Migration>& portal_migrations() {
   static const std::vector<Migration> list = {
-      {1, kPortal1}, {2, kPortal2}, {3, kPortal3}, {4, kPortal4},   {5, kPortal5},
-      {6, kPortal6}, {7, kPortal7}, {9, kPortal9}, {10, kPortal10}, {11, kPortal11}};
+      {1, kPortal1}, {2, kPortal2}, {3, kPortal3},   {4, kPortal4},   {5, kPortal5},  {6, kPortal6},
+      {7, kPortal7}, {9, kPortal9}, {10, kPortal10}, {11, kPortal11}, {12, kPortal12}};
   return list;
 }
 

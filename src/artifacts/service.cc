@@ -3,6 +3,7 @@
 // and blobs are kept in step.
 #include "artifacts/artifact_audit.h"
 #include "artifacts/artifacts.h"
+#include "artifacts/deleted_rows.h"
 #include "artifacts/rows.h"
 #include "artifacts/text_index.h"
 #include "base/bytes.h"
@@ -247,6 +248,15 @@ Status ArtifactService::confirm_row(Database& db, const Principal& who, std::str
 }
 
 // What was reserved becomes what is used.
+Status ArtifactService::use_reserved(Database& db, const Artifact& row) const {
+  auto usage = KVCS_TRY(
+      db.prepare("UPDATE organization_usage SET artifacts = artifacts + 1, "
+                 "storage_bytes = storage_bytes + ?, reserved_artifacts = reserved_artifacts - 1, "
+                 "reserved_bytes = reserved_bytes - ? WHERE organization_id = ?"));
+  const auto size = static_cast<int64_t>(row.size_bytes);
+  return usage.bind(1, size).bind(2, size).bind(3, row.organization_id).run();
+}
+
 Status ArtifactService::make_ready(Database& db, Artifact& row, const Principal& who,
                                    const ArtifactQuota& limits, std::string_view request_id) const {
   // Nothing more is asked for, but the limit may have been lowered since.
@@ -256,12 +266,7 @@ Status ArtifactService::make_ready(Database& db, Artifact& row, const Principal&
                  "WHERE id = ?"));
   KVCS_TRY(update.bind(1, clock_.unix_ms()).bind(2, row.id).run());
   KVCS_TRY(text_index::catch_up(db));
-  auto usage = KVCS_TRY(
-      db.prepare("UPDATE organization_usage SET artifacts = artifacts + 1, "
-                 "storage_bytes = storage_bytes + ?, reserved_artifacts = reserved_artifacts - 1, "
-                 "reserved_bytes = reserved_bytes - ? WHERE organization_id = ?"));
-  const auto size = static_cast<int64_t>(row.size_bytes);
-  KVCS_TRY(usage.bind(1, size).bind(2, size).bind(3, row.organization_id).run());
+  KVCS_TRY(use_reserved(db, row));
   row.ready = true;
   return audit_change(db, "confirm", row, "", who, request_id);
 }
@@ -324,7 +329,13 @@ Status ArtifactService::remove(const Principal& who, std::string_view id,
                                std::string_view request_id) {
   Artifact before;
   const Status ran = writer_.run([&](Database& db) -> Status {
-    before = KVCS_TRY(artifact_rows::find(db, id));
+    auto there = artifact_rows::find(db, id);
+    if (there.code() == Code::kNotFound) {
+      before = KVCS_TRY(deleted_rows::find(db, id)).artifact;
+      KVCS_TRY(check_own(who, before));
+      return end_deleted(db, before, actor_name(who), request_id);
+    }
+    before = KVCS_TRY(std::move(there));
     KVCS_TRY(check_own(who, before));
     KVCS_TRY(remove_row(db, before));
     return audit_change(db, "delete", before, "", who, request_id);

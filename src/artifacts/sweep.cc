@@ -1,6 +1,7 @@
-// The sweep, a job: it takes away uploads that were never confirmed, blobs that no row names (to
-// the trash, and from there after some days), and temp files of a process that died. Any of its
-// steps may be the last before a crash; the next sweep goes on from there.
+// The sweep, a job: it takes away uploads that were never confirmed, deleted artifacts whose time
+// is over (deleted.cc), blobs that no row names (to the trash, and from there after some days), and
+// temp files of a process that died. Any of its steps may be the last before a crash; the next
+// sweep goes on from there.
 #include "artifacts/artifacts.h"
 #include "artifacts/rows.h"
 
@@ -175,6 +176,7 @@ Status ArtifactService::sweep_trash(SweepReport& report) {
 Result<SweepReport> ArtifactService::sweep() {
   SweepReport report;
   KVCS_TRY(sweep_expired(report));
+  KVCS_TRY(sweep_deleted(report));
   KVCS_TRY(blobs_.remove_stale_temps());
   // The trash first: blobs that a restored database names again must not count as missing.
   KVCS_TRY(sweep_trash(report));

@@ -52,7 +52,7 @@ TEST_CASE("removals: a deletion that is killed between row and bytes is ended by
     if (is_whole_project) {
       (void)house.admin("DELETE", projects + "/" + project + "?force=true");
     } else {
-      (void)house.project("DELETE", path);
+      (void)house.project("DELETE", path + "?permanent=true");
     }
   };
   {

@@ -168,7 +168,7 @@ export class Soak {
     if (this.ready.size === 0) return;
     const id = pick([...this.ready.keys()]);
     this.ready.delete(id);
-    await this.mustApi('DELETE', `/api/v1/artifacts/${id}`);
+    await this.mustApi('DELETE', `/api/v1/artifacts/${id}?permanent=true`);
   }
 
   async download() {
