@@ -1,10 +1,12 @@
 // Builds the doors that stand on the artifact store: the nested routes of earlier clients, the
-// public catalogue, and links that share one artifact.
+// public catalogue, links that share one artifact, and what its page shows of it.
 #include "app/build.h"
 #include "app/parts.h"
+#include "artifacts/artifact_audit.h"
 #include "artifacts/artifacts.h"
 #include "artifacts/artifacts_api.h"
 #include "artifacts/catalogue_api.h"
+#include "artifacts/detail_api.h"
 #include "artifacts/inference.h"
 #include "artifacts/nested_api.h"
 #include "artifacts/share_api.h"
@@ -15,6 +17,7 @@
 #include "identity/access.h"
 #include "identity/directory.h"
 #include "identity/keys.h"
+#include "identity/people.h"
 #include "ops/rate_limit.h"
 #include "portal/passwords.h"
 
@@ -81,6 +84,21 @@ void build_shares(Parts& parts) {
       .public_url = [&parts] { return parts.public_url(); }});
 }
 
+void build_details(Parts& parts) {
+  ArtifactParts& artifacts = parts.artifacts;
+  artifacts.inspector = std::make_unique<ArtifactInspector>();
+  artifacts.detail_api = std::make_unique<ArtifactDetailApi>(ArtifactDetailApi::Services{
+      *artifacts.service, *artifacts.search, *artifacts.inspector, *parts.ledger,
+      [&parts] {
+        return move_artifact_audit(*parts.portal_writer, *parts.portal_readers, *parts.ledger)
+            .status();
+      },
+      [people = parts.people.get()](std::string_view person_id) {
+        const Result<Person> found = people->find(person_id);
+        return found.ok() ? found->name : std::string();
+      }});
+}
+
 }  // namespace
 
 void build_artifact_doors(Parts& parts) {
@@ -104,6 +122,7 @@ void build_artifact_doors(Parts& parts) {
                                per_minute < 0 ? cost : std::min(cost, per_minute));
       });
   build_shares(parts);
+  build_details(parts);
 }
 
 }  // namespace kvcs

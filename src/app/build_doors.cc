@@ -225,6 +225,7 @@ void build_artifacts(Parts& parts) {
                     *parts.entropy);
       });
   parts.artifacts.service->set_searchers(*parts.portal_searchers);
+  parts.artifacts.service->end_deleted_by(parts.kept_clock->steady());
   // First of the sources: it needs no key-value store, which the others fill or read.
   parts.ledger->add_source([&parts]() -> Status {
     return move_artifact_audit(*parts.portal_writer, *parts.portal_readers, *parts.ledger).status();

@@ -146,6 +146,9 @@ void add_artifacts_and_databases(Fields& fields, Config& c) {
   fields.push_back({"artifacts.trash_age_s", &a.trash_age_s,
                     "How long such blobs are kept in the trash before they are removed.", 0,
                     365 * 86'400});
+  fields.push_back({"artifacts.deleted_lifetime_s", &a.deleted_lifetime_s,
+                    "How long a deleted artifact can be restored; 0: it is gone at once.", 0,
+                    366 * 86'400});
   fields.push_back({"artifacts.sweep_max_percent", &a.sweep_max_percent,
                     "A sweep stops when more of all blobs are such; 100: never.", 1, 100});
   fields.push_back({"artifacts.scrub_bytes_per_second", &a.scrub_bytes_per_second,

@@ -208,6 +208,7 @@ Result<std::string> sweep_artifacts(Parts& parts) {
   const int64_t shares = KVCS_TRY(parts.artifacts.shares->remove_expired());
   KVCS_TRY(Status(removed));
   return dump_json({{"expired_uploads", report.expired_uploads},
+                    {"ended_deletions", report.ended_deletions},
                     {"expired_shares", shares},
                     {"expired_parts", uploads.expired_parts},
                     {"staged_orphans", uploads.orphans},

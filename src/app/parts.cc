@@ -29,6 +29,7 @@
 #include "artifacts/artifacts.h"
 #include "artifacts/artifacts_api.h"
 #include "artifacts/catalogue_api.h"
+#include "artifacts/detail_api.h"
 #include "artifacts/inference.h"
 #include "artifacts/nested_api.h"
 #include "artifacts/share_api.h"

@@ -19,6 +19,8 @@ namespace kvcs {
 class AdminGuard;
 class AdminKeysApi;
 class Alerts;
+class ArtifactDetailApi;
+class ArtifactInspector;
 class ArtifactSearch;
 class ArtifactService;
 class ArtifactsApi;
@@ -167,6 +169,8 @@ struct ArtifactParts {
   std::unique_ptr<CatalogueApi> catalogue_api;
   std::unique_ptr<ShareService> shares;
   std::unique_ptr<ShareApi> share_api;
+  std::unique_ptr<ArtifactInspector> inspector;
+  std::unique_ptr<ArtifactDetailApi> detail_api;
   std::unique_ptr<UploadService> uploads;
   std::unique_ptr<UploadsApi> uploads_api;
 };

@@ -21,6 +21,7 @@
 #include "app/status_api.h"
 #include "artifacts/artifacts_api.h"
 #include "artifacts/catalogue_api.h"
+#include "artifacts/detail_api.h"
 #include "artifacts/nested_api.h"
 #include "artifacts/share_api.h"
 #include "artifacts/uploads_api.h"
@@ -254,6 +255,7 @@ std::vector<http::Row> all_routes(Parts& parts) {
   parts.ai.provider_check->add_routes(table, admin);
   parts.ai.objects->add_routes(table, admin);
   parts.artifacts.api->add_routes(table, artifact);
+  parts.artifacts.detail_api->add_routes(table, artifact);
   parts.artifacts.share_api->add_routes(table, artifact);
   parts.artifacts.nested_api->add_routes(table, artifact, anybody_access(artifact.read));
   parts.artifacts.catalogue_api->add_routes(table);
@@ -320,6 +322,7 @@ std::vector<http::ApiType> all_api_types() {
                                                      http::problem_types(kPortal),
                                                      http::problem_types(kGateway),
                                                      ArtifactsApi::types(),
+                                                     ArtifactDetailApi::types(),
                                                      ShareApi::types(),
                                                      NestedArtifactsApi::types(),
                                                      CatalogueApi::types(),

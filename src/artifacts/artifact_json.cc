@@ -393,6 +393,10 @@ Result<ArtifactFilter> parse_filter(const http::Request& request) {
   filter.dtype = KVCS_TRY(search_text(request, "dtype"));
   filter.project = KVCS_TRY(search_text(request, "project"));
   filter.words = KVCS_TRY(search_words(request));
+  filter.sha256 = lower_ascii(request.query_value("sha256").value_or(""));
+  if (!filter.sha256.empty() && !is_hex(filter.sha256, 64)) {
+    return invalid("sha256: 64 hex digits are expected, of the whole digest.");
+  }
   const std::string sort = KVCS_TRY(
       choice(request, "sort", {"", "created", "-created", "name", "-name", "size", "-size"}));
   filter.descending = sort.empty() || sort[0] == '-';

@@ -23,6 +23,7 @@ using http::Request;
 using http::Response;
 
 constexpr size_t kStreamedPage = 500;  // Rows in memory at a time while a whole list is sent.
+constexpr const char* kRestorableUntil = "x-kvcs-restorable-until";
 
 // An empty body is an empty object: some clients confirm without one.
 Result<Json> read_object(Request& request) {
@@ -164,10 +165,14 @@ permissions!: [string])"},
 customer_id!: string
 quota!: Amounts # At most.
 used!: Amounts
+deleted!: DeletedAmounts # That can be restored; they count for none of the amounts above.
 plan: PlanUse # All that the organization's plan limits.)"},
     {"Amounts", R"(
 organizations!: integer
 projects!: integer
+artifacts!: integer
+storage_bytes!: integer)"},
+    {"DeletedAmounts", R"(
 artifacts!: integer
 storage_bytes!: integer)"},
     {"TelemetryAsk", R"(
@@ -201,8 +206,8 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
   rows.add(kGet, all, access.read, kNoBody, &ArtifactsApi::list,
            "Artifacts; all of them without ?limit=.",
            {.id = "listArtifacts",
-            .query = "q status visibility name exact_name id_prefix model dtype project sort limit "
-                     "cursor continuation offset shape",
+             .query = "q status visibility name exact_name id_prefix model dtype project sha256 sort "
+                      "limit cursor continuation offset shape",
             .answer = "ArtifactPage"});
   rows.add(
       kPost, all + "/search", access.read, kSearchBodyMaxBytes, &ArtifactsApi::search,
@@ -227,8 +232,10 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
   rows.add(kPost, one + "/move", write_one, kSmall, &ArtifactsApi::move,
            "Move it to another project of the organization; not with a project key.",
            {.id = "moveArtifact", .body = "MoveAsk", .answer = "Moved"});
-  rows.add(kDelete, one, write_one, kSmall, &ArtifactsApi::remove, "Delete an artifact for good.",
-           {.id = "deleteArtifact", .status = 204});
+  rows.add(kDelete, one, write_one, kSmall, &ArtifactsApi::remove,
+           "Delete an artifact. Until the time in the header x-kvcs-restorable-until it can be "
+           "restored; without that header, and with ?permanent=true, it is gone.",
+           {.id = "deleteArtifact", .query = "permanent", .status = 204});
   rows.add(kPost, "/v1/artifacts/upload-url", access.write, kUploadUrlBodyMaxBytes,
            &ArtifactsApi::create_upload, "The same as under /api/v1.",
            {.id = "createArtifactV1", .body = "UploadAsk", .answer = "UploadPlace"});
@@ -463,8 +470,19 @@ Result<Response> ArtifactsApi::move(Request& request) {
 
 Result<Response> ArtifactsApi::remove(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
-  KVCS_TRY(service_.remove(request.principal, id, request.request_id));
-  return http::empty_response(204);
+  const std::string permanent = request.query_value("permanent").value_or("false");
+  if (permanent != "true" && permanent != "false") {
+    return invalid("permanent: true or false is expected.");
+  }
+  Response response = http::empty_response(204);
+  if (permanent == "true") {
+    KVCS_TRY(service_.remove(request.principal, id, request.request_id));
+    return response;
+  }
+  const int64_t ends_ms =
+      KVCS_TRY(service_.remove_later(request.principal, id, request.request_id));
+  if (ends_ms != 0) response.set(kRestorableUntil, format_iso8601_ms(ends_ms));
+  return response;
 }
 
 Result<Response> ArtifactsApi::verify_key(Request& request) {
@@ -481,17 +499,19 @@ Result<Response> ArtifactsApi::quota(Request& request) {
   const ArtifactQuota limits = KVCS_TRY(service_.quota(who.organization_id));
   const ArtifactUsage used = KVCS_TRY(service_.usage(who.organization_id));
   const LabelUsage labels = KVCS_TRY(service_.label_usage(who.organization_id));
-  Json body{{"customer_id", customer_id_of(who.organization)},
-            {"quota",
-             {{"organizations", limits.organizations},
-              {"projects", limits.projects},
-              {"artifacts", limits.artifacts},
-              {"storage_bytes", limits.storage_bytes}}},
-            {"used",
-             {{"organizations", std::max(used.organizations, labels.organizations)},
-              {"projects", std::max(used.projects, labels.projects)},
-              {"artifacts", used.artifacts},
-              {"storage_bytes", used.storage_bytes}}}};
+  Json body{
+      {"customer_id", customer_id_of(who.organization)},
+      {"quota",
+       {{"organizations", limits.organizations},
+        {"projects", limits.projects},
+        {"artifacts", limits.artifacts},
+        {"storage_bytes", limits.storage_bytes}}},
+      {"used",
+       {{"organizations", std::max(used.organizations, labels.organizations)},
+        {"projects", std::max(used.projects, labels.projects)},
+        {"artifacts", used.artifacts},
+        {"storage_bytes", used.storage_bytes}}},
+      {"deleted", {{"artifacts", used.deleted_artifacts}, {"storage_bytes", used.deleted_bytes}}}};
   if (config_.describe_use) {
     const std::string use = KVCS_TRY(config_.describe_use(who.organization_id));
     body["plan"] = KVCS_TRY(parse_json_exact(use));

@@ -92,7 +92,8 @@ Result<Artifact> ShareService::find_own(Database& db, const Principal& who,
   return row;
 }
 
-// The audit keeps the digest of what the link allows, and nothing that opens it.
+// The audit keeps the digest of what the link allows, and nothing that opens it. The key begins
+// with the artifact's id, by which its history finds it.
 Status ShareService::audit(Database& db, std::string_view action, const Share& share,
                            const Principal& who, std::string_view request_id) const {
   const Json what{{"artifact_id", share.artifact_id},
@@ -100,7 +101,8 @@ Status ShareService::audit(Database& db, std::string_view action, const Share& s
                   {"downloads_max", share.downloads_max.value_or(-1)},
                   {"has_password", !share.password_hash.empty()}};
   const std::string digest = sha256_hex(dump_json(what)), actor = actor_name(who);
-  PortalEvent change{"share", share.id, action, actor, "api", request_id};
+  const std::string key = share.artifact_id + ":" + share.id;
+  PortalEvent change{"share", key, action, actor, "api", request_id};
   (action == "create" ? change.new_hash : change.old_hash) = digest;
   return add_portal_audit(db, change, entropy_, clock_.unix_ms());
 }

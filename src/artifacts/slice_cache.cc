@@ -2,8 +2,6 @@
 // milliseconds for a file of thousands of tensors.
 #include "artifacts/slice_cache.h"
 
-#include <algorithm>
-
 #include "base/bytes.h"
 #include "base/crypto.h"
 
@@ -48,32 +46,6 @@ kvfile::ReadSource blob_source(const BlobReader& reader) {
     const size_t n = KVCS_TRY(reader.read(offset, static_cast<char*>(out), size_bytes));
     return n == size_bytes ? ok() : internal("A blob is shorter than its row says.");
   };
-}
-
-template <typename Value>
-typename LastUsed<Value>::Pointer LastUsed<Value>::find(const std::string& key) {
-  MutexLock lock(mutex_);
-  const auto it = std::find_if(entries_.begin(), entries_.end(),
-                               [&](const Entry& entry) { return entry.key == key; });
-  if (it == entries_.end()) return nullptr;
-  entries_.splice(entries_.begin(), entries_, it);
-  return entries_.front().value;
-}
-
-template <typename Value>
-void LastUsed<Value>::keep(const std::string& key, Pointer value, uint64_t size_bytes) {
-  // One that takes most of the room is not worth all others.
-  if (size_bytes > bytes_max_ / 2) return;
-  MutexLock lock(mutex_);
-  for (const Entry& other : entries_) {
-    if (other.key == key) return;
-  }
-  kept_bytes_ += size_bytes;
-  entries_.push_front({key, std::move(value), size_bytes});
-  while (entries_.size() > entries_max_ || kept_bytes_ > bytes_max_) {
-    kept_bytes_ -= entries_.back().size_bytes;
-    entries_.pop_back();
-  }
 }
 
 Result<std::shared_ptr<const SliceCache::ParsedHeader>> SliceCache::header_of(

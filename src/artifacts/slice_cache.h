@@ -3,13 +3,12 @@
 // Both are bounded by number and bytes. Thread-safe.
 #pragma once
 #include <functional>
-#include <list>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "artifacts/artifacts.h"
-#include "base/mutex.h"
+#include "artifacts/recent_values.h"
 #include "kvfile/tools/slice.h"
 
 namespace kvcs {
@@ -19,30 +18,6 @@ inline constexpr uint64_t kSliceHeaderMaxBytes = 1 << 20;
 
 // `reader` outlives it.
 kvfile::ReadSource blob_source(const BlobReader& reader);
-
-// Values by key, the last used first. One more than there is room for drops the last.
-template <typename Value>
-class LastUsed final {
- public:
-  using Pointer = std::shared_ptr<const Value>;
-  LastUsed(size_t entries_max, uint64_t bytes_max)
-      : entries_max_(entries_max), bytes_max_(bytes_max) {}
-  Pointer find(const std::string& key);
-  // Two requests may have made the same value; one of them is kept.
-  void keep(const std::string& key, Pointer value, uint64_t size_bytes);
-
- private:
-  struct Entry {
-    std::string key;
-    Pointer value;
-    uint64_t size_bytes;
-  };
-  const size_t entries_max_;
-  const uint64_t bytes_max_;
-  Mutex mutex_;
-  std::list<Entry> entries_ KVCS_GUARDED_BY(mutex_);  // A few dozen.
-  uint64_t kept_bytes_ KVCS_GUARDED_BY(mutex_) = 0;
-};
 
 // A plan without the parts that sending it does not need.
 struct SlicedFile {
@@ -74,8 +49,8 @@ class SliceCache final {
                                                         const BlobReader& reader,
                                                         const Charge& charge);
 
-  LastUsed<ParsedHeader> headers_{64, 4 << 20};  // Of JSON; parsed they take some times more.
-  LastUsed<SlicedFile> files_{256, 8 << 20};
+  RecentValues<ParsedHeader> headers_{64, 4 << 20};  // Of JSON; parsed they take some times more.
+  RecentValues<SlicedFile> files_{256, 8 << 20};
 };
 
 }  // namespace kvcs

@@ -4,6 +4,7 @@
 
 #include "briefing/briefing.h"
 #include "ledger/rows.h"
+#include "support/tiny_kv.h"
 
 namespace kvcs::test {
 namespace {
@@ -13,6 +14,12 @@ void put_bytes(ApiHouse& house, const RawResponse& answer) {
   std::string url = json_text(answer.body, "url");
   if (url.empty()) url = json_text(answer.body, "upload_url");
   CHECK(house.app.call("PUT", url.substr(url.find("/blobs/")), {}, "bytes").status == 200);
+}
+
+void put_kv(ApiHouse& house, const RawResponse& answer) {
+  const std::string url = json_text(answer.body, "url");
+  const std::string kv = tiny_kv({0x3c00});
+  CHECK(house.app.call("PUT", url.substr(url.find("/blobs/")), {}, kv).status == 200);
 }
 
 // A finding of the briefing, and its decision.
@@ -232,6 +239,14 @@ std::vector<Step> walk_artifacts() {
       {kGet, "/api/v1/artifacts/{id}/shares"},
       {kGet, "/api/v1/catalogue"},
       {kPost, "/api/v1/artifacts/search", R"({"tokens":[1,2]})"},
+      {kPost, "/api/v1/artifacts/upload-url", ask, {{"artifact_id", "id"}}, {}, put_kv},
+      {kPost, "/api/v1/artifacts/{id}/confirm-upload"},
+      {kGet, "/api/v1/artifacts/{id}/inspect"},
+      {kGet, "/api/v1/artifacts/{id}/history"},
+      {kGet, "/api/v1/artifacts/models"},
+      {kDelete, "/api/v1/artifacts/{id}"},
+      {kGet, "/api/v1/artifacts/deleted"},
+      {kPost, "/api/v1/artifacts/{id}/restore"},
   };
   for (const std::string root : {"/api/v1", "/v1"}) {
     for (Step& step : walk_labels(root)) steps.push_back(std::move(step));
