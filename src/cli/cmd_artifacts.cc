@@ -1,5 +1,5 @@
-// `kvcs list`, `delete` and `quota`: small questions to the server. Uploads and downloads have
-// files of their own.
+// `kvcs list` and `quota`: small questions to the server, each one request. Uploads, downloads and
+// deletions have files of their own.
 #include <nlohmann/json.hpp>
 
 #include <cstdio>
@@ -7,7 +7,6 @@
 #include "base/bytes.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
-#include "cli/confirm.h"
 #include "cli/own_calls.h"
 #include "cli/plan_use.h"
 
@@ -74,7 +73,7 @@ void note_place(Console& console, ApiClient& api, const ListPlace& place) {
 // the one whose members are read here.
 std::string list_query(const Invocation& in, const std::string& project) {
   std::string query = "?shape=single";
-  for (const char* name : {"name", "model", "dtype", "visibility", "status", "sort"}) {
+  for (const char* name : {"name", "model", "dtype", "visibility", "status", "sha256", "sort"}) {
     const std::string value = in.text(name);
     if (!value.empty()) query += std::string("&") + name + "=" + percent_encode(value);
   }
@@ -140,27 +139,6 @@ int run_list(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
-// What was named otherwise than by its id is named by both in the question.
-int run_delete_artifact(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
-  const std::string called = in.text("artifact");
-  const Result<std::string> id = find_artifact(api, called);
-  if (!id.ok()) return console.fail(id.status());
-  const bool by_id = lower_ascii(called) == *id;
-  const std::string question = "Delete artifact " + *id +
-                               (by_id ? "" : " ('" + printable(called, kShownName) + "')") +
-                               "? This cannot be undone.";
-  if (const auto exit = declined(in, console, question)) return *exit;
-  const auto answer = api.call("DELETE", std::string(kArtifacts) + "/" + *id);
-  if (!answer.ok()) return console.fail(answer.status());
-  if (console.mode().json) {
-    console.print_json({{"artifact_id", *id}, {"deleted", true}});
-  } else {
-    console.note("Deleted " + *id + ".");
-  }
-  return kExitOk;
-}
-
 // A server of before tells its limits and what is used apart, and no plan.
 Json use_of_quota(const Json& body) {
   if (const auto plan = body.find("plan"); plan != body.end() && plan->is_object()) return *plan;
@@ -211,6 +189,7 @@ std::vector<Command> artifact_commands() {
                    {.name = "--all-projects",
                     .kind = ValueKind::kFlag,
                     .help = "Of every project of the organization."},
+                   {.name = "--sha256", .help = "Only these bytes, by their digest."},
                    {.name = "--visibility",
                     .help = "Only these.",
                     .choices = {"public", "private"}},
@@ -233,11 +212,6 @@ std::vector<Command> artifact_commands() {
            "The active project is that of `kvcs whoami`; `kvcs project use` chooses another. A "
            "key of a project reaches that project alone, a key of an organization all of its "
            "projects. Which it is stands on stderr."},
-      {.name = "delete",
-       .summary = "Delete an artifact for good.",
-       .options = {artifact_argument(), yes_option()},
-       .examples = {{"kvcs delete 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f -y", "Without asking."}},
-       .run = run_delete_artifact},
       {.name = "quota",
        .summary = "Show what the organization uses and may use.",
        .options = {{.name = "--format",

@@ -17,6 +17,7 @@ std::vector<Command> commands() {
   add(upload_commands());
   add(download_commands());
   add(artifact_commands());
+  add(delete_commands());
   add(edit_commands());
   add(whoami_commands());
   add(login_commands());

@@ -11,9 +11,10 @@ std::vector<Command> people_commands();    // cmd_people.cc: admin people, setup
 std::vector<Command> admin_commands();     // cmd_admin.cc: admin org, user, key
 std::vector<Command> admin_ai_commands();  // cmd_admin_ai.cc: admin usage, prices, jobs, audit
 std::vector<Command> admin_provider_commands();  // cmd_admin_provider.cc; within admin_ai_commands
-std::vector<Command> artifact_commands();        // cmd_artifacts.cc: list, delete, quota
-std::vector<Command> completion_commands();      // cmd_completion.cc
+std::vector<Command> artifact_commands();        // cmd_artifacts.cc: list, quota
 std::vector<Command> benchmark_commands();       // cmd_benchmark.cc
+std::vector<Command> completion_commands();      // cmd_completion.cc
+std::vector<Command> delete_commands();          // cmd_delete.cc: delete, restore, deleted
 std::vector<Command> download_commands();        // cmd_download.cc
 std::vector<Command> edit_commands();            // cmd_edit.cc
 std::vector<Command> export_commands();          // cmd_export.cc
