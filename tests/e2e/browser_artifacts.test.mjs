@@ -249,11 +249,63 @@ inBrowser('chosen rows are compared and deleted, and the words of the deletion a
   await boxes.nth(0).check();
   await page.getByRole('button', { name: 'Delete' }).click();
   const dialog = page.getByRole('dialog', { name: 'Delete again' });
+  await dialog.getByText('For 1 d 0 h you can bring it back').waitFor();
+  await dialog.getByRole('button', { name: 'Delete', exact: true }).click();
+  await dialog.waitFor({ state: 'detached' });
+  assert.equal(await storedOf('again'), undefined);
+  await page.getByRole('status').getByRole('button', { name: 'Undo' }).click();
+  await page.getByText('Undone.').waitFor();
+  assert.equal((await storedOf('again')).visibility, 'private');
+});
+
+inBrowser('what was deleted stands in a list of its own, and comes back or ends there', async () => {
+  const { artifact_id: id } = await storedOf('again');
+  assert.equal((await daemon.api('DELETE', `/api/v1/artifacts/${id}`)).status, 204);
+  await page.goto(`${daemon.url}/#/artifacts/deleted`);
+  const list = page.getByRole('table', { name: 'Recently deleted' });
+  await list.getByText('again').waitFor();
+  assert.deepEqual(await faultsOfAxe(page), []);
+  await list.getByRole('button', { name: 'Restore again' }).click();
+  await page.getByText('again is there again. It is private.').waitFor();
+  assert.equal((await storedOf('again')).artifact_id, id);
+  assert.equal((await daemon.api('DELETE', `/api/v1/artifacts/${id}`)).status, 204);
+  await page.goto(`${daemon.url}/#/artifacts`);
+  await page.goto(`${daemon.url}/#/artifacts/deleted`);
+  await list.getByRole('button', { name: 'Delete again for good' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Delete again' });
   assert.ok(await dialog.getByRole('button', { name: 'Delete for good' }).isDisabled());
   await dialog.getByRole('textbox').fill('again');
   await dialog.getByRole('button', { name: 'Delete for good' }).click();
-  await dialog.waitFor({ state: 'detached' });
-  assert.equal(await storedOf('again'), undefined);
+  await page.getByText('Nothing was deleted lately.').waitFor();
+  assert.equal((await daemon.api('POST', `/api/v1/artifacts/${id}/restore`)).status, 404);
+  assert.deepEqual(page.faults, []);
+});
+
+inBrowser('one artifact shows the figures of its layers, and what has happened to it', async () => {
+  const { artifact_id: id } = await storedOf('demo');
+  await page.goto(`${daemon.url}/#/artifacts/${id}`);
+  await page.getByRole('button', { name: 'Read the values' }).click();
+  await page.getByText(/^All [\d,]+ values were read\.$/).waitFor();
+  await page.getByText('Figures of each layer', { exact: true }).click();
+  const figures = page.getByRole('table', { name: 'Figures of each layer' });
+  await figures.getByText('3 values').waitFor();
+  const report = (await daemon.api('GET', `/api/v1/artifacts/${id}/inspect`)).body;
+  await figures.getByText(report.per_layer[0].keys.rms.toPrecision(3)).first().waitFor();
+  const history = page.getByRole('table', { name: 'History of the artifact' });
+  await history.getByText('made public').first().waitFor();
+  await history.getByText('Ada Lovelace').first().waitFor();
+  assert.deepEqual(await faultsOfAxe(page), []);
+});
+
+inBrowser('the models of all artifacts are there to choose from, with their counts', async () => {
+  await page.goto(`${daemon.url}/#/artifacts?q=demo`);
+  await settled(page);
+  const { models } = (await daemon.api('GET', '/api/v1/artifacts/models')).body;
+  const choice = page.getByRole('combobox', { name: 'Model' });
+  for (const { model, artifacts } of models) {
+    assert.equal(await choice.locator(`option[value="${model}"]`).textContent(), `${model} (${artifacts})`);
+  }
+  assert.ok(models.length > 1);
 });
 
 inBrowser('the pages have no serious fault, in both themes and on a small screen', async () => {
@@ -262,7 +314,7 @@ inBrowser('the pages have no serious fault, in both themes and on a small screen
     await page.emulateMedia({ colorScheme: theme });
     await page.setViewportSize({ width, height: 800 });
     for (const hash of ['#/artifacts', '#/artifacts?q=none', `#/artifacts/${a}`, `#/artifacts/compare?a=${a}&b=${b}`,
-      '#/artifacts/compare', '#/catalogue', '#/artifacts/5b810539-08d5-4a11-bdc5-f96a0fbaaf15']) {
+      '#/artifacts/compare', '#/artifacts/deleted', '#/catalogue', '#/artifacts/5b810539-08d5-4a11-bdc5-f96a0fbaaf15']) {
       await page.goto(`${daemon.url}/${hash}`);
       await settled(page);
       assert.deepEqual(await faultsOfAxe(page), [], `${theme} ${hash}`);

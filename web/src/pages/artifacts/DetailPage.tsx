@@ -28,6 +28,8 @@ import {
 import { changeVisibility, download, onePath } from './change';
 import { DropAnywhere } from './DropAnywhere';
 import { EditDialog, MoveDialog } from './EditDialogs';
+import { LayerFigures } from './Figures';
+import { History } from './History';
 import { Geometry, Lineage, Preview } from './Inside';
 import { DeleteDialog } from './DeleteDialog';
 import { ShareDialog } from './ShareDialog';
@@ -135,6 +137,7 @@ function Body({ one, writes, onShare }: { one: Artifact; writes: boolean; onShar
       <Visible one={one} writes={writes} />
       <Shares id={one.artifact_id} writes={writes} onShare={onShare} />
       <Geometry one={one} />
+      <LayerFigures key={one.artifact_id} one={one} />
       <Lineage one={one} />
       <Preview one={one} />
       <Section title="Download it">
@@ -143,6 +146,7 @@ function Body({ one, writes, onShare }: { one: Artifact; writes: boolean; onShar
       <Section title="More by command">
         <Commands label="More by command" ways={waysToChange(one)} />
       </Section>
+      <History id={one.artifact_id} />
     </>
   );
 }

@@ -17,7 +17,7 @@ import { uploads } from './uploads';
 import type { Artifact } from './words';
 
 const pageRows = 200;
-const filterNames = ['q', 'model', 'visibility', 'status', 'project'];
+const filterNames = ['q', 'model', 'visibility', 'status', 'project', 'sha256'];
 // What the address asks for, and the rows of it. `least`: there are more than were counted.
 function useList(sort: string) {
   const { query } = usePlace();
@@ -79,10 +79,7 @@ export default function ListPage() {
   const [deleting, setDeleting] = useState<Artifact[]>([]);
   const { asked, list, least } = useList(sort);
   const projects = useProjects();
-  const filters = useFilters(
-    list.rows,
-    projects.map((one) => one.slug),
-  );
+  const filters = useFilters(projects.map((one) => one.slug));
   const writes = Boolean(me && mayWrite(me));
   const isFiltered = Object.values(asked).some((text) => text !== '');
   const hasUploads = useStore(uploads).length > 0;

@@ -46,8 +46,25 @@ export async function changeVisibility(all: Artifact[], visibility: Visibility):
   );
 }
 
-export const deleteAll = (ids: string[]): Promise<void> =>
-  each(ids, (id) => api.delete(onePath, { path: { id } }));
+export const restoreAll = (ids: string[]): Promise<void> =>
+  each(ids, (id) => api.post('/api/v1/artifacts/{id}/restore', { path: { id } }));
+
+export const deleteForGood = (ids: string[]): Promise<void> =>
+  each(ids, (id) => api.delete(onePath, { path: { id }, query: { permanent: true } }));
+
+// With a way back, for those that the daemon keeps: an upload that was never finished is gone.
+export async function deleteAll(all: Pick<Artifact, 'artifact_id' | 'name'>[]): Promise<void> {
+  const kept: string[] = [];
+  await each(
+    all.map((one) => one.artifact_id),
+    async (id) => {
+      const gone = await api.ask('delete', onePath, { path: { id } });
+      if (gone.headers.has('x-kvcs-restorable-until')) kept.push(id);
+    },
+  );
+  const text = all.length === 1 ? `${all[0]?.name ?? ''} is` : `${many(all.length, 'artifact')} are`;
+  toast(`${text} deleted.`, kept.length > 0 ? { undo: () => restoreAll(kept) } : {});
+}
 
 // Where the bytes are, seen from this page: the daemon may know itself by another name.
 export function blobAddress(downloadUrl: string): string {

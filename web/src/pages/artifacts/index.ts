@@ -5,6 +5,7 @@ import type { PageRoute } from '../../areas';
 export const routes: PageRoute[] = [
   { path: '/artifacts', load: () => import('./ListPage') },
   { path: '/artifacts/compare', load: () => import('./ComparePage') },
+  { path: '/artifacts/deleted', load: () => import('./DeletedPage') },
   { path: '/artifacts/:id', load: () => import('./DetailPage') },
   { path: '/catalogue', load: () => import('./CataloguePage'), open: true },
 ];

@@ -105,20 +105,23 @@ export function Fullness({ total, least }: { total: number | undefined; least: b
   );
 }
 
-// The models of the rows that were shown; the daemon has no list of them.
-const seenModels = new Set<string>();
-
-export function useFilters(rows: Artifact[] | undefined, projects: string[]): Filter[] {
+export function useFilters(projects: string[]): Filter[] {
   const { query } = usePlace();
-  for (const one of rows ?? []) if (modelOf(one) !== '') seenModels.add(modelOf(one));
-  const asked = query.get('model');
-  if (asked) seenModels.add(asked);
+  const found = useQuery('/api/v1/artifacts/models', (signal) =>
+    api.get('/api/v1/artifacts/models', { query: { limit: 200 }, signal }),
+  );
+  const models = (found.data?.models ?? []).map(({ model, artifacts }) => ({
+    value: model,
+    label: `${model} (${artifacts})`,
+  }));
+  const asked = query.get('model') ?? '';
   const plain = (value: string) => ({ value, label: value });
+  if (asked !== '' && !models.some(({ value }) => value === asked)) models.push(plain(asked));
   return [
     {
       name: 'model',
       label: 'Model',
-      choices: [{ value: '', label: 'all' }, ...[...seenModels].sort().map(plain)],
+      choices: [{ value: '', label: 'all' }, ...models],
     },
     {
       name: 'visibility',

@@ -7,6 +7,7 @@ export const artifacts: Area = {
   pages: [
     { path: '/artifacts', label: 'Artifacts' },
     { path: '/artifacts/compare', label: 'Compare' },
+    { path: '/artifacts/deleted', label: 'Recently deleted' },
     { path: '/catalogue', label: 'Public catalogue' },
   ],
 };

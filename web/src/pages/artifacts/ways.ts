@@ -47,6 +47,7 @@ export function waysToChange(one: Pick<Artifact, 'artifact_id' | 'name'>): Recor
     'the first 256 tokens': `kvcs download ${one.artifact_id} --tokens 0:256 -o part.kv`,
     'figures of each layer': `kvcs download ${one.artifact_id} -o ${safeFile(one.name)}\nkvcs inspect ${safeFile(one.name)} --stats`,
     share: `kvcs share create ${one.artifact_id} --hours 24 --downloads-max 1`,
+    'delete, and take it back': `kvcs delete ${one.artifact_id}\nkvcs restore ${one.artifact_id}`,
     rename: `curl -X PATCH ${bearer} ${json} \\\n  -d '{"name": "a new name"}' ${api.url(path)}`,
   };
 }
