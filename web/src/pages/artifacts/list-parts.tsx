@@ -101,6 +101,14 @@ export function Fullness({ total, least }: { total: number | undefined; least: b
           />
         </a>
       )}
+      {(quota.data?.deleted.artifacts ?? 0) > 0 && (
+        <>
+          {' · '}
+          <a class="plain-link" href={href('/artifacts/deleted')}>
+            {formatBytes(quota.data?.deleted.storage_bytes ?? 0)} recently deleted
+          </a>
+        </>
+      )}
     </>
   );
 }
