@@ -71,7 +71,7 @@ tensors!: integer
 metadata!: object # Facts of the file's header, each cut at 200 bytes.
 tokens_preview!: TokensPreview
 read!: InspectRead
-per_layer!: [LayerFigures])"},
+per_layer!: [LayerFigures] # Of the first 1024 layers.)"},
     {"ArtifactEvent", R"(
 id!: id
 at!: time

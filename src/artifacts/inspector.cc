@@ -26,6 +26,7 @@ constexpr size_t kKeptReports = 64;
 constexpr uint64_t kKeptBytes = 4 << 20;
 // Of what the file says about itself.
 constexpr size_t kMetadataMembers = 64, kMetadataBytes = 200;
+constexpr size_t kLayersShown = 1024;  // A report of more would be megabytes.
 constexpr size_t kPreviewIds = 64, kPreviewTextBytes = 400;
 
 Status not_inspectable(std::string_view why) {
@@ -98,6 +99,7 @@ Result<Json> make_report(const BlobReader& reader, const InspectLimits& limits,
                     {"values_read", sample.values_read},
                     {"is_sample", !sample.is_whole()}};
   Json rows = kvfile::layers_json(header, {});
+  if (rows.size() > kLayersShown) rows.erase(rows.begin() + kLayersShown, rows.end());
   for (size_t layer = 0; layer < rows.size(); layer++) {
     rows[layer]["keys"] = part_json(sample.layers[layer].keys);
     rows[layer]["values"] = part_json(sample.layers[layer].values);
