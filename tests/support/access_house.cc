@@ -8,6 +8,7 @@
 #include "identity/members.h"
 #include "identity/people.h"
 #include "identity/sessions.h"
+#include "support/tiny_kv.h"
 
 namespace kvcs::test {
 namespace {
@@ -17,6 +18,11 @@ const char* const kExpired = R"("expires_at":"2020-01-01T00:00:00Z")";
 // A body of a new key; `more` are further members.
 std::string new_key(const std::string& more = "") {
   return R"({"name":"k")" + (more.empty() ? "" : "," + more) + "}";
+}
+
+// A .kv file, as some rows look inside.
+std::string bytes_of_artifact() {
+  return tiny_kv({0x3c00});
 }
 
 constexpr std::string_view kOwnKey = "/api/v1/api-keys/{key_id}";
@@ -249,10 +255,11 @@ int AccessHouse::use_object(const http::Row& row, const Caller& caller) {
 
 std::string AccessHouse::announce(const std::string& key, std::string& id,
                                   const std::string& more) const {
-  const std::string digest = sha256_hex("bytes");
+  const std::string digest = sha256_hex(bytes_of_artifact());
   const RawResponse answer =
       app.as(key, "POST", "/api/v1/artifacts/upload-url",
-             R"({"model_name":"m","name":"n","dtype":"F16","num_tokens":1,"size_bytes":5,)" + more +
+             R"({"model_name":"m","name":"n","dtype":"F16","num_tokens":1,"size_bytes":)" +
+                 std::to_string(bytes_of_artifact().size()) + "," + more +
                  R"("visibility":"private","checksum":")" + digest +
                  R"(","metadata":{"name":"n","num_layers":1,"quantized":false,"sha256":")" +
                  digest + "\"}}");
@@ -278,7 +285,7 @@ std::string AccessHouse::upload(const std::string& key) const {
 
 std::string AccessHouse::artifact(const std::string& key) const {
   std::string id;
-  REQUIRE(app.call("PUT", announce(key, id), {}, "bytes").status == 200);
+  REQUIRE(app.call("PUT", announce(key, id), {}, bytes_of_artifact()).status == 200);
   REQUIRE(app.as(key, "POST", "/api/v1/artifacts/" + id + "/confirm-upload").status == 200);
   return id;
 }
