@@ -4,7 +4,7 @@
 //
 //   create() pending, quota reserved ── PUT: begin_put() … finish_put() ── confirm() ready, used
 //       └── not confirmed in time: sweep() takes row, reservation and blob away
-//   remove_later(): the row moves to deleted_artifacts, the quota is free ── restore() moves it back
+//   remove_later(): the row moves to deleted_artifacts, its quota is free ── restore() undoes it
 //       └── not restored in time: sweep() takes the row and the blob away
 //
 // Rules that keep rows and blobs in step:
@@ -328,8 +328,8 @@ class ArtifactService final {
   // organization keeps as much as it may store: the first deleted go when there is more.
   Result<int64_t> remove_later(const Principal& who, std::string_view id,
                                std::string_view request_id);
-  // Brings a deleted artifact back as private and without its links. Forbidden as create(). Internal
-  // with reason blob_missing. One that is there is answered as it is.
+  // Brings a deleted artifact back as private and without its links. Forbidden as create().
+  // Internal with reason blob_missing. One that is there is answered as it is.
   Result<Artifact> restore(const Principal& who, std::string_view id, std::string_view request_id);
   Result<DeletedPage> list_deleted(const DeletedAsk& ask) const;
   // NotFound "Artifact not found", also for what is not the caller's own.
