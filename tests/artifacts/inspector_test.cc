@@ -25,7 +25,7 @@ class SlowReader final : public BlobReader {
   uint64_t size_bytes() const override { return bytes_.size(); }
   Result<size_t> read(uint64_t offset, char* out, size_t size) const override {
     reads++;
-    while (is_held) std::this_thread::yield();
+    (void)test::comes_true([this] { return !is_held.load(); });
     if (fails) return unavailable("The disk fails.");
     const size_t n = std::min<size_t>(size, bytes_.size() - std::min(bytes_.size(), offset));
     std::copy_n(bytes_.data() + offset, n, out);
