@@ -10,6 +10,7 @@
 #include "identity/orgs.h"
 #include "identity/users.h"
 #include "ledger/ledger.h"
+#include "ledger/usage_report.h"
 
 namespace kvcs::ai {
 
@@ -33,7 +34,8 @@ class AiAdminApi final {
   // GET /admin/organizations/{org_id}/usage and …/usage/history
   Result<http::Response> organization_usage(http::Request& request);
   Result<http::Response> organization_history(http::Request& request);
-  // GET /admin/usage?group_by=&from=&to=&org_id=&user_id=&key_id=&model=&provider=&format=csv
+  // GET /admin/usage?group_by=&split_by=&from=&to=&org_id=&user_id=&key_id=&model=&provider=
+  // &format=csv
   Result<http::Response> usage(http::Request& request);
   Result<http::Response> usage_rows(http::Request& request);  // GET /admin/usage/requests
 
@@ -52,6 +54,8 @@ class AiAdminApi final {
   Result<http::Response> remove_credential(http::Request& request);
 
  private:
+  Result<Json> report_budget(const UsageAsk& ask);
+
   OrganizationService& organizations_;
   UserService& users_;
   Budgets& budgets_;

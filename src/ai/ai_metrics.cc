@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -209,6 +210,24 @@ void AiMetrics::record(const UsageRecord& record, std::string_view organization_
 
 AiMetrics::Totals AiMetrics::totals() const {
   return {impl_->input_tokens.value(), impl_->output_tokens.value(), impl_->cost_nano_usd.value()};
+}
+
+std::vector<ProviderCount> AiMetrics::by_provider() const {
+  std::map<std::string_view, ProviderCount> sums;
+  for (const std::atomic<Series*>& slot : impl_->slots) {
+    const Series* series = slot.load(std::memory_order_acquire);
+    if (series == nullptr) continue;
+    ProviderCount& sum = sums[series->provider];
+    sum.name = series->provider;
+    const int64_t requests = series->requests->value();
+    sum.requests += requests;
+    const bool failed = series->outcome == UsageOutcome::kProviderError ||
+                        series->outcome == UsageOutcome::kTimeout;
+    sum.failures += failed ? requests : 0;
+  }
+  std::vector<ProviderCount> list;
+  for (auto& [name, sum] : sums) list.push_back(std::move(sum));
+  return list;
 }
 
 }  // namespace kvcs::ai

@@ -12,9 +12,11 @@
 #pragma once
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "ledger/usage_record.h"
 #include "ops/metrics.h"
+#include "ops/provider_counts.h"
 
 namespace kvcs::ai {
 
@@ -34,6 +36,9 @@ class AiMetrics final {
     int64_t input_tokens = 0, output_tokens = 0, cost_nano_usd = 0;
   };
   Totals totals() const;
+  // The same requests by provider, ordered by name; what a provider failed are its own errors and
+  // silence, not what it refused.
+  std::vector<ProviderCount> by_provider() const;
 
  private:
   struct Impl;

@@ -1,7 +1,7 @@
 // GET /admin/usage: sums of the ledger as JSON or CSV, and single requests.
 #include <nlohmann/json.hpp>
 
-#include <array>
+#include <chrono>
 #include <optional>
 #include <vector>
 
@@ -35,15 +35,22 @@ Result<std::string> read_day(const http::Request& request, std::string_view name
   return format_day(KVCS_TRY(parse_iso8601_ms(*text)));
 }
 
-std::string report_csv(std::string_view group_by, const std::vector<UsageGroup>& groups) {
-  using Line = std::array<std::string, 7>;
-  std::string csv = csv_line(Line{std::string(group_by), "requests", "failures", "input_tokens",
-                                  "output_tokens", "cost_usd", "mean_ms"});
+// A split report has the part in a column of its own.
+std::string report_csv(const UsageAsk& ask, const std::vector<UsageGroup>& groups) {
+  using Line = std::vector<std::string>;
+  const auto line = [&ask](Line cells, const std::string& part) {
+    if (!ask.split_by.empty()) cells.insert(cells.begin() + 1, part);
+    return csv_line(cells);
+  };
+  std::string csv = line({ask.group_by, "requests", "failures", "input_tokens", "output_tokens",
+                          "cost_usd", "mean_ms"},
+                         ask.split_by);
   for (const UsageGroup& group : groups) {
-    csv += csv_line(Line{group.name, std::to_string(group.requests), std::to_string(group.failures),
-                         std::to_string(group.input_tokens), std::to_string(group.output_tokens),
-                         format_usd(group.cost_nano_usd),
-                         std::to_string(group.requests > 0 ? group.total_ms / group.requests : 0)});
+    csv += line({group.name, std::to_string(group.requests), std::to_string(group.failures),
+                 std::to_string(group.input_tokens), std::to_string(group.output_tokens),
+                 format_usd(group.cost_nano_usd),
+                 std::to_string(group.requests > 0 ? group.total_ms / group.requests : 0)},
+                group.part);
   }
   return csv;
 }
@@ -97,9 +104,18 @@ request_count!: integer
 error_count!: integer)"},
     {"UsageReport", R"(
 group_by!: day|model|user|key|provider|organization
-usage!: [UsageSum])"},
+split_by: model|user|key|provider|organization # Of days; as it was asked.
+usage!: [UsageSum]
+budget!: UsageBudget? # Of the user or organization that was asked for, or of the only one.)"},
+    {"UsageBudget", R"(
+# Of this month, whatever days were asked for.
+month!: string
+limit_usd!: number
+used_usd!: number
+projected_usd!: number? # Of the whole month, if it goes on like this; null in its first day.
+daily_usd!: number # The limit over the days of the month.)"},
     {"UsageSum", R"(
-day: string # One of these six, as group_by says.
+day: string # One of these six, as group_by says; with split_by one more.
 model: string
 user: string
 key: string
@@ -155,10 +171,11 @@ void AiAdminApi::add_usage_routes(std::vector<http::Row>& table, const http::Adm
            "Month by month.",
            {.id = "getOrganizationUsageHistory", .answer = "OrganizationHistory"});
   rows.add(kGet, "/usage", of_caller, kNoBody, &AiAdminApi::usage,
-           "Sums by ?group_by=day|model|user|key|provider|organization; ?format=csv. Without an "
-           "operator's role of the own organization alone.",
+           "Sums by ?group_by=day|model|user|key|provider|organization, days also by "
+           "&split_by=model and so on; ?format=csv. Without an operator's role of the own "
+           "organization alone.",
            {.id = "getUsageReport",
-            .query = "group_by from to org_id user_id key_id model provider format",
+            .query = "group_by split_by from to org_id user_id key_id model provider format",
             .answer = "UsageReport text/csv"});
   rows.add(kGet, "/usage/requests", of_caller, kNoBody, &AiAdminApi::usage_rows,
            "Single requests, newest first; ?format=csv. outcome is ok, client_error, rate_limited, "
@@ -170,9 +187,54 @@ void AiAdminApi::add_usage_routes(std::vector<http::Row>& table, const http::Adm
             .answer = "UsagePage text/csv"});
 }
 
+namespace {
+
+// Days of one month in UTC.
+int64_t days_of_month(int64_t unix_ms) {
+  namespace chrono = std::chrono;
+  const chrono::sys_time<chrono::milliseconds> now{chrono::milliseconds(unix_ms)};
+  const chrono::year_month_day today{chrono::floor<chrono::days>(now)};
+  const chrono::year_month_day_last last = today.year() / today.month() / chrono::last;
+  return static_cast<unsigned>(last.day());
+}
+
+}  // namespace
+
+// The budget that the sums are to be compared with; null where they are of several.
+Result<Json> AiAdminApi::report_budget(const UsageAsk& ask) {
+  if (!ask.key_id.empty() || !ask.model.empty() || !ask.provider.empty()) return Json();
+  std::string kind = "org", id = ask.organization_id;
+  int64_t limit_nano_usd = 0;
+  if (!ask.user_id.empty()) {
+    const Result<User> user = users_.find(ask.user_id);
+    if (user.code() == Code::kNotFound) return Json();  // The ledger outlives the user.
+    kind = "user";
+    id = KVCS_TRY(user).id;
+    limit_nano_usd = user->monthly_limit_nano_usd;
+  } else {
+    if (id.empty()) {
+      const OrganizationPage page = KVCS_TRY(organizations_.list("", 2));
+      if (page.organizations.size() != 1) return Json();
+      id = page.organizations.front().id;
+    }
+    const Result<Organization> organization = organizations_.find(id);
+    if (organization.code() == Code::kNotFound) return Json();
+    id = KVCS_TRY(organization).id;
+    limit_nano_usd = organization->monthly_budget_nano_usd;
+  }
+  const BudgetView view = KVCS_TRY(budgets_.view(kind, id, ""));
+  const auto projected = project_month(view.used_nano_usd, clock_.unix_ms());
+  return Json{{"month", view.month},
+              {"limit_usd", usd_json(limit_nano_usd)},
+              {"used_usd", usd_json(view.used_nano_usd)},
+              {"projected_usd", projected ? usd_json(*projected) : Json()},
+              {"daily_usd", usd_json(limit_nano_usd / days_of_month(clock_.unix_ms()))}};
+}
+
 Result<http::Response> AiAdminApi::usage(http::Request& request) {
   UsageAsk ask;
   ask.group_by = request.query_value("group_by").value_or("day");
+  ask.split_by = request.query_value("split_by").value_or("");
   ask.from_day = KVCS_TRY(read_day(request, "from"));
   ask.to_day = KVCS_TRY(read_day(request, "to"));
   ask.organization_id = request.query_value("org_id").value_or("");
@@ -185,19 +247,24 @@ Result<http::Response> AiAdminApi::usage(http::Request& request) {
   KVCS_TRY(ledger_.drain());
   const std::vector<UsageGroup> groups = KVCS_TRY(usage_report(ledger_, ask));
   if (request.query_value("format").value_or("json") == "csv") {
-    return http::text_response(200, report_csv(ask.group_by, groups), "text/csv; charset=utf-8");
+    return http::text_response(200, report_csv(ask, groups), "text/csv; charset=utf-8");
   }
   Json list = Json::array();
   for (const UsageGroup& group : groups) {
-    list.push_back({{ask.group_by, group.name},
-                    {"requests", group.requests},
-                    {"failures", group.failures},
-                    {"input_tokens", group.input_tokens},
-                    {"output_tokens", group.output_tokens},
-                    {"cost_usd", usd_json(group.cost_nano_usd)},
-                    {"mean_ms", group.requests > 0 ? group.total_ms / group.requests : 0}});
+    Json one{{ask.group_by, group.name},
+             {"requests", group.requests},
+             {"failures", group.failures},
+             {"input_tokens", group.input_tokens},
+             {"output_tokens", group.output_tokens},
+             {"cost_usd", usd_json(group.cost_nano_usd)},
+             {"mean_ms", group.requests > 0 ? group.total_ms / group.requests : 0}};
+    if (!ask.split_by.empty()) one[ask.split_by] = group.part;
+    list.push_back(std::move(one));
   }
-  return http::reply(200, Json{{"group_by", ask.group_by}, {"usage", list}});
+  Json report{{"group_by", ask.group_by}, {"usage", list}};
+  if (!ask.split_by.empty()) report["split_by"] = ask.split_by;
+  report["budget"] = KVCS_TRY(report_budget(ask));
+  return http::reply(200, report);
 }
 
 namespace {

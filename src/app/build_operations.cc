@@ -29,6 +29,7 @@
 #include "base/thread.h"
 #include "db/db.h"
 #include "db/db_damage.h"
+#include "gateway/call/pipeline.h"
 #include "gateway/catalogue/provider_directory.h"
 #include "gateway/catalogue/tenants.h"
 #include "gateway/tokens/refresher.h"
@@ -338,6 +339,8 @@ MetricTotals read_totals(const Parts& parts) {
   now.input_tokens = ai.input_tokens;
   now.output_tokens = ai.output_tokens;
   now.cost_nano_usd = ai.cost_nano_usd;
+  now.ai_providers = parts.ai.metrics->by_provider();
+  now.gateway_providers = parts.gateway.pipeline->provider_counts().all();
   now.connections = static_cast<int64_t>(parts.server->stats().connections);
   now.storage_bytes = stored_bytes(parts);
   return now;

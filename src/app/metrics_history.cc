@@ -1,11 +1,12 @@
-// Two rings of steps over the same counters. Times of answers are kept as three percentiles, made
-// of how a histogram's buckets have grown, since the buckets themselves would take ten times the
-// room.
+// Two rings of steps over the same counters. Times of answers are kept as how a histogram's buckets
+// have grown, so that percentiles can be told of one step and of all of them; a step without a
+// request keeps none.
 #include "app/metrics_history.h"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/bytes.h"
 #include "base/json.h"
@@ -16,6 +17,11 @@ namespace {
 
 constexpr int64_t kLookS = 10;
 constexpr std::array<double, 3> kPercentiles = {0.50, 0.95, 0.99};
+constexpr const char* kPercentileNames[] = {"p50_ms", "p95_ms", "p99_ms"};
+// Of a door in one step; those beyond are one.
+constexpr size_t kProvidersMax = 32;
+// A provider that fails so large a part of the requests is called degraded, or down.
+constexpr double kDegradedPart = 0.05, kDownPart = 0.5;
 
 struct Range {
   const char* name;
@@ -48,11 +54,36 @@ errors!: [integer?] # Answered 500 and above, but for 501.
 p50_ms!: [number?] # From the whole head to the last byte; null where there was no request.
 p95_ms!: [number?]
 p99_ms!: [number?])"},
+    {"MetricsSummary", R"(
+# The steps of a time in one; a gap adds nothing.
+range!: 30m|24h
+planes!: MetricPlanesSummary
+providers!: [ProviderSummary] # Those that were asked in this time; of each door by name.)"},
+    {"MetricPlanesSummary", R"(
+portal!: PlaneSummary # Artifacts, people and pages.
+admin!: PlaneSummary
+gateway!: PlaneSummary # Calls of tools.
+ai!: PlaneSummary)"},
+    {"PlaneSummary", R"(
+requests!: integer
+refused!: integer # Answered 400 to 499.
+errors!: integer # Answered 500 and above.
+p50_ms!: number? # Of all requests of this time; null where there was none.
+p95_ms!: number?
+p99_ms!: number?)"},
+    {"ProviderSummary", R"(
+door!: ai|gateway
+provider!: string
+requests!: integer # Each try of an alias by itself.
+failures!: integer # Errors of the provider's own, and silence; not what it refused.
+state!: up|degraded|down # Down: half of them failed; degraded: one in twenty.)"},
 };
 
+using Buckets = std::vector<int64_t>;
+
 // Where so large a part of the recorded times lies, by a straight line within the bucket.
-int64_t percentile_us(std::span<const int64_t> bounds_us, const std::vector<int64_t>& grown,
-                      int64_t count, double part) {
+int64_t percentile_us(std::span<const int64_t> bounds_us, const Buckets& grown, int64_t count,
+                      double part) {
   const double wanted = part * static_cast<double>(count);
   double below = 0;
   for (size_t i = 0; i < grown.size(); i++) {
@@ -71,21 +102,79 @@ int64_t percentile_us(std::span<const int64_t> bounds_us, const std::vector<int6
 
 struct PlaneStep {
   int64_t requests = 0, refused = 0, errors = 0;
-  std::array<int64_t, kPercentiles.size()> percentiles_us{};
+  Buckets times;  // As in LatencyHistogram::Snapshot; empty where nothing was recorded.
+
+  void add(const PlaneStep& more) {
+    requests += more.requests;
+    refused += more.refused;
+    errors += more.errors;
+    times.resize(std::max(times.size(), more.times.size()));
+    for (size_t i = 0; i < more.times.size(); i++) times[i] += more.times[i];
+  }
+  Json percentile_ms(std::span<const int64_t> bounds_us, size_t nth) const {
+    const int64_t count = std::accumulate(times.begin(), times.end(), int64_t{0});
+    if (count == 0) return Json();
+    return static_cast<double>(percentile_us(bounds_us, times, count, kPercentiles[nth])) / 1e3;
+  }
 };
 
 PlaneStep growth_of(const PlaneTotals& before, const PlaneTotals& now) {
   PlaneStep step{now.requests - before.requests, now.refused - before.refused,
-                 now.errors - before.errors};
-  std::vector<int64_t> grown(now.latency.buckets.size());
-  for (size_t i = 0; i < grown.size(); i++) {
-    grown[i] = now.latency.buckets[i] - before.latency.buckets[i];
-  }
-  const int64_t count = now.latency.count - before.latency.count;
-  for (size_t i = 0; count > 0 && i < kPercentiles.size(); i++) {
-    step.percentiles_us[i] = percentile_us(now.bounds_us, grown, count, kPercentiles[i]);
+                 now.errors - before.errors, {}};
+  if (now.latency.count == before.latency.count) return step;
+  step.times.resize(now.latency.buckets.size());
+  for (size_t i = 0; i < step.times.size(); i++) {
+    step.times[i] = now.latency.buckets[i] - before.latency.buckets[i];
   }
   return step;
+}
+
+// Adds to the provider of that name, or to that of all others where there are many.
+void add_provider(std::vector<ProviderCount>& list, const ProviderCount& more) {
+  const auto named = [&list](std::string_view name) {
+    return std::find_if(list.begin(), list.end(),
+                        [name](const ProviderCount& one) { return one.name == name; });
+  };
+  auto it = named(more.name);
+  const bool has_room = list.size() < kProvidersMax;
+  if (it == list.end() && !has_room) it = named(kOtherProviders);
+  if (it == list.end()) {
+    it = list.insert(list.end(), {has_room ? more.name : std::string(kOtherProviders)});
+  }
+  it->requests += more.requests;
+  it->failures += more.failures;
+}
+
+// Those that were asked meanwhile.
+std::vector<ProviderCount> growth_of(const std::vector<ProviderCount>& before,
+                                     const std::vector<ProviderCount>& now) {
+  std::vector<ProviderCount> grown;
+  for (ProviderCount one : now) {
+    const auto old = std::find_if(before.begin(), before.end(), [&one](const ProviderCount& other) {
+      return other.name == one.name;
+    });
+    if (old != before.end()) {
+      one.requests -= old->requests;
+      one.failures -= old->failures;
+    }
+    if (one.requests > 0) add_provider(grown, one);
+  }
+  return grown;
+}
+
+void add_summary(Json& list, const char* door, std::vector<ProviderCount> providers) {
+  std::sort(providers.begin(), providers.end(),
+            [](const ProviderCount& a, const ProviderCount& b) { return a.name < b.name; });
+  for (const ProviderCount& one : providers) {
+    const double part = static_cast<double>(one.failures) / static_cast<double>(one.requests);
+    list.push_back({{"door", door},
+                    {"provider", one.name},
+                    {"requests", one.requests},
+                    {"failures", one.failures},
+                    {"state", part >= kDownPart       ? "down"
+                              : part >= kDegradedPart ? "degraded"
+                                                      : "up"}});
+  }
 }
 
 }  // namespace
@@ -94,6 +183,7 @@ struct MetricsHistory::Step {
   int64_t number = -1;  // Unix seconds by the ring's step; -1: none is here yet.
   std::array<PlaneStep, kPlanes> planes;
   int64_t input_tokens = 0, output_tokens = 0, cost_nano_usd = 0, connections = 0;
+  std::vector<ProviderCount> ai_providers, gateway_providers;
   std::optional<int64_t> storage_bytes;
 };
 
@@ -118,6 +208,8 @@ struct MetricsHistory::Ring {
       step.input_tokens = now.input_tokens - before.input_tokens;
       step.output_tokens = now.output_tokens - before.output_tokens;
       step.cost_nano_usd = now.cost_nano_usd - before.cost_nano_usd;
+      step.ai_providers = growth_of(before.ai_providers, now.ai_providers);
+      step.gateway_providers = growth_of(before.gateway_providers, now.gateway_providers);
       step.connections = now.connections;
       step.storage_bytes = now.storage_bytes;
     }
@@ -182,16 +274,70 @@ void MetricsHistory::add_routes(std::vector<http::Row>& table, const http::Admin
            "Requests, errors, times, tokens and spending of the last ?range=30m (by 10 s) or 24h "
            "(by 5 min), since the daemon's start.",
            {.id = "getMetricsHistory", .query = "range", .answer = "MetricsHistory"});
+  rows.add(http::Method::kGet, "/summary", access.viewer, http::kNoBody, &MetricsHistory::summarize,
+           "Requests, errors and percentiles of times over the last ?range=30m or 24h in one, and "
+           "how each provider answered.",
+           {.id = "getMetricsSummary", .query = "range", .answer = "MetricsSummary"});
+}
+
+namespace {
+
+std::string range_param(const http::Request& request) {
+  return request.query_value("range").value_or(kRanges[0].name);
+}
+
+Status unknown_range(const std::string& name) {
+  return invalid("range: '" + printable(name, kShownWord) + "' is not one of: 30m, 24h.");
+}
+
+http::Response reply_now(const Json& body) {
+  http::Response response = http::json_response(200, dump_json(body));
+  response.set("cache-control", "no-store");
+  return response;
+}
+
+}  // namespace
+
+const MetricsHistory::Ring* MetricsHistory::find_ring(std::string_view name) const {
+  const auto ring = std::find_if(rings_.begin(), rings_.end(),
+                                 [&](const Ring& one) { return name == one.range.name; });
+  return ring == rings_.end() ? nullptr : &*ring;
+}
+
+Result<http::Response> MetricsHistory::summarize(http::Request& request) {
+  const std::string name = range_param(request);
+  const MutexLock lock(mutex_);
+  const Ring* ring = find_ring(name);
+  if (ring == nullptr) return unknown_range(name);
+  std::array<PlaneStep, kPlanes> planes;
+  std::vector<ProviderCount> ai, gateway;
+  for (size_t back = 1; back <= ring->steps.size(); back++) {
+    const Step* step = ring->find(ring->current - static_cast<int64_t>(back));
+    if (step == nullptr) continue;
+    for (size_t i = 0; i < kPlanes; i++) planes[i].add(step->planes[i]);
+    for (const ProviderCount& one : step->ai_providers) add_provider(ai, one);
+    for (const ProviderCount& one : step->gateway_providers) add_provider(gateway, one);
+  }
+  Json body{{"range", name}, {"providers", Json::array()}};
+  for (size_t i = 0; i < kPlanes; i++) {
+    Json& plane = body["planes"][std::string(plane_name(i))];
+    plane = {{"requests", planes[i].requests},
+             {"refused", planes[i].refused},
+             {"errors", planes[i].errors}};
+    for (size_t k = 0; k < kPercentiles.size(); k++) {
+      plane[kPercentileNames[k]] = planes[i].percentile_ms(ring->before.planes[i].bounds_us, k);
+    }
+  }
+  add_summary(body["providers"], "ai", std::move(ai));
+  add_summary(body["providers"], "gateway", std::move(gateway));
+  return reply_now(body);
 }
 
 Result<http::Response> MetricsHistory::show(http::Request& request) {
-  const std::string name = request.query_value("range").value_or(kRanges[0].name);
+  const std::string name = range_param(request);
   const MutexLock lock(mutex_);
-  const auto ring = std::find_if(rings_.begin(), rings_.end(),
-                                 [&](const Ring& one) { return name == one.range.name; });
-  if (ring == rings_.end()) {
-    return invalid("range: '" + printable(name, kShownWord) + "' is not one of: 30m, 24h.");
-  }
+  const Ring* ring = find_ring(name);
+  if (ring == nullptr) return unknown_range(name);
   const auto step_s = static_cast<double>(ring->range.step_s);
   Json times = Json::array();
   std::vector<const Step*> steps;
@@ -208,16 +354,14 @@ Result<http::Response> MetricsHistory::show(http::Request& request) {
     return values;
   };
   Json body{{"range", name}, {"step_s", ring->range.step_s}, {"times", std::move(times)}};
-  static constexpr const char* kTimes[] = {"p50_ms", "p95_ms", "p99_ms"};
   for (size_t i = 0; i < kPlanes; i++) {
     Json& plane = body["planes"][std::string(plane_name(i))];
     plane["requests"] = column([i](const Step& step) { return step.planes[i].requests; });
     plane["refused"] = column([i](const Step& step) { return step.planes[i].refused; });
     plane["errors"] = column([i](const Step& step) { return step.planes[i].errors; });
     for (size_t k = 0; k < kPercentiles.size(); k++) {
-      plane[kTimes[k]] = column([i, k](const Step& step) {
-        const PlaneStep& own = step.planes[i];
-        return own.requests == 0 ? Json() : Json(static_cast<double>(own.percentiles_us[k]) / 1e3);
+      plane[kPercentileNames[k]] = column([&, i, k](const Step& step) {
+        return step.planes[i].percentile_ms(ring->before.planes[i].bounds_us, k);
       });
     }
   }
@@ -231,9 +375,7 @@ Result<http::Response> MetricsHistory::show(http::Request& request) {
   body["storage_bytes"] = column(
       [](const Step& step) { return step.storage_bytes ? Json(*step.storage_bytes) : Json(); });
   body["connections"] = column([](const Step& step) { return step.connections; });
-  http::Response response = http::json_response(200, dump_json(body));
-  response.set("cache-control", "no-store");
-  return response;
+  return reply_now(body);
 }
 
 }  // namespace kvcs

@@ -1,5 +1,6 @@
 // The last half hour and the last day at a glance: what the daemon did in each step of 10 s, and of
-// 5 min. In memory alone, some 100 KiB whatever happens; gone with the process.
+// 5 min. In memory alone, 2 MiB at most and some 100 KiB of a daemon with little to do; gone with
+// the process.
 //
 // A thread reads the counters at the end of each step and keeps by how much they have grown. A step
 // in which the daemon did not run, or that no look ended in time, is a gap. A clock that is set
@@ -19,6 +20,7 @@
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "http/route_rows.h"
+#include "ops/provider_counts.h"
 
 namespace kvcs {
 
@@ -26,6 +28,7 @@ namespace kvcs {
 struct MetricTotals {
   std::array<PlaneTotals, kPlanes> planes;
   int64_t input_tokens = 0, output_tokens = 0, cost_nano_usd = 0;
+  std::vector<ProviderCount> ai_providers, gateway_providers;
   int64_t connections = 0;
   std::optional<int64_t> storage_bytes;  // Nothing: it could not be read.
 };
@@ -45,10 +48,14 @@ class MetricsHistory final {
   // GET /admin/metrics/history?range=30m|24h: columns, each with a value for each of `times`, null
   // in a gap.
   Result<http::Response> show(http::Request& request);
+  // GET /admin/metrics/summary?range=30m|24h: the same time in one: requests and times of each
+  // part, and how each provider answered.
+  Result<http::Response> summarize(http::Request& request);
 
  private:
   struct Step;
   struct Ring;
+  const Ring* find_ring(std::string_view name) const KVCS_REQUIRES(mutex_);
   void run();
 
   const std::function<MetricTotals()> read_;

@@ -34,14 +34,26 @@ struct Filter {
   const std::string* value;
 };
 
-std::string report_sql(const Grouping& grouping, const std::vector<Filter>& filters,
-                       const UsageAsk& ask) {
+constexpr const char* kGroupingNames = "day, model, user, key, provider, organization";
+
+const Grouping* find_grouping(std::string_view name) {
+  for (const Grouping& one : kGroupings) {
+    if (one.name == name) return &one;
+  }
+  return nullptr;
+}
+
+// `part` may be null.
+std::string report_sql(const Grouping& grouping, const Grouping* part,
+                       const std::vector<Filter>& filters, const UsageAsk& ask) {
   const bool by_day = grouping.name == "day";
+  const Grouping* named = by_day ? part : &grouping;
   std::string sql = by_day ? "SELECT day" : "SELECT n.text";
   sql +=
       ", SUM(requests), SUM(failures), SUM(input_tokens), SUM(output_tokens),"
-      " SUM(cost_nano_usd) AS cost, SUM(total_ms) FROM usage_daily";
-  if (!by_day) sql += " JOIN ledger_name n ON n.id = " + std::string(grouping.column);
+      " SUM(cost_nano_usd) AS cost, SUM(total_ms)";
+  sql += part != nullptr ? ", n.text FROM usage_daily" : ", '' FROM usage_daily";
+  if (named != nullptr) sql += " JOIN ledger_name n ON n.id = " + std::string(named->column);
   sql += " WHERE 1 = 1";
   if (!ask.from_day.empty()) sql += " AND day >= ?";
   if (!ask.to_day.empty()) sql += " AND day <= ?";
@@ -49,21 +61,38 @@ std::string report_sql(const Grouping& grouping, const std::vector<Filter>& filt
     sql += " AND " + std::string(filter.column) + " = (SELECT id FROM ledger_name WHERE text = ?)";
   }
   sql += " GROUP BY " + std::string(grouping.column);
-  sql += by_day ? " ORDER BY day" : " ORDER BY cost DESC";
-  return sql + " LIMIT " + std::to_string(kGroupsMax);
+  if (part != nullptr) sql += ", " + std::string(part->column);
+  sql += by_day ? part != nullptr ? " ORDER BY day, cost DESC" : " ORDER BY day"
+                : " ORDER BY cost DESC";
+  return sql + " LIMIT " + std::to_string(part != nullptr ? kGroupsMax + 1 : kGroupsMax);
+}
+
+// Of a whole report: the grouping, and what its days are split by, which may be null.
+struct Shape {
+  const Grouping* grouping = nullptr;
+  const Grouping* part = nullptr;
+};
+Result<Shape> shape_of(const UsageAsk& ask) {
+  const auto unknown = [](std::string_view member, const std::string& value) {
+    return invalid(std::string(member) + ": '" + printable(value, kShownWord) +
+                   "' is not one of: " + kGroupingNames + ".");
+  };
+  Shape shape{find_grouping(ask.group_by), find_grouping(ask.split_by)};
+  if (shape.grouping == nullptr) return unknown("group_by", ask.group_by);
+  if (ask.split_by.empty()) return shape;
+  if (shape.part == nullptr) return unknown("split_by", ask.split_by);
+  if (ask.group_by != "day" || ask.split_by == "day") {
+    return invalid(
+        "split_by: only days are split, and not by day; ask with group_by=day and one "
+        "of: model, user, key, provider, organization.");
+  }
+  return shape;
 }
 
 }  // namespace
 
 Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAsk& ask) {
-  const Grouping* grouping = nullptr;
-  for (const Grouping& one : kGroupings) {
-    if (one.name == ask.group_by) grouping = &one;
-  }
-  if (grouping == nullptr) {
-    return invalid("group_by: '" + printable(ask.group_by, kShownWord) +
-                   "' is not one of: day, model, user, key, provider, organization.");
-  }
+  const Shape shape = KVCS_TRY(shape_of(ask));
   std::vector<Filter> filters;
   for (const Filter& filter : std::array<Filter, 5>{{{"organization_ref", &ask.organization_id},
                                                      {"user_ref", &ask.user_id},
@@ -72,7 +101,7 @@ Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAs
                                                      {"provider_ref", &ask.provider}}}) {
     if (!filter.value->empty()) filters.push_back(filter);
   }
-  const std::string sql = report_sql(*grouping, filters, ask);
+  const std::string sql = report_sql(*shape.grouping, shape.part, filters, ask);
   std::vector<UsageGroup> groups;
   const auto collect = [&](Database& db) -> Status {
     Statement select = KVCS_TRY(db.prepare(sql));
@@ -85,10 +114,14 @@ Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAs
       if (!row.ok()) return std::move(row).status();
       if (!*row) return ok();
       groups.push_back({select.text(0), select.integer(1), select.integer(2), select.integer(3),
-                        select.integer(4), select.integer(5), select.integer(6)});
+                        select.integer(4), select.integer(5), select.integer(6), select.text(7)});
     }
   };
   KVCS_TRY(ledger.read(collect));
+  if (shape.part != nullptr && groups.size() > kGroupsMax) {
+    return invalid("split_by: these days have more than " + std::to_string(kGroupsMax) +
+                   " sums by " + ask.split_by + "; ask for fewer days.");
+  }
   return groups;
 }
 

@@ -15,6 +15,7 @@ namespace kvcs {
 
 struct UsageAsk {
   std::string group_by = "day";  // day, model, user, key, provider, organization
+  std::string split_by;          // Of days alone: one of the others, or "" for whole days.
   std::string from_day, to_day;  // "2026-11-01", both included; "" = open.
   std::string organization_id, user_id, key_id, model, provider;  // "" = all.
 };
@@ -22,8 +23,10 @@ struct UsageGroup {
   std::string name;
   int64_t requests = 0, failures = 0, input_tokens = 0, output_tokens = 0, cost_nano_usd = 0;
   int64_t total_ms = 0;
+  std::string part = {};  // By split_by.
 };
-// Ordered by day, or by cost from the highest. At most 10,000 groups. Invalid: unknown group_by.
+// Ordered by day, or by cost from the highest. At most 10,000 groups. Invalid: unknown group_by or
+// split_by, or more parts of days than that, of which none may be left out of a sum.
 Result<std::vector<UsageGroup>> usage_report(const Ledger& ledger, const UsageAsk& ask);
 
 // The sums of all rows of one key, user or organization (`kind`: "key", "user", "org") in one month

@@ -53,6 +53,24 @@ size_t count_starting(const std::map<std::string, std::string>& samples, std::st
 
 }  // namespace
 
+TEST_CASE("ai metrics: by provider, what it failed and not what it refused", "[unit][ai]") {
+  Metrics metrics;
+  AiMetrics ai(metrics);
+  UsageRecord other = a_record();
+  other.provider = "anthropic";
+  for (const UsageOutcome outcome :
+       {UsageOutcome::kOk, UsageOutcome::kClientError, UsageOutcome::kRateLimited,
+        UsageOutcome::kProviderError, UsageOutcome::kTimeout, UsageOutcome::kClientGone}) {
+    ai.record(a_record(), "acme", outcome);
+    ai.record(a_record(), "globex", outcome);
+  }
+  ai.record(other, "acme", UsageOutcome::kOk);
+  const std::vector<ProviderCount> counts = ai.by_provider();
+  REQUIRE(counts.size() == 2);
+  CHECK((counts[0].name == "anthropic" && counts[0].requests == 1 && counts[0].failures == 0));
+  CHECK((counts[1].name == "openai" && counts[1].requests == 12 && counts[1].failures == 4));
+}
+
 TEST_CASE("ai metrics: a request is counted under its labels", "[unit][ai]") {
   Metrics metrics;
   AiMetrics ai(metrics);

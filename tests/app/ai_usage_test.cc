@@ -232,3 +232,53 @@ TEST_CASE("ai usage: a request of several tries is one answer to its user, and n
   CHECK(sums["usage"][0]["requests"] == 2);
   CHECK(sums["usage"][0]["failures"] == 0);
 }
+
+TEST_CASE("ai usage: days are split by what was called, and compared with the budget",
+          "[contract][ai]") {
+  AiHouse house;
+  UsageRecord other = row("b", 2, 200, 70);
+  other.model = "gpt-5";
+  UsageRecord late = row("c", 90'000, 500, 20);
+  late.user_id = house.user;
+  put(house, row("a", 1, 200, 30));
+  put(house, other);
+  put(house, late);
+  const auto report = [&](const std::string& query) {
+    return parse_json_exact(house.admin("GET", "/admin/usage?" + query).body).value();
+  };
+  const Json split = report("group_by=day&split_by=model");
+  CHECK(split["split_by"] == "model");
+  REQUIRE(split["usage"].size() == 3);
+  const auto is = [&](size_t at, const char* day, const char* model, const char* usd) {
+    CHECK(split["usage"][at]["day"] == day);
+    CHECK(split["usage"][at]["model"] == model);
+    CHECK(dump_json(split["usage"][at]["cost_usd"]) == usd);
+  };
+  // The dearest of a day first.
+  is(0, "2026-11-05", "gpt-5", "0.00000007");
+  is(1, "2026-11-05", "gpt-4o-mini", "0.00000003");
+  is(2, "2026-11-06", "gpt-4o-mini", "0.00000002");
+  CHECK(report("group_by=day&split_by=model&user_id=" + house.user)["usage"].size() == 1);
+  const std::string csv = house.admin("GET", "/admin/usage?split_by=model&format=csv").body;
+  CHECK(csv.starts_with("day,model,requests,failures,input_tokens,"));
+  CHECK(csv.find("2026-11-05,gpt-5,1,0,") != std::string::npos);
+
+  for (const char* wrong : {"split_by=colour", "group_by=model&split_by=user", "split_by=day"}) {
+    const RawResponse refused = house.admin("GET", "/admin/usage?" + std::string(wrong));
+    CHECK(refused.status == 400);
+    CHECK(json_text(refused.body, "error").starts_with("split_by: "));
+  }
+
+  // The only organization's budget, or that of the user who is asked for; none of a part of it.
+  const Json budget = report("group_by=day")["budget"];
+  CHECK(budget["limit_usd"] == report("group_by=day&org_id=" + house.org)["budget"]["limit_usd"]);
+  CHECK(budget["used_usd"] == 0);
+  const double days = budget["limit_usd"].get<double>() / budget["daily_usd"].get<double>();
+  CHECK((days > 27.9 && days < 31.1));
+  const Json own = report("group_by=day&user_id=" + house.user)["budget"];
+  const Json user = parse_json_exact(house.usage()).value();
+  CHECK(own["limit_usd"] == user["monthly_limit_usd"]);
+  CHECK(own["month"] == user["current_month"]);
+  CHECK(report("group_by=day&model=gpt-5")["budget"].is_null());
+  CHECK(report("group_by=day&user_id=nobody")["budget"].is_null());
+}

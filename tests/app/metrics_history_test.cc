@@ -34,11 +34,14 @@ struct Glance {
     clock.set_unix_ms(clock.unix_ms() + seconds * 1000);
     history.look();
   }
-  Json show(std::string_view range) {
+  Json show(std::string_view range) { return asked(&MetricsHistory::show, range); }
+  Json summarize(std::string_view range) { return asked(&MetricsHistory::summarize, range); }
+  Json asked(Result<http::Response> (MetricsHistory::*what)(http::Request&),
+             std::string_view range) {
     http::Request request;
     const std::string query = "range=" + std::string(range);
     request.query = query;
-    const Result<http::Response> response = history.show(request);
+    const Result<http::Response> response = (history.*what)(request);
     REQUIRE(response.ok());
     return *parse_json(response->body);
   }
@@ -127,6 +130,68 @@ TEST_CASE("metrics history: a day has steps of five minutes, and the oldest go",
   for (const Json& value : hour["planes"]["portal"]["requests"]) CHECK(value == 1);
 }
 
+TEST_CASE("metrics history: a summary tells percentiles of all requests, not of steps",
+          "[unit][app]") {
+  Glance glance;
+  glance.history.look();
+  // 99 quick ones in one step and one that is slow in another: the median is quick, and by the
+  // steps' own medians nobody could tell.
+  for (int i = 0; i < 99; i++) glance.portal.record_us(1'500);
+  glance.totals.planes[0].requests = 99;
+  glance.pass(10);
+  glance.portal.record_us(9'000'000);
+  glance.totals.planes[0].requests = 100;
+  glance.totals.planes[0].errors = 1;
+  glance.pass(10);
+  const Json summary = glance.summarize("30m");
+  const Json& portal = summary["planes"]["portal"];
+  CHECK(portal["requests"] == 100);
+  CHECK(portal["errors"] == 1);
+  CHECK(portal["p50_ms"].get<double>() < 2);
+  CHECK(portal["p99_ms"].get<double>() <= 2);
+  CHECK(summary["planes"]["ai"]["p50_ms"].is_null());
+  CHECK(summary["providers"].empty());
+  // The step of five minutes is not over.
+  CHECK(glance.summarize("24h")["planes"]["portal"]["requests"] == 0);
+  for (int i = 0; i < 180; i++) glance.pass(10);
+  CHECK(glance.summarize("30m")["planes"]["portal"]["requests"] == 0);
+}
+
+TEST_CASE("metrics history: a summary tells how each provider answered", "[unit][app]") {
+  Glance glance;
+  glance.totals.ai_providers = {{"openai", 50, 50}};
+  glance.history.look();
+  glance.totals.ai_providers = {{"anthropic", 20, 1}, {"openai", 150, 51}};
+  glance.totals.gateway_providers = {{"github", 4, 2}, {"slack", 0, 0}};
+  glance.pass(10);
+  glance.totals.ai_providers[0] = {"anthropic", 40, 2};
+  glance.pass(10);
+  const Json providers = glance.summarize("30m")["providers"];
+  REQUIRE(providers.size() == 3);
+  const auto is = [&](size_t at, const char* door, const char* name, int requests, int failures,
+                      const char* state) {
+    CHECK(providers[at] == Json({{"door", door},
+                                 {"provider", name},
+                                 {"requests", requests},
+                                 {"failures", failures},
+                                 {"state", state}}));
+  };
+  is(0, "ai", "anthropic", 40, 2, "degraded");
+  is(1, "ai", "openai", 100, 1, "up");
+  is(2, "gateway", "github", 4, 2, "down");
+
+  // However many there are, the room is bounded.
+  for (int i = 0; i < 100; i++) {
+    glance.totals.gateway_providers.push_back({"api" + std::to_string(i), 1, 0});
+  }
+  glance.pass(10);
+  const Json many = glance.summarize("30m")["providers"];
+  CHECK(many.size() == 2 + 33);
+  int64_t requests = 0;
+  for (const Json& one : many) requests += one["requests"].get<int64_t>();
+  CHECK(requests == 40 + 100 + 4 + 100);
+}
+
 TEST_CASE("metrics history: the daemon's own, without the requests of monitors",
           "[contract][app]") {
   ManualClock clock(kStartMs);
@@ -155,6 +220,10 @@ TEST_CASE("metrics history: the daemon's own, without the requests of monitors",
   CHECK(last(shown["planes"]["gateway"]["requests"]) == 0);
   CHECK(last(shown["storage_bytes"]) == 0);
   CHECK(last(shown["connections"]).get<int64_t>() >= 0);
+  const Json summary = json_of(app.as_owner("GET", "/admin/metrics/summary"));
+  CHECK(summary["planes"]["ai"]["refused"] == 1);
+  CHECK(summary["planes"]["portal"]["p99_ms"].is_number());
+  CHECK(app.as_owner("GET", "/admin/metrics/summary?range=1y").status == 400);
   const RawResponse refused = app.as_owner("GET", "/admin/metrics/history?range=1y");
   CHECK(refused.status == 400);
   CHECK(refused.body.find("range: '1y' is not one of: 30m, 24h.") != std::string::npos);

@@ -86,7 +86,7 @@ const std::map<std::string, Shown>& shown() {
         {"audit_head.h", "clock_trust.h", "ledger_api.h", "retention.h", "schema.h"}}},
       // Eight small faces rather than one.
       {"ops",
-       {{"idempotency.h", "metrics.h", "rate_limit.h"},
+       {{"idempotency.h", "metrics.h", "provider_counts.h", "rate_limit.h"},
         {"cron.h", "health.h", "heartbeats.h", "kv_api.h", "metrics_page.h", "system_health.h"}}},
       {"identity",
        {{"access.h", "admin_common.h", "directory.h", "browser_session.h", "keys.h", "maker.h",

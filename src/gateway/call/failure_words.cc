@@ -54,4 +54,10 @@ Status exchange_failure(const Status& status, const std::string& provider) {
   }
 }
 
+bool is_fault_of_provider(const Status& failure, int upstream_status) {
+  if (upstream_status >= 300 && upstream_status < 500) return false;
+  return upstream_status >= 500 || failure.code() == Code::kUpstream ||
+         failure.code() == Code::kTimeout;
+}
+
 }  // namespace kvcs::gateway

@@ -1,6 +1,5 @@
 // Runs one tool call through its stages, and counts, words and records how it ended. A call is an
-// object on the stack of its request; nothing here is shared but PipelineParts and the
-// instruments.
+// object on the stack of its request; what is shared are PipelineParts, instruments and counts.
 #include "gateway/call/pipeline.h"
 
 #include <nlohmann/json.hpp>
@@ -24,8 +23,7 @@ namespace kvcs::gateway {
 namespace {
 
 // Answers up to here are read whole before the first byte is sent.
-constexpr size_t kWholeMaxBytes = 256u << 10;
-constexpr size_t kErrorBodyMaxBytes = 256u << 10;
+constexpr size_t kWholeMaxBytes = 256u << 10, kErrorBodyMaxBytes = 256u << 10;
 constexpr int kFrozenRetryAfterS = 60;
 
 // The stages of a call, by which its time is measured and shown (Server-Timing, metrics).
@@ -60,11 +58,10 @@ struct Pipeline::Instruments {
         "Time from a call's head to its upstream request: auth, token and route together.");
   }
   void count(std::string_view provider, std::string_view code) {
-    metrics
-        .counter("kvcs_gateway_calls_total", "Gateway calls by provider and outcome.",
-                 "provider=\"" + Metrics::escape_label(provider) + "\",code=\"" +
-                     Metrics::escape_label(code) + "\"")
-        .add();
+    std::string labels = "provider=\"" + Metrics::escape_label(provider);
+    labels += "\",code=\"" + Metrics::escape_label(code) + "\"";
+    const char* help = "Gateway calls by provider and outcome.";
+    metrics.counter("kvcs_gateway_calls_total", help, labels).add();
   }
   Metrics& metrics;
   std::array<LatencyHistogram*, kStages> stages{};
@@ -583,6 +580,9 @@ http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
   const std::string code = failure.ok() ? "OK" : http::gateway_code(failure);
   // Names that callers make up must not become series.
   instruments_->count(facts.provider_known ? run.provider_id() : "", code);
+  if (facts.provider_known && facts.reached[kExecute]) {
+    asked_.record(run.provider_id(), is_fault_of_provider(failure, facts.upstream_status));
+  }
   if (failure.ok()) watch_stream(run, response);
   const bool is_our_rate = failure.code() == Code::kRateLimited && facts.upstream_status == 0;
   if (!failure.ok() && !is_our_rate && parts_.record_error) {

@@ -26,6 +26,7 @@
 #include "ledger/ledger.h"
 #include "ops/idempotency.h"
 #include "ops/metrics.h"
+#include "ops/provider_counts.h"
 #include "ops/rate_limit.h"
 
 namespace kvcs::gateway {
@@ -76,6 +77,9 @@ class Pipeline final {
   // For a caller that the guard refused: counted by its code, and in the error ledger at most one
   // row for each address block and minute, which holds no word of the caller's.
   void refuse_stranger(const Caller& caller, const Status& why);
+  // Calls that were to go out, by provider; what a provider failed is its own fault: a server's
+  // error, no answer, or none in time.
+  const ProviderCounts& provider_counts() const { return asked_; }
 
  private:
   class Run;
@@ -89,6 +93,7 @@ class Pipeline final {
   const std::unique_ptr<Instruments> instruments_;
   StrangerRows strangers_;
   TenantRows tenant_rows_;
+  ProviderCounts asked_;
 };
 
 }  // namespace kvcs::gateway

@@ -130,6 +130,7 @@ std::vector<Step> walk_operations() {
       {kGet, "/admin/backups"},
       {kGet, "/admin/config"},
       {kGet, "/admin/metrics/history"},
+      {kGet, "/admin/metrics/summary"},
       {kPost, "/admin/jobs/{job}/run"},
       {kGet, "/admin/ai/bodies"},
       {kGet, "/admin/ai/prices"},

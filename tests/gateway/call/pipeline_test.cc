@@ -222,6 +222,23 @@ TEST_CASE("pipeline: exchanges that fail are told apart", "[unit][gateway]") {
   const auto not_json = gateway.call("hubspot", kList);
   CHECK(not_json.status == 502);
   CHECK(GatewaySetup::code(not_json) == "UPSTREAM_ERROR");
+  // What went wrong here, before the provider was asked, is not its fault; nor is what it refuses.
+  gateway.upstream.push_json(404, "{}");
+  CHECK(gateway.call("hubspot", kList).status == 404);
+  CHECK(gateway.call("no-such-provider", kList).status == 404);
+  const auto counts = gateway.pipeline.provider_counts().all();
+  REQUIRE(counts.size() == 1);
+  CHECK((counts[0].name == "hubspot" && counts[0].requests == 8 && counts[0].failures == 5));
+}
+
+TEST_CASE("provider counts: beyond so many providers the rest is one", "[unit][gateway]") {
+  ProviderCounts counts;
+  for (size_t i = 0; i < ProviderCounts::kProvidersMax + 10; i++) {
+    counts.record("api" + std::to_string(i), i % 2 == 0);
+  }
+  const auto all = counts.all();
+  CHECK(all.size() == ProviderCounts::kProvidersMax + 1);
+  CHECK((all.back().name == "other" && all.back().requests == 10 && all.back().failures == 5));
 }
 
 TEST_CASE("pipeline: frozen mode refuses until it is lifted", "[unit][gateway]") {
