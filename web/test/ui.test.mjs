@@ -68,6 +68,13 @@ test('a secret is masked; a state is a word and a shape; a meter has its words',
   assert.ok(!draw(ui.Meter, { used: 90, allowed: null, label: 'Storage', text: '90' }).includes('role="meter"'));
 });
 
+test('a projection is compared with the budget, and told of nothing that is not known', () => {
+  assert.ok(draw(ui.Projection, { usd: 12, allowed: 10 }).includes('over the budget'));
+  assert.ok(!draw(ui.Projection, { usd: 9, allowed: 10 }).includes('over the budget'));
+  assert.ok(draw(ui.Projection, { usd: 9, allowed: null }).includes('$9.00'));
+  assert.equal(draw(ui.Projection, { usd: null, allowed: 10 }), '');
+});
+
 test('what is missing is a dash, and never a zero', () => {
   for (const piece of [ui.Money, ui.Bytes, ui.Count, ui.Percent, ui.Time]) {
     assert.ok(draw(piece, { usd: null, bytes: null, n: undefined, part: null, at: null }).includes('–'));

@@ -25,6 +25,7 @@ export {
 export { Form, type Values } from './Form';
 export { Menu, type MenuItem } from './Menu';
 export { type Fact, Facts, Figures, Page, Section, type Tab, Tabs, useTab } from './Page';
+export { Projection } from './Projection';
 export { Badge, Meter, State } from './State';
 export { type Column, Table } from './Table';
 export { toast, Toasts, withUndo } from './Toast';

@@ -14,10 +14,12 @@ import {
   Meter,
   Money,
   Page,
+  Projection,
   State,
 } from '../../ui';
 import { Attention } from './Attention';
 import { FirstSteps } from './FirstSteps';
+import { Gateways } from './Gateways';
 import { Proposals } from './Proposals';
 import { Spend } from './Spend';
 
@@ -116,7 +118,14 @@ export default function OverviewPage() {
             label: 'Spent on models',
             value: <Money usd={plan.ai_usd.used} />,
             href: href('/ai'),
-            note: <Budget use={plan.ai_usd} operates={mayOperate(me)} />,
+            note: (
+              <>
+                <Budget use={plan.ai_usd} operates={mayOperate(me)} />
+                <span class="projection">
+                  <Projection usd={plan.ai_usd.projected} allowed={plan.ai_usd.allowed} />
+                </span>
+              </>
+            ),
           },
           {
             label: 'Tool calls this month',
@@ -161,6 +170,7 @@ export default function OverviewPage() {
       )}
       {isOperator(me) && <Proposals me={me} />}
       {admin && <Attention />}
+      {isOperator(me) && <Gateways />}
       {admin && <Spend />}
     </Page>
   );
