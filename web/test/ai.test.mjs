@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
 
-const { chatBody, chatLines, daySeries, EventReader, readDelta } = await loadBundle();
+const { chatBody, chatLines, requestSeries, stackedSpend, EventReader, readDelta } = await loadBundle();
 const ask = { model: 'gpt-6-luna', system: '', messages: [{ role: 'user', content: 'Hello' }], temperature: '', maxTokens: '' };
 
 test('events are whole wherever the bytes are cut, with any line ends', () => {
@@ -43,9 +43,22 @@ test('the curl line means the same to a shell, whatever was typed', () => {
   assert.ok(Python.includes('base_url="http://127.0.0.1:1/v1"'));
 });
 
+const sum = (day, model, cost_usd, requests = 1, failures = 0) => ({ day, model, requests, failures, input_tokens: 5, output_tokens: 2, cost_usd, mean_ms: 1 });
+
 test('days without a call are zero, not gaps', () => {
-  const row = (day, requests, failures) => ({ day, requests, failures, input_tokens: 5, output_tokens: 2, cost_usd: 0.5, mean_ms: 1 });
-  const { spent, requests } = daySeries([row('2026-11-29', 3, 1)], ['2026-11-28', '2026-11-29']);
-  assert.deepEqual(spent[0].values, [0, 0.5]);
-  assert.deepEqual(requests.map((one) => one.values), [[0, 2], [0, 1]]);
+  const rows = [sum('2026-11-29', 'a', 0.5, 3, 1), sum('2026-11-29', 'b', 0.25, 2)];
+  const days = ['2026-11-28', '2026-11-29'];
+  assert.deepEqual(stackedSpend(rows, days, 'model').map((one) => [one.label, one.values]), [['a', [0, 0.5]], ['b', [0, 0.25]]]);
+  assert.deepEqual(requestSeries(rows, days).map((one) => one.values), [[0, 4], [0, 1]]);
+  assert.deepEqual(stackedSpend([], days, 'model'), [{ label: 'Spent', values: [0, 0] }]);
+});
+
+test('of many models the dearest have names, and the sum of all is whole', () => {
+  const rows = Array.from({ length: 9 }, (_, at) => sum('2026-11-29', `m${at}`, at));
+  const series = stackedSpend(rows, ['2026-11-29'], 'model');
+  assert.deepEqual(series.map((one) => one.label), ['m8', 'm7', 'm6', 'm5', 'm4', '3 others']);
+  assert.equal(series.reduce((all, one) => all + one.values[0], 0), 36);
+  assert.equal(series.at(-1).others, true);
+  // One that is alone has its name, instead of being called others.
+  assert.equal(stackedSpend(rows.slice(0, 7), ['2026-11-29'], 'model').length, 6);
 });

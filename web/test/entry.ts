@@ -27,7 +27,7 @@ export { callBody, callLines, readQuery } from '../src/pages/gateway/call';
 export { fieldsOf, namesIn } from '../src/pages/gateway/providers';
 export { nextDays } from '../src/pages/gateway/strip';
 export { chatBody, chatLines, EventReader, readDelta } from '../src/pages/ai/stream';
-export { daySeries } from '../src/pages/ai/usage';
+export { requestSeries, stackedSpend } from '../src/pages/ai/usage';
 export { announce, checkSidecar, pairs, plainName } from '../src/pages/artifacts/announce';
 export { findKept, parseKept } from '../src/pages/artifacts/kept';
 export { parseHeader, readHeader } from '../src/pages/artifacts/kv-header';

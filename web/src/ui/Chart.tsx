@@ -112,13 +112,18 @@ export function Chart(props: ChartProps) {
           </button>
         </span>
       </figcaption>
-      {series.length > 1 && (
+      {(series.length > 1 || props.line) && (
         <ul class="chart-legend">
           {series.map((one, nth) => (
             <li key={one.label} style={{ '--hue': `var(${hueOf(one, nth)})` }}>
               {one.label}
             </li>
           ))}
+          {props.line && (
+            <li class="level">
+              {props.line.label}: {writeValue(unit, props.line.value)}
+            </li>
+          )}
         </ul>
       )}
       {asTable ? (

@@ -5,9 +5,9 @@ import { useQuery } from '../../api/query';
 import { isOperator, mayManage, type Me, useMe } from '../../api/session';
 import { href, setParams, useParam, usePlace } from '../../router';
 import {
-  Chart, type Column, Count, DateRange, daysOf, Duration, Empty, ErrorBox, Figures, FilterBar, LinkButton, Meter, Money, Page, Skeleton, Table, useRange,
+  Chart, type Column, Count, DateRange, daysOf, Duration, Empty, ErrorBox, Figures, FilterBar, LinkButton, Meter, Money, Page, Projection, Skeleton, Table, useRange,
 } from '../../ui';
-import { daySeries, type Group, groups, headOf, nameOf, type Sum } from './usage';
+import { type Group, groups, nameOf, requestSeries, stackedSpend, type Sum } from './usage';
 import { useUsers } from './users';
 
 const path = '/admin/usage';
@@ -17,10 +17,10 @@ const filterOf: Record<Group, string> = { day: 'from', model: 'model', user: 'us
 // Operators alone tell organizations apart.
 export const groupsFor = (me: Me) => (isOperator(me) ? groups : groups.filter((one) => one.value !== 'organization'));
 
-function useSums(group: Group, range: { from: string; to: string }, filter: Record<string, string>) {
-  const query = { group_by: group, from: `${range.from}T00:00:00Z`, to: `${range.to}T23:59:59.999Z`, ...filter };
+function useSums(group: Group, range: { from: string; to: string }, more: Record<string, string>) {
+  const query = { group_by: group, from: `${range.from}T00:00:00Z`, to: `${range.to}T23:59:59.999Z`, ...more };
   return useQuery(`${path}?${new URLSearchParams(query)}`, async (signal) =>
-    (await api.ask<Schema<'UsageReport'>>('get', path, { query, signal })).data.usage, { pollMs: 30_000 });
+    (await api.ask<Schema<'UsageReport'>>('get', path, { query, signal })).data, { pollMs: 30_000 });
 }
 
 // A budget of 0 is one that nobody has set.
@@ -40,7 +40,7 @@ function Own() {
       {use && (
         <Figures figures={[{ label: 'Spent on models', value: <Money usd={use.used} />,
           note: <Budget allowed={use.allowed} used={use.used} /> },
-        { label: 'At the month’s end', value: <Money usd={use.projected} />, note: 'if it goes on like this' }]} />
+        { label: 'If it goes on like this', value: <Money usd={use.projected} />, note: <Projection usd={use.projected} allowed={use.allowed} /> }]} />
       )}
     </Page>
   );
@@ -54,7 +54,9 @@ function Sums({ me }: { me: Me }) {
   const group = choices.find((one) => one.value === asked)?.value ?? 'model';
   const filter: Record<string, string> = Object.fromEntries(
     ['org_id', 'user_id', 'key_id', 'model', 'provider'].map((name) => [name, query.get(name) ?? '']).filter(([, value]) => value !== ''));
-  const daily = useSums('day', range, filter);
+  // What the bars of a day are made of: what the table sums, or models.
+  const part = group === 'day' ? 'model' : group;
+  const daily = useSums('day', range, { ...filter, split_by: part });
   const sums = useSums(group, range, filter);
   // Users are told by their addresses; ids are what the rows are asked for by.
   const users = useUsers(group === 'user').data;
@@ -62,7 +64,8 @@ function Sums({ me }: { me: Me }) {
     (group === 'user' && users?.find((one) => one.user_id === row.user)?.email) || nameOf(row, group) || '–';
   const days = daysOf(range);
   const times = days.map((day) => Date.parse(`${day}T00:00:00Z`) / 1000);
-  const total = (pick: (row: Sum) => number) => daily.data?.reduce((sum, row) => sum + pick(row), 0);
+  const total = (pick: (row: Sum) => number) => daily.data?.usage.reduce((sum, row) => sum + pick(row), 0);
+  const budget = daily.data?.budget;
   const rowsOf = (row: Sum) => href('/ai/requests', {
     ...filter, ...(group === 'day' ? { from: row.day, to: row.day } : { from: range.from, to: range.to, [filterOf[group]]: nameOf(row, group) }),
   });
@@ -76,8 +79,7 @@ function Sums({ me }: { me: Me }) {
     { key: 'mean', label: 'Mean time', align: 'right', cell: (row) => <Duration ms={row.mean_ms} />, narrow: 'hide' },
   ];
   const csv = { group_by: group, from: `${range.from}T00:00:00Z`, to: `${range.to}T23:59:59.999Z`, ...filter, format: 'csv' };
-  const rows = sums.data && [...sums.data].sort((a, b) => (group === 'day' ? (b.day ?? '').localeCompare(a.day ?? '') : b.cost_usd - a.cost_usd));
-  const series = daySeries(daily.data ?? [], days);
+  const rows = sums.data && [...sums.data.usage].sort((a, b) => (group === 'day' ? (b.day ?? '').localeCompare(a.day ?? '') : b.cost_usd - a.cost_usd));
   return (
     <Page title="Usage" more={<LinkButton href={api.url(path, csv)}>CSV</LinkButton>}
       state={daily.data && <><Money usd={total((row) => row.cost_usd)} /> in these days, in UTC</>}>
@@ -100,11 +102,15 @@ function Sums({ me }: { me: Me }) {
             { label: 'Requests', value: <Count n={total((row) => row.requests)} />, href: href('/ai/requests', { ...filter, from: range.from, to: range.to }) },
             { label: 'Failed', value: <Count n={total((row) => row.failures)} />, href: href('/ai/requests', { ...filter, from: range.from, to: range.to, outcome: 'error' }) },
             { label: 'Tokens', value: <Count n={total((row) => row.input_tokens + row.output_tokens)} short /> },
+            ...(budget ? [{ label: `Budget of ${budget.month}`, value: <Money usd={budget.limit_usd} />,
+              note: <><Meter used={budget.used_usd} allowed={budget.limit_usd} label="Budget" text={<><Money usd={budget.used_usd} /> spent</>} />{' '}
+                <Projection usd={budget.projected_usd} allowed={budget.limit_usd} /></> }] : []),
           ]} />
-          {daily.data.length > 0 && (
+          {daily.data.usage.length > 0 && (
             <div class="charts">
-              <Chart title="Spent by day" unit="usd" kind="bars" by="day" sync="usage" times={times} series={series.spent} />
-              <Chart title="Requests by day" unit="count" kind="bars" by="day" sync="usage" times={times} series={series.requests} />
+              <Chart title={`Spent by day and ${part}`} unit="usd" kind="bars" by="day" sync="usage" times={times} series={stackedSpend(daily.data.usage, days, part)}
+                line={budget ? { value: budget.daily_usd, label: 'Budget over the days of the month' } : undefined} />
+              <Chart title="Requests by day" unit="count" kind="bars" by="day" sync="usage" times={times} series={requestSeries(daily.data.usage, days)} />
             </div>
           )}
         </>

@@ -44,7 +44,7 @@ export function Gateways() {
       {error && !data && <ErrorBox error={error} onRetry={refresh} />}
       {!data && !error && <Skeleton lines={3} />}
       {data && (
-        <div class="chart-pair">
+        <div class="charts">
           <Table label="Times of answers" rows={doors} columns={doorColumns} idOf={(row) => row.name} linkOf={() => href('/ops/metrics')} />
           <Table label="Providers" rows={data.providers} columns={providerColumns} idOf={(row) => `${row.door}/${row.provider}`} linkOf={rowsOf}
             empty={<p class="muted">No provider was asked in this time.</p>} />
