@@ -1,10 +1,11 @@
 // Goal: the playground reads streams wherever they are cut, and says what was sent; charts have each day.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
 
-const { chatBody, chatLines, requestSeries, stackedSpend, EventReader, readDelta } = await loadBundle();
+const { callAgain, chatBody, doorOf, chatLines, requestSeries, stackedSpend, EventReader, readDelta } = await loadBundle();
 const ask = { model: 'gpt-6-luna', system: '', messages: [{ role: 'user', content: 'Hello' }], temperature: '', maxTokens: '' };
 
 test('events are whole wherever the bytes are cut, with any line ends', () => {
@@ -61,4 +62,38 @@ test('of many models the dearest have names, and the sum of all is whole', () =>
   assert.equal(series.at(-1).others, true);
   // One that is alone has its name, instead of being called others.
   assert.equal(stackedSpend(rows.slice(0, 7), ['2026-11-29'], 'model').length, 6);
+});
+
+test('a request is called again where it was answered, with what was asked and without a secret', () => {
+  const request = JSON.stringify({ model: 'gpt-5', input: 'it\'s $HOME `id`' });
+  const { ways, whole } = callAgain('gpt-5', request, '{"id":"r","object":"response"}', 'https://kv.example/p/');
+  assert.ok(whole);
+  const run = `curl() { printf '%s\\0' "$@"; }; ${ways.curl}`;
+  const sent = execFileSync('bash', ['-c', run], { env: { KVCS_KEY: 'sk' } }).toString().split('\0');
+  assert.ok(sent.includes('https://kv.example/p/v1/responses'));
+  assert.ok(sent.includes('Authorization: Bearer sk'));
+  assert.ok(sent.includes(request));
+  for (const way of Object.values(ways)) assert.ok(way.includes('KVCS_KEY') && !way.includes('sk'), way);
+  // What was cut is no JSON: the model alone is left.
+  const cut = callAgain('gpt-5', request.slice(0, 20), '', 'https://kv.example/');
+  assert.ok(!cut.whole && cut.ways.JS.includes('gpt-5') && cut.ways.JS.includes('/v1/chat/completions'));
+  if (!existsSync('/usr/bin/python3')) return;
+  const python = execFileSync('python3', ['-c', `import os, sys, types, json
+os.environ["KVCS_KEY"] = "sk"
+sent = types.SimpleNamespace(status_code=200, text="")
+def post(url, headers, data, timeout):
+    sys.stdout.write(url + " " + data.decode())
+    return sent
+sys.modules["requests"] = types.SimpleNamespace(post=post)
+${ways.Python}`]).toString();
+  assert.ok(python.startsWith(`https://kv.example/p/v1/responses ${request}`), python);
+});
+
+test('the door of a request is told by its answer, or else by its members', () => {
+  assert.equal(doorOf({ messages: [] }, 'data: {"id":"x","object":"chat.completion.chunk"}'), '/v1/chat/completions');
+  assert.equal(doorOf({ messages: [] }, 'event: message_start\ndata: {"type":"message_start"}'), '/v1/messages');
+  assert.equal(doorOf({ input: 'x' }, '{"object":"list","data":[]}'), '/v1/embeddings');
+  assert.equal(doorOf({ system: 'x', messages: [] }, ''), '/v1/messages');
+  assert.equal(doorOf({ input: 'x', dimensions: 8 }, ''), '/v1/embeddings');
+  assert.equal(doorOf({ input: 'x' }, '{"error":{}}'), '/v1/responses');
 });

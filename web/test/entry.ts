@@ -36,3 +36,4 @@ export { Sha256 } from '../src/pages/artifacts/sha256';
 export { isWorthRetrying } from '../src/pages/artifacts/transfer';
 export { waysToDownload } from '../src/pages/artifacts/ways';
 export { parseTags } from '../src/pages/artifacts/words';
+export { callAgain, doorOf } from '../src/pages/ai/again';

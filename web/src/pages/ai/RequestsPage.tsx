@@ -4,8 +4,9 @@ import { usePages, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { setParams, useParam, usePlace } from '../../router';
 import {
-  Code, type Column, Count, DateRange, Dialog, Duration, Empty, ErrorBox, Facts, FilterBar, LinkButton, Money, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, useRange, prettyJson,
+  Code, type Column, Commands, Count, DateRange, Dialog, Duration, Empty, ErrorBox, Facts, FilterBar, LinkButton, Money, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, useRange, prettyJson,
 } from '../../ui';
+import { callAgain } from './again';
 
 type Row = Schema<'UsageRow'>;
 const path = '/admin/usage/requests';
@@ -14,15 +15,33 @@ const counts: (keyof Row)[] = ['input_tokens', 'cache_read_tokens', 'cache_write
   'output_tokens', 'reasoning_tokens', 'output_audio_tokens', 'output_image_tokens', 'web_searches', 'file_searches', 'code_sessions', 'images_made'];
 const stateOf = (row: Row) => <State state={String(row.status)} tone={row.status < 400 ? 'good' : 'bad'} />;
 
-function Bodies({ id }: { id: string }) {
+// The same call for somebody with a key: with all that was asked where that is kept.
+function Again({ row, request = '', response = '' }: { row: Row; request?: string; response?: string }) {
+  const { ways, whole } = callAgain(row.model, request, response, api.url('/'));
+  return (
+    <Section title="The same call" note={whole ? 'As it was kept: what looks like a secret or a person is left out. The key is read from the environment.'
+      : 'The model alone, since what was asked is not kept whole. The key is read from the environment.'}>
+      <Commands label="The same call" ways={ways} />
+    </Section>
+  );
+}
+
+function Bodies({ row }: { row: Row }) {
+  const id = row.request_id;
   const { data, error } = useQuery(`/admin/ai/bodies/${id}`, (signal) => api.get('/admin/ai/bodies/{request_id}', { path: { request_id: id }, signal }));
   if (error instanceof ApiError && [403, 404].includes(error.status)) {
-    return <p class="muted">What was said is not kept: an organization keeps it by <code>log_bodies</code>.</p>;
+    return (
+      <>
+        <p class="muted">What was said is not kept: an organization keeps it by <code>log_bodies</code>.</p>
+        <Again row={row} />
+      </>
+    );
   }
   if (error) return <ErrorBox error={error} />;
   if (!data) return <Skeleton />;
   return (
     <>
+      <Again row={row} request={data.request} response={data.response} />
       <Section title="Asked"><pre class="answer" tabIndex={0} aria-label="What was asked">{prettyJson(data.request)}</pre></Section>
       <Section title="Answered"><pre class="answer" tabIndex={0} aria-label="What was answered">{prettyJson(data.response)}</pre></Section>
     </>
@@ -47,7 +66,7 @@ function Detail({ row }: { row: Row }) {
         { label: 'Request', value: <Code text={row.request_id} /> },
         { label: 'Prices', value: <Code text={row.price_version} label="price version" /> },
       ]} />
-      {me && mayOperate(me) && <Bodies id={row.request_id} />}
+      {me && mayOperate(me) && <Bodies row={row} />}
     </Dialog>
   );
 }

@@ -9,6 +9,7 @@ import {
   Button, Chart, type Column, Commands, Confirm, Count, Dialog, Empty, ErrorBox, Field, Figures, Form, LinkButton, Menu, Meter, Money,
   Page, Secret, Section, Skeleton, State, Table, Time, toast,
 } from '../../ui';
+import { modelKey } from '../../ui/lines';
 import type { User } from './users';
 
 type Key = Schema<'Key'>;
@@ -18,9 +19,9 @@ function KeyMade({ secret }: { secret: string }) {
     <>
       <Secret label="The key" text={secret} />
       <Commands label="Use the key" ways={{
-        Python: `from openai import OpenAI\n\nclient = OpenAI(base_url="${api.url('/v1')}", api_key="…")   # the key`,
-        JS: `import OpenAI from 'openai';\n\nconst client = new OpenAI({ baseURL: '${api.url('/v1')}', apiKey: process.env.GATEWAY_KEY });`,
-        curl: `curl -s ${api.url('/v1/chat/completions')} -H "Authorization: Bearer $GATEWAY_KEY" \\\n  -d '{"model":"…","messages":[{"role":"user","content":"Hello"}]}'`,
+        Python: `import os\nfrom openai import OpenAI\n\nclient = OpenAI(base_url="${api.url('/v1')}", api_key=os.environ["${modelKey}"])`,
+        JS: `import OpenAI from 'openai';\n\nconst client = new OpenAI({ baseURL: '${api.url('/v1')}', apiKey: process.env.${modelKey} });`,
+        curl: `curl -s ${api.url('/v1/chat/completions')} -H "Authorization: Bearer $${modelKey}" \\\n  -d '{"model":"…","messages":[{"role":"user","content":"Hello"}]}'`,
       }} />
     </>
   );

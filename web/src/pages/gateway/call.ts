@@ -1,5 +1,5 @@
 // A call through the gateway as it is sent, and as the same line in other languages.
-import { shellWord } from '../../ui/format';
+import { httpLines } from '../../ui/lines';
 
 export interface CallDraft {
   tenant: string;
@@ -55,9 +55,5 @@ export function callLines(draft: CallDraft, base: string): Record<string, string
     return {};
   }
   const url = `${base}api/v1/${encodeURIComponent(draft.tenant)}/${encodeURIComponent(draft.provider)}`;
-  return {
-    curl: `curl -s ${shellWord(url)} \\\n  -H "Authorization: Bearer $KVCS_TENANT_TOKEN" \\\n  -H 'Content-Type: application/json' \\\n  -d ${shellWord(body)}`,
-    Python: `import os, requests\n\nanswer = requests.post(\n    ${JSON.stringify(url)},\n    headers={"Authorization": f"Bearer {os.environ['KVCS_TENANT_TOKEN']}"},\n    data=${JSON.stringify(body)},\n    timeout=60,\n)\nprint(answer.status_code, answer.text)`,
-    JS: `const answer = await fetch(${JSON.stringify(url)}, {\n  method: 'POST',\n  headers: { authorization: \`Bearer \${process.env.KVCS_TENANT_TOKEN}\`, 'content-type': 'application/json' },\n  body: JSON.stringify(${body}),\n});\nconsole.log(answer.status, await answer.text());`,
-  };
+  return httpLines({ url, body, key: 'KVCS_TENANT_TOKEN' });
 }
