@@ -40,7 +40,7 @@ test('nothing is inline and nothing comes from another host', () => {
 
 test('the licences of what is bundled go along', () => {
   const text = readFileSync(join(dist, 'licenses.txt'), 'utf8');
-  for (const name of ['preact', 'uplot']) assert.ok(text.includes(`\n${name}\n`), name);
+  for (const name of ['preact', 'uplot', 'uqr']) assert.ok(text.includes(`\n${name}\n`), name);
   assert.ok(text.split('Permission is hereby granted').length > 2);
 });
 

@@ -37,3 +37,4 @@ export { isWorthRetrying } from '../src/pages/artifacts/transfer';
 export { waysToDownload } from '../src/pages/artifacts/ways';
 export { parseTags } from '../src/pages/artifacts/words';
 export { callAgain, doorOf } from '../src/pages/ai/again';
+export { default as QrCode } from '../src/ui/QrCode';

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import jsQR from 'jsqr';
 import { loadBundle } from './bundle.mjs';
 
 const {
-  auditVerb, auditVerbs, closedWords, counted, formatMinor, rolesUpTo, stateOfJobs, stepWords, wordsOfActor, wordsOfChange,
+  auditVerb, auditVerbs, closedWords, counted, formatMinor, h, QrCode, render, rolesUpTo, stateOfJobs, stepWords, wordsOfActor, wordsOfChange,
 } = await loadBundle();
 const document = JSON.parse(readFileSync(new URL('../api/openapi.json', import.meta.url), 'utf8'));
 
@@ -84,4 +85,22 @@ test('one is one, and jobs that have not run are not told as gone well', () => {
   assert.equal(stateOfJobs([ok, never, never]), '3 jobs; no last run failed, and 2 have not run yet');
   assert.equal(stateOfJobs([ok, never]), '2 jobs; no last run failed, and 1 has not run yet');
   assert.equal(stateOfJobs([ok, failed]), 'The last run of 1 of 2 jobs failed');
+});
+
+test('a camera reads from the QR code what it is made of', () => {
+  const url = 'otpauth://totp/kvcs:ada%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=kvcs&algorithm=SHA1&digits=6&period=30';
+  for (const text of [url, 'a', '名前 ü €'.repeat(20)]) {
+    const html = render(h(QrCode, { text, label: 'The code' }));
+    assert.ok(html.includes('role="img"') && html.includes('aria-label="The code"') && !html.includes('style='));
+    const size = Number(/viewBox="0 0 (\d+) /.exec(html)[1]);
+    const scale = 4;  // Pixels of a module.
+    const pixels = new Uint8ClampedArray((size * scale) ** 2 * 4).fill(255);
+    for (const [, x, y] of html.matchAll(/M(\d+) (\d+)h1v1h-1z/g)) {
+      for (let at = 0; at < scale * scale; at++) {
+        const pixel = (Number(y) * scale + Math.floor(at / scale)) * size * scale + Number(x) * scale + (at % scale);
+        pixels.fill(0, pixel * 4, pixel * 4 + 3);
+      }
+    }
+    assert.equal(jsQR(pixels, size * scale, size * scale)?.data, text);
+  }
 });

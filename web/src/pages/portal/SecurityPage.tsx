@@ -1,5 +1,6 @@
 // The own password, and a second factor for sign-ins by it.
-import { useState } from 'preact/hooks';
+import type { ComponentType } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
 import { api, type Schema } from '../../api/client';
 import { loadMe, useMe } from '../../api/session';
 import {
@@ -45,6 +46,23 @@ function RecoveryCodes({ codes, onClose }: { codes: string[]; onClose: () => voi
   );
 }
 
+// The code that an authenticator app scans; it is drawn by a part of the pages that few ever need.
+function Scan({ url }: { url: string }) {
+  const [Drawn, setDrawn] = useState<ComponentType<{ text: string; label: string }> | null>(null);
+  useEffect(() => {
+    let alive = true;
+    // Without it there is the secret to type.
+    void import('../../ui/QrCode').then(
+      (found) => alive && setDrawn(() => found.default),
+      () => undefined,
+    );
+    return () => {
+      alive = false;
+    };
+  }, []);
+  return <div class="qr-room">{Drawn && <Drawn text={url} label="QR code of the secret" />}</div>;
+}
+
 function TurnOn({
   start,
   onCodes,
@@ -57,10 +75,11 @@ function TurnOn({
   return (
     <Dialog title="Turn on a second factor" onClose={onClose}>
       <p>
-        Add this secret to an authenticator app, or{' '}
-        <a href={start.otpauth_url}>open it in one on this device</a>. Then type the code that it
-        shows.
+        Scan this with an authenticator app, or{' '}
+        <a href={start.otpauth_url}>open it in one on this device</a>, or type the secret into it.
+        Then type the code that it shows.
       </p>
+      <Scan url={start.otpauth_url} />
       <div class="secret-row">
         <code>{grouped(start.secret)}</code>
         <Copy text={start.secret} label="the secret" />
