@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
 
-const { callAgain, chatBody, doorOf, chatLines, requestSeries, stackedSpend, EventReader, readDelta } = await loadBundle();
+const { callAgain, chatBody, doorOf, chatLines, requestSeries, stackedSpend, EventReader, moved, perMillion, plainDecimal, priceBody, priceText, readDelta } = await loadBundle();
 const ask = { model: 'gpt-6-luna', system: '', messages: [{ role: 'user', content: 'Hello' }], temperature: '', maxTokens: '' };
 
 test('events are whole wherever the bytes are cut, with any line ends', () => {
@@ -96,4 +96,38 @@ test('the door of a request is told by its answer, or else by its members', () =
   assert.equal(doorOf({ system: 'x', messages: [] }, ''), '/v1/messages');
   assert.equal(doorOf({ input: 'x', dimensions: 8 }, ''), '/v1/embeddings');
   assert.equal(doorOf({ input: 'x' }, '{"error":{}}'), '/v1/responses');
+});
+
+test('a price is moved by its digits and by nothing else', () => {
+  for (const [typed, sent] of [['0.1', '0.0000001'], ['0.2', '0.0000002'], ['0.3', '0.0000003'], ['0.30', '0.0000003'], ['1.25', '0.00000125'],
+    ['15', '0.000015'], ['.075', '0.000000075'], ['0', '0'], ['0.000001', '0.000000000001'], ['123456789.012345', '123.456789012345'],
+    ['1e-3', '0.000000001'], ['1e3', '0.001']]) {
+    assert.equal(priceBody(null, { input_cost_per_token: typed }).input_cost_per_token, sent, typed);
+  }
+  // As the daemon's JSON is read: each decimal of up to 15 digits, there and back.
+  for (const perToken of [1e-7, 3e-7, 1.25e-6, 0.000000000001, 123.456789012345, 0.000007, 1.1e-6, 4.35e-6, 2.675e-6]) {
+    const shown = perMillion(perToken);
+    assert.equal(Number(moved(shown, -6)), perToken);
+    assert.ok(!/e|0000001$|9999/.test(shown), shown);
+  }
+  assert.equal(perMillion(4.35e-6), '4.35');
+  assert.equal(plainDecimal(1e21), '1000000000000000000000');
+  assert.deepEqual([perMillion(7.5e-8), perMillion(3e-5), perMillion(undefined)].map(priceText), ['$0.075', '$30.00', null]);
+});
+
+test('what is no price is refused beside its field, and nothing is guessed', () => {
+  for (const typed of ['1,25', '-1', 'abc', '1.2.3', '0x10', 'NaN', '1e9999', '$3', '1 000']) {
+    assert.throws(() => priceBody(null, { output_cost_per_token: typed }), (error) => error.fields.output_cost_per_token.includes('is not a decimal'), typed);
+  }
+  assert.throws(() => priceBody(null, { input_cost_per_token: '0.0000001' }), /has 7 decimals; at most 6 are kept/);
+});
+
+test('a changed price keeps what the form has no field for', () => {
+  const row = { own: false, model: 'openai/gpt-5', has_ended: true, source: 's', date: 'd', input_cost_per_token: 1e-6, output_cost_per_token: 2e-6,
+    cache_read_input_token_cost: 1e-7, cache_creation_input_token_cost: 1.25e-6, input_cost_per_token_above_200k_tokens: 3e-7, max_input_tokens: 400_000,
+    search_context_cost_per_query: { low: 0.01 }, supports_reasoning: true, litellm_provider: 'openai' };
+  assert.deepEqual(priceBody(row, { input_cost_per_token: '1.5', output_cost_per_token: '2', cache_read_input_token_cost: '', max_input_tokens: '128,000' }), {
+    input_cost_per_token: '0.0000015', output_cost_per_token: '0.000002', cache_creation_input_token_cost: '0.00000125',
+    input_cost_per_token_above_200k_tokens: '0.0000003', max_input_tokens: '128000', search_context_cost_per_query: { low: 0.01 },
+    supports_reasoning: true, litellm_provider: 'openai' });
 });

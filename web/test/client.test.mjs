@@ -95,5 +95,8 @@ test('the words of a refusal find their field', () => {
   assert.deepEqual(web.fieldErrors(error('"name" is too long.'), ['name', 'email']), { name: '"name" is too long.' });
   assert.deepEqual(web.fieldErrors(error('"model" is not known.'), ['name']), {});
   assert.deepEqual(web.fieldErrors(error('No.', { fields: { name: 'Taken.' } }), ['name']), { name: 'Taken.' });
+  assert.deepEqual(web.fieldErrors(error('name: is too long.'), ['email', 'name']), { name: 'name: is too long.' });
+  assert.deepEqual(web.fieldErrors(error('gpt-4.1.price: is too large.'), ['price']), { price: 'gpt-4.1.price: is too large.' });
+  assert.deepEqual(web.fieldErrors(error('rename: no.'), ['name']), {});
   assert.deepEqual(web.fieldErrors(undefined, ['name']), {});
 });

@@ -38,3 +38,5 @@ export { waysToDownload } from '../src/pages/artifacts/ways';
 export { parseTags } from '../src/pages/artifacts/words';
 export { callAgain, doorOf } from '../src/pages/ai/again';
 export { default as QrCode } from '../src/ui/QrCode';
+export { moved, plainDecimal } from '../src/ui/decimal';
+export { perMillion, priceBody, priceText } from '../src/pages/ai/prices';

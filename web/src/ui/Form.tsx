@@ -8,7 +8,8 @@ import { ErrorBox } from './feedback';
 
 export type Values = Record<string, string>;
 
-// What the daemon said of single fields: by its `field`, or else by a name that its words quote.
+// What the daemon said of single fields: by its `field`, or else by a name that its words begin with
+// ("name: is too long", "gpt-5.input_cost_per_token: …") or quote.
 export function fieldErrors(error: ApiError | undefined, names: string[]): Record<string, string> {
   if (!error) return {};
   const said: Record<string, string> = {};
@@ -16,6 +17,9 @@ export function fieldErrors(error: ApiError | undefined, names: string[]): Recor
     if (error.fields[name] !== undefined) said[name] = error.fields[name];
   }
   if (Object.keys(said).length > 0) return said;
+  const [led = ''] = /^[^\s:]+(?=: )/.exec(error.message) ?? [];
+  const first = names.find((name) => led === name || led.endsWith(`.${name}`));
+  if (first !== undefined) return { [first]: error.message };
   const quoted = /["'`“]([\w.-]+)["'`”]/.exec(error.message)?.[1];
   return quoted !== undefined && names.includes(quoted) ? { [quoted]: error.message } : {};
 }

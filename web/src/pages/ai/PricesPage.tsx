@@ -1,15 +1,13 @@
 // What each model costs, as it is charged, and the prices that operators set themselves.
 import { useState } from 'preact/hooks';
-import { api, type Schema, wordsOf } from '../../api/client';
+import { api, wordsOf } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { useParam } from '../../router';
-import { Badge, Button, Code, type Column, counted, Dialog, Empty, Field, FilterBar, Form, Menu, Money, Page, Table, toast } from '../../ui';
+import { Badge, Button, Code, type Column, counted, Dialog, Empty, Field, FilterBar, Form, Menu, Page, shortId, Table, toast } from '../../ui';
+import { perMillion, priceBody, priceText, type Row, tokenPrices } from './prices';
 
-type Price = Schema<'Price'>;
-interface Row extends Price { own: boolean }
 const path = '/admin/ai/prices';
-const perMillion = (usd: number | undefined) => (usd === undefined ? null : usd * 1e6);
 // A model's name may have one slash, for its provider.
 const placeOf = (model: string): { path: string; names: Record<string, string> } => {
   const slash = model.indexOf('/');
@@ -17,37 +15,36 @@ const placeOf = (model: string): { path: string; names: Record<string, string> }
     : { path: `${path}/{provider}/{model}`, names: { provider: model.slice(0, slash), model: model.slice(slash + 1) } };
 };
 
+const ofOne = (row: Row) => (row.org_id ? { org_id: row.org_id } : {});
+
 function PriceDialog({ row, onClose }: { row: Row | null; onClose: () => void }) {
-  const known = (name: 'input_cost_per_token' | 'output_cost_per_token' | 'cache_read_input_token_cost') => perMillion(row?.[name]) ?? '';
+  const known = (name: (typeof tokenPrices)[number]) => perMillion(row?.[name]) ?? '';
   return (
     <Dialog title={row ? `Price of ${row.model}` : 'Set a price'} onClose={onClose}>
       <Form submit="Save" onCancel={onClose} onSubmit={async (values) => {
-        const model = row?.model ?? values['model'] ?? '';
+        const model = row?.model ?? (values['model'] ?? '').trim();
         const place = placeOf(model);
-        const token = (name: string) => (values[name] ? Number(values[name]) / 1e6 : undefined);
-        await api.ask('put', place.path, {
-          path: place.names,
-          body: {
-            input_cost_per_token: token('input') ?? 0, output_cost_per_token: token('output') ?? 0,
-            ...(token('cached') !== undefined && { cache_read_input_token_cost: token('cached') }),
-            ...(values['context'] && { max_input_tokens: Number(values['context']) }),
-            ...(values['out'] && { max_output_tokens: Number(values['out']) }),
-          } as never,
-        });
+        await api.ask('put', place.path, { path: place.names, query: row ? ofOne(row) : {}, body: priceBody(row, values) as never });
         invalidate(path);
         toast(`${model} is charged so from now on.`);
         onClose();
       }}>
         {!row && <Field name="model" label="Model" required spellcheck={false} />}
-        <Field name="input" label="A million tokens read, USD" inputMode="decimal" required defaultValue={known('input_cost_per_token')} />
-        <Field name="output" label="A million tokens written, USD" inputMode="decimal" required defaultValue={known('output_cost_per_token')} />
-        <Field name="cached" label="A million tokens read from the cache, USD" inputMode="decimal" defaultValue={known('cache_read_input_token_cost')} />
-        <Field name="context" label="Context, tokens" inputMode="numeric" defaultValue={Number(row?.max_input_tokens ?? 0) || ''} hint="Bounds what is reserved before a call." />
-        <Field name="out" label="Output, at most, tokens" inputMode="numeric" defaultValue={Number(row?.max_output_tokens ?? 0) || ''} />
+        <Field name="input_cost_per_token" label="A million tokens read, USD" inputMode="decimal" required defaultValue={known('input_cost_per_token')} />
+        <Field name="output_cost_per_token" label="A million tokens written, USD" inputMode="decimal" required defaultValue={known('output_cost_per_token')} />
+        <Field name="cache_read_input_token_cost" label="A million tokens read from the cache, USD" inputMode="decimal" defaultValue={known('cache_read_input_token_cost')} />
+        <Field name="max_input_tokens" label="Context, tokens" inputMode="numeric" defaultValue={row?.max_input_tokens ?? ''} hint="Bounds what is reserved before a call." />
+        <Field name="max_output_tokens" label="Output, at most, tokens" inputMode="numeric" defaultValue={row?.max_output_tokens ?? ''} />
+        {row && <p class="muted small">Its other prices (long inputs, sound, searches, …) stay as they are.</p>}
       </Form>
     </Dialog>
   );
 }
+
+const Exact = ({ usd }: { usd: number | undefined }) => {
+  const text = priceText(perMillion(usd));
+  return text === null ? <span class="muted" aria-label="none">–</span> : <span class="figure">{text}</span>;
+};
 
 export default function PricesPage() {
   const me = useMe();
@@ -59,24 +56,25 @@ export default function PricesPage() {
   const remove = async (row: Row) => {
     const place = placeOf(row.model ?? '');
     try {
-      await api.ask('delete', place.path, { path: place.names });
+      await api.ask('delete', place.path, { path: place.names, query: ofOne(row) });
       toast(`The price that was set for ${row.model} is gone; the shipped one holds, if there is one.`);
     } catch (refused) {
       toast(wordsOf(refused), { tone: 'bad' });
     }
     invalidate(path);
   };
-  const own = new Set(data?.overrides.map((one) => one.model));
+  // What holds for one organization leaves the shipped price to the others.
+  const own = new Set(data?.overrides.filter((one) => !one.org_id).map((one) => one.model));
   const all: Row[] | undefined = data && [...data.overrides.map((one) => ({ ...one, own: true })),
     ...data.prices.filter((one) => !own.has(one.model)).map((one) => ({ ...one, own: false }))];
   const words = q.toLocaleLowerCase();
   const rows = all?.filter((one) => (one.model ?? '').toLocaleLowerCase().includes(words) && (which === '' || one.own));
   const columns: Column<Row>[] = [
-    { key: 'model', label: 'Model', cell: (one) => <>{one.model}{one.own && <> <Badge tone="info">set here</Badge></>}</> },
+    { key: 'model', label: 'Model', cell: (one) => <>{one.model}{one.own && <> <Badge tone="info">{one.org_id ? `set for ${shortId(one.org_id)}` : 'set here'}</Badge></>}</> },
     { key: 'provider', label: 'Model provider', cell: (one) => String(one.litellm_provider ?? ''), narrow: 'hide' },
-    { key: 'in', label: 'Read, 1 M', align: 'right', cell: (one) => <Money usd={perMillion(one.input_cost_per_token)} />, narrow: 'sub' },
-    { key: 'cached', label: 'From cache, 1 M', align: 'right', cell: (one) => <Money usd={perMillion(one.cache_read_input_token_cost)} />, narrow: 'hide' },
-    { key: 'out', label: 'Written, 1 M', align: 'right', cell: (one) => <Money usd={perMillion(one.output_cost_per_token)} />, narrow: 'side' },
+    { key: 'in', label: 'Read, 1 M', align: 'right', cell: (one) => <Exact usd={one.input_cost_per_token} />, narrow: 'sub' },
+    { key: 'cached', label: 'From cache, 1 M', align: 'right', cell: (one) => <Exact usd={one.cache_read_input_token_cost} />, narrow: 'hide' },
+    { key: 'out', label: 'Written, 1 M', align: 'right', cell: (one) => <Exact usd={one.output_cost_per_token} />, narrow: 'side' },
     { key: 'date', label: 'As of', align: 'right', cell: (one) => String(one.date ?? ''), narrow: 'hide' },
   ];
   if (may) {
