@@ -4,6 +4,7 @@ import type { ComponentChildren } from 'preact';
 import { useCallback, useRef } from 'preact/hooks';
 import { useShortcut } from '../router';
 import { ErrorBox, Skeleton } from './feedback';
+import { formatCount } from './format';
 import { useWindow } from './window';
 
 // `sort`: what the list is sorted by when the head is clicked ("name" and "-name" the other way
@@ -250,7 +251,7 @@ export function Table<T>(props: TableProps<T>) {
       {failed}
       {onSelect && selected.length > 0 && (
         <div class="bulk" role="region" aria-label="Chosen rows">
-          <b>{selected.length} chosen</b>
+          <b>{formatCount(selected.length)} chosen</b>
           {props.bulk?.(selected)}
           <button type="button" class="button quiet" onClick={() => onSelect([])}>
             Clear

@@ -24,7 +24,8 @@ export function CreateUser({ organization, onClose }: { organization: string; on
 }
 
 async function setStatus(users: User[], ids: string[], status: 'active' | 'suspended'): Promise<void> {
-  const chosen = users.filter((one) => ids.includes(one.user_id) && one.status !== status);
+  const wanted = new Set(ids);
+  const chosen = users.filter((one) => wanted.has(one.user_id) && one.status !== status);
   try {
     for (const one of chosen) await api.patch('/admin/users/{user_id}', { path: { user_id: one.user_id }, body: { status } });
     toast(status === 'suspended' ? `${chosen.length} suspended: their keys are refused from now on.` : `${chosen.length} may call again.`);

@@ -83,7 +83,10 @@ export default function ListPage() {
   const writes = Boolean(me && mayWrite(me));
   const isFiltered = Object.values(asked).some((text) => text !== '');
   const hasUploads = useStore(uploads).length > 0;
-  const rowsOf = (ids: string[]) => list.rows?.filter((one) => ids.includes(one.artifact_id)) ?? [];
+  const rowsOf = (ids: string[]) => {
+    const wanted = new Set(ids);
+    return list.rows?.filter((one) => wanted.has(one.artifact_id)) ?? [];
+  };
   return (
     <Page
       title="Artifacts"
