@@ -97,3 +97,10 @@ export async function faultsOfAxe(page) {
   return found.violations.filter((one) => ['serious', 'critical'].includes(one.impact))
     .flatMap((one) => one.nodes.map((node) => `${one.impact} ${one.id}: ${node.html.slice(0, 160)}`));
 }
+
+// Every page that is not about one thing.
+export const everyPage = ['#/', '#/artifacts', '#/catalogue', '#/account', '#/account/security', '#/account/sessions', '#/ai', '#/ai/requests', '#/ai/users', '#/ai/playground', '#/ai/prices', '#/ai/providers',
+  '#/gateway', '#/gateway/catalogue', '#/gateway/console?provider=local', '#/gateway/tenants', '#/gateway/schedules',
+  '#/gateway/briefings', '#/organization', '#/organization/projects', '#/organization/keys', '#/billing',
+  '#/organization/audit', '#/organization/settings', '#/ops', '#/ops/jobs', '#/ops/runs', '#/ops/errors', '#/ops/alerts',
+  '#/ops/audit', '#/ops/kv', '#/ops/backups', '#/ops/people', '#/ops/organizations', '#/ops/metrics', '#/ops/config'];

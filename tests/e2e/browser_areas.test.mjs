@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { Provider } from './ai_provider.mjs';
-import { faultsOfAxe, settled, Stage } from './browser.mjs';
+import { everyPage, faultsOfAxe, settled, Stage } from './browser.mjs';
 import { OAuthServer } from './oauth_server.mjs';
 
 const stage = new Stage(), { inBrowser } = stage;
@@ -124,12 +124,6 @@ inBrowser('each role sees what it may', async () => {
   assert.deepEqual(viewer.faults, []);
   await viewer.context().close();
 });
-
-const everyPage = ['#/', '#/ai', '#/ai/requests', '#/ai/users', '#/ai/playground', '#/ai/prices', '#/ai/providers',
-  '#/gateway', '#/gateway/catalogue', '#/gateway/console?provider=local', '#/gateway/tenants', '#/gateway/schedules',
-  '#/gateway/briefings', '#/organization', '#/organization/projects', '#/organization/keys', '#/billing',
-  '#/organization/audit', '#/organization/settings', '#/ops', '#/ops/jobs', '#/ops/runs', '#/ops/errors', '#/ops/alerts',
-  '#/ops/audit', '#/ops/kv', '#/ops/backups', '#/ops/people', '#/ops/organizations', '#/ops/metrics', '#/ops/config'];
 
 for (const [width, theme] of [[360, 'dark'], [1280, 'light']]) {
   inBrowser(`every page fits ${width} px and is for everybody (${theme})`, async () => {

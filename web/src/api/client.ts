@@ -42,7 +42,8 @@ export interface ClientSettings {
   // The CSRF token of the session, '' without one.
   csrf?: () => string;
   // The session has ended: true when the call shall be tried again, because somebody signed in.
-  onSignedOut?: () => Promise<boolean>;
+  // `isRead`: the call asked for something and changed nothing.
+  onSignedOut?: (isRead: boolean) => Promise<boolean>;
   // The CSRF token is no longer the session's (another tab signed in): reads it anew.
   onStaleCsrf?: () => Promise<void>;
 }
@@ -140,7 +141,10 @@ export class Client {
       },
       options.timeoutMs ?? (method === 'get' ? deadlineMs : writeDeadlineMs),
     );
-    const data = (await response.json().catch(() => undefined)) as T;
+    const data = (await readJson(response, fillPath(path, options.path))) as T;
+    if (method === 'get' && (data === null || data === undefined)) {
+      throw new ApiError(0, `The answer of ${fillPath(path, options.path)} has nothing in it.`);
+    }
     return {
       data,
       etag: response.headers.get('etag') ?? '',
@@ -160,7 +164,7 @@ export class Client {
     if (
       response.status === 401 &&
       this.settings.onSignedOut &&
-      (await this.settings.onSignedOut())
+      (await this.settings.onSignedOut((init.method ?? 'GET') === 'GET'))
     ) {
       response = await this.once(url, init, timeoutMs);
     }
@@ -206,6 +210,17 @@ export class Client {
       clearTimeout(timer);
       init.signal?.removeEventListener('abort', follow);
     }
+  }
+}
+
+// The body of an answer that is none of a refusal; undefined where there is none.
+async function readJson(response: Response, path: string): Promise<unknown> {
+  let text = '';
+  try {
+    text = await response.text();
+    return text === '' ? undefined : (JSON.parse(text) as unknown);
+  } catch {
+    throw new ApiError(0, `The answer of ${path} broke off or is no JSON.`);
   }
 }
 

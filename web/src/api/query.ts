@@ -56,8 +56,13 @@ export interface Query<T> {
   set: (data: T) => void;
 }
 
+const strangeAnswer =
+  'The daemon sent something else than this page expects. It may be newer than the page; load the page anew.';
+// The client words what goes wrong on the way; what is left are members that are not as they should be.
 const asError = (error: unknown): ApiError =>
-  error instanceof ApiError ? error : new ApiError(0, wordsOf(error));
+  error instanceof ApiError
+    ? error
+    : new ApiError(0, error instanceof TypeError ? strangeAnswer : wordsOf(error));
 const isHidden = (): boolean => typeof document !== 'undefined' && document.hidden;
 // A page that nobody has touched for this long stops polling until somebody does.
 const idleMs = 10 * 60_000;
@@ -117,6 +122,11 @@ export function useQuery<T>(
       }
       ask
         .current(current.signal)
+        .then((data) => {
+          // A member that the answer should have, and has not.
+          if (data === undefined) throw new ApiError(0, strangeAnswer);
+          return data;
+        })
         .then(
           (data) => {
             if (current.signal.aborted) return;
@@ -193,6 +203,14 @@ interface PagesState<T> {
   total: number | undefined;
 }
 
+// A page of a list without its rows is no answer, and what is no row is left out.
+function checked<T>(slice: Slice<T>): Slice<T> {
+  if (!Array.isArray(slice.rows)) {
+    throw new ApiError(0, strangeAnswer);
+  }
+  return { ...slice, rows: slice.rows.filter((row) => typeof row === 'object' && row !== null) };
+}
+
 // `idOf` tells rows apart; with `pollMs` the first page is asked for again and new rows are counted.
 export function usePages<T>(
   key: string | null,
@@ -202,13 +220,13 @@ export function usePages<T>(
   const [moreBusy, setMoreBusy] = useState(false);
   const [moreError, setMoreError] = useState<ApiError | undefined>(undefined);
   const first = useQuery<PagesState<T>>(key, async (signal) => {
-    const slice = await fetchPage(undefined, signal);
+    const slice = checked(await fetchPage(undefined, signal));
     return { rows: slice.rows, next: slice.next, total: slice.total };
   });
   const { idOf, pollMs } = options;
   const peek = useQuery<string[]>(
     key !== null && pollMs !== undefined && idOf ? `${key}#peek` : null,
-    async (signal) => (await fetchPage(undefined, signal)).rows.map((row) => idOf!(row)),
+    async (signal) => checked(await fetchPage(undefined, signal)).rows.map((row) => idOf!(row)),
     pollMs === undefined ? {} : { pollMs, later: true },
   );
   const { data } = first;
@@ -233,7 +251,8 @@ export function usePages<T>(
     fetchRef
       .current(data.next, new AbortController().signal)
       .then(
-        (slice) => {
+        (answer) => {
+          const slice = checked(answer);
           const known = new Set(idOf ? data.rows.map(idOf) : []);
           const added = idOf ? slice.rows.filter((row) => !known.has(idOf(row))) : slice.rows;
           first.set({

@@ -53,15 +53,19 @@ export async function signOut(): Promise<void> {
 
 // One question for all calls that met the end of the session at the same time.
 let asked: Promise<boolean> | null = null;
-function askSignIn(): Promise<boolean> {
+// Where somebody has closed the question: what polls there does not put it again.
+let closedAt = '';
+function askSignIn(isRead: boolean): Promise<boolean> {
   // Before anybody was signed in, there is nothing to go on with.
   if (!meStore.get()) return Promise.resolve(false);
+  if (isRead && closedAt !== '' && closedAt === location.hash) return Promise.resolve(false);
   const before = meStore.get()?.person_id;
   asked ??= new Promise<boolean>((resolve) => {
     signInStore.set({
       done: (signedIn) => {
         signInStore.set(null);
         asked = null;
+        closedAt = signedIn ? '' : location.hash;
         // Somebody else must not carry out what the first one had begun.
         const same = meStore.get()?.person_id === before;
         if (signedIn && !same) clearCache();

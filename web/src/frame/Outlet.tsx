@@ -59,7 +59,15 @@ class Guard extends Component<{ children: ComponentChildren }, { error: unknown 
     if (this.state.error === undefined) return this.props.children;
     return (
       <Page title="This page broke">
-        <ErrorBox error={this.state.error} onRetry={() => this.setState({ error: undefined })} />
+        <ErrorBox
+          error={
+            new Error(
+              `What the daemon sent is not what this page expects (${wordsOf(this.state.error)}). ` +
+                'It may be newer than the page; load the page anew.',
+            )
+          }
+          onRetry={() => this.setState({ error: undefined })}
+        />
       </Page>
     );
   }

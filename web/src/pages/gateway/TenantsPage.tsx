@@ -117,7 +117,7 @@ export default function TenantsPage() {
   const create = me && isOperator(me) && <Button onClick={() => setCreating(true)}>Set a tenant up</Button>;
   if (!tenant) return <Page title="Tenants and tokens" more={create}><NoTenant />{creating && <CreateTenant onClose={() => setCreating(false)} />}</Page>;
   return (
-    <Page title="Tenants and tokens" more={create} state={<>{tenant.name || tenant.tenant_id}: <State state={tenant.status} tone={tenant.status === 'active' ? 'good' : 'warn'} /></>}>
+    <Page title="Tenants and tokens" more={create} state={<><bdi>{tenant.name || tenant.tenant_id}</bdi>: <State state={tenant.status} tone={tenant.status === 'active' ? 'good' : 'warn'} /></>}>
       <FilterBar><TenantBar tenants={tenants} /></FilterBar>
       {(change.error ?? purge.error) && <ErrorBox error={change.error ?? purge.error} />}
       <Tokens key={tenant.tenant_id} tenant={tenant.tenant_id} />

@@ -41,7 +41,10 @@ export default function HealthPage() {
     const response = await fetch(api.url('/health'), { cache: 'no-store', signal });
     return await response.json() as Schema<'Health'>;
   }, { pollMs: 5000 });
-  const checks = useQuery('/admin/health', (signal) => api.get('/admin/health', { signal }), { pollMs: 15_000 });
+  const checks = useQuery('/admin/health', async (signal) => {
+    const { checks: rows, warnings: words } = await api.get('/admin/health', { signal });
+    return { checks: [...rows], warnings: words };
+  }, { pollMs: 15_000 });
   const { data } = health;
   const warnings = checks.data?.warnings ?? [];
   return (

@@ -71,7 +71,7 @@ function Change({ plan, subscription, onClose }: { plan: Plan; subscription: Sub
 
 function Plans({ current, subscription }: { current: string; subscription: Subscription }) {
   const [chosen, choose] = useState<Plan | null>(null);
-  const { data } = useQuery('/api/v1/plans', (signal) => api.get('/api/v1/plans', { signal }));
+  const plans = useQuery('/api/v1/plans#list', async (signal) => (await api.get('/api/v1/plans', { signal })).plans);
   const buy = useAction(async (plan: string) => {
     const page = await api.post('/api/v1/billing/checkout', { body: { plan } });
     location.assign(page.url);
@@ -94,7 +94,7 @@ function Plans({ current, subscription }: { current: string; subscription: Subsc
   return (
     <Section title="Plans">
       {buy.error && <ErrorBox error={buy.error} />}
-      <Table label="Plans" rows={data?.plans} columns={columns} idOf={(one) => one.name} />
+      <Table label="Plans" rows={plans.data} columns={columns} idOf={(one) => one.name} error={plans.error} onRetry={plans.refresh} />
       {chosen && <Change plan={chosen} subscription={subscription} onClose={() => choose(null)} />}
     </Section>
   );
@@ -163,6 +163,7 @@ export default function BillingPage() {
     <Page title="Plan and billing" state={use && <>The plan is {use.plan}; counts of the month are those of {use.month}, in UTC</>}>
       {error && <ErrorBox error={error} onRetry={refresh} />}
       {!data && !error && <Skeleton lines={6} />}
+      {data && !use && <Notice tone="warn">No organization is active, so that there is no plan to show.</Notice>}
       {use && <Uses use={use} />}
       {me && isOwner(me) && use && <Paid current={use.plan} />}
       {me && !isOwner(me) && <p class="muted">Owners see the subscription and its invoices.</p>}

@@ -53,7 +53,7 @@ export default function SettingsPage() {
   if (!me || !place) return <Page title="Settings"><Skeleton lines={4} /></Page>;
   const create = <Button onClick={() => setCreating(true)}>Create an organization</Button>;
   return (
-    <Page title="Settings" more={create} state={<>{place.name}, made <Time at={place.created_at} /></>}>
+    <Page title="Settings" more={create} state={<><bdi>{place.name}</bdi>, made <Time at={place.created_at} /></>}>
       {place.deletion_at !== undefined && (
         <Notice tone="bad" action={isOwner(me) && <Button busy={restore.busy} onClick={() => void restore.run()}>Take it back</Button>}>
           The organization works no longer, and goes <Time at={place.deletion_at} /> with all that it has.
