@@ -134,6 +134,12 @@ for (const [width, theme] of [[360, 'dark'], [1280, 'light']]) {
       assert.deepEqual(await faultsOfAxe(page), [], hash);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       assert.ok(wide <= 0, `${hash} is ${wide} px wider than the screen`);
+      // Of the bar with an area's pages, which scrolls, this page's name is seen.
+      const isSeen = await page.evaluate(() => {
+        const link = document.querySelector('.sub-bar [aria-current]')?.getBoundingClientRect();
+        return !link || link.width === 0 || (link.left >= 0 && link.right <= innerWidth);
+      });
+      assert.ok(isSeen, `${hash}: its name in the bar is out of sight`);
     }
     assert.deepEqual(page.faults, []);
   });

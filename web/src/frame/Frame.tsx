@@ -1,7 +1,7 @@
 // What stands around every page of somebody who is signed in: the areas, the place, search, health
 // and the person.
 import type { ComponentChildren } from 'preact';
-import { useCallback, useEffect, useState } from 'preact/hooks';
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { Me } from '../api/session';
 import type { Area, NavPage, PaletteAction } from '../areas';
 import { href, navigate, usePlace, useShortcut } from '../router';
@@ -74,6 +74,13 @@ export function Frame({ me, children }: { me: Me; children: ComponentChildren })
     useCallback(() => setOpen('shortcuts'), []),
   );
   useEffect(() => setOpen(null), [path]);
+  // In the bar of a narrow screen the page's own name is seen, wherever it stands.
+  const bar = useRef<HTMLElement>(null);
+  useEffect(() => {
+    const link = bar.current?.querySelector<HTMLElement>('[aria-current]');
+    if (!link || !bar.current) return;
+    bar.current.scrollLeft = link.offsetLeft - (bar.current.clientWidth - link.offsetWidth) / 2;
+  }, [path]);
   return (
     <div class="frame">
       <a
@@ -132,7 +139,7 @@ export function Frame({ me, children }: { me: Me; children: ComponentChildren })
         </ul>
       </nav>
       {here && here.pages.length > 1 && (
-        <nav class="sub-bar" aria-label={here.label}>
+        <nav class="sub-bar" aria-label={here.label} ref={bar}>
           <Pages area={here} path={path} me={me} />
         </nav>
       )}

@@ -118,7 +118,8 @@ export function Pager({
   busy: boolean;
   onMore: () => void;
 }) {
-  if (!hasMore && shown === 0) return null;
+  // All of it is there to be seen.
+  if (!hasMore && (total === undefined || total <= shown)) return null;
   return (
     <p class="pager">
       <span class="muted">

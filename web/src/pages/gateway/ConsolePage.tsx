@@ -77,7 +77,7 @@ export default function ConsolePage() {
             <Select name="tenant" label="Tenant" value={tenant} onChange={(to) => setParams({ tenant: to })}
               choices={tenants.all.map((one) => ({ value: one.tenant_id, label: one.name || one.tenant_id }))} />
           )}
-          <Select name="provider" label="Service" value={providerName} onChange={(to) => setParams({ provider: to, path: '', account: '' })}
+          <Select name="provider" label="Service" value={provider ? providerName : ''} onChange={(to) => setParams({ provider: to, path: '', account: '' })}
             choices={[{ value: '', label: 'Choose…' }, ...named]} />
           {own.length > 1 && (
             <Select name="account" label="Account" value={account} onChange={(to) => setParams({ account: to })}
@@ -88,6 +88,7 @@ export default function ConsolePage() {
               choices={(users.data ?? []).map((one) => ({ value: one.user_id, label: one.email || one.user_id }))} />
           )}
         </div>
+        {providerName !== '' && !provider && <Notice tone="warn">There is no service <code>{providerName}</code>. Choose another.</Notice>}
         {users.data?.length === 0 && <Notice tone="warn">A call is made for a user: <a href="#/ai/users">create one</a> first.</Notice>}
         {provider && !connected.includes(providerName) && accounts.data && provider.auth_type !== 'none' && (
           <Notice tone="warn">{provider.display_name} has no account here yet. <a href={`#/gateway?tenant=${encodeURIComponent(tenant)}`}>Connect one</a>.</Notice>

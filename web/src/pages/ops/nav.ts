@@ -10,6 +10,7 @@ export const ops: Area = {
     { path: '/ops', label: 'Health' },
     { path: '/ops/metrics', label: 'Metrics' },
     { path: '/ops/jobs', label: 'Jobs' },
+    { path: '/ops/runs', label: 'Past runs' },
     { path: '/ops/errors', label: 'Errors' },
     { path: '/ops/alerts', label: 'Alerts' },
     { path: '/ops/audit', label: 'Audit' },

@@ -14,7 +14,7 @@ const doorColumns: Column<Door>[] = [
   { key: 'requests', label: 'Requests', align: 'right', cell: (row) => <><Count n={row.requests} /><span class="narrow-word"> requests</span></>, narrow: 'side' },
   { key: 'errors', label: 'Failed', align: 'right', cell: (row) => <Count n={row.errors} />, narrow: 'hide' },
   { key: 'p50', label: 'p50', align: 'right', cell: (row) => <Duration ms={row.p50_ms} />, narrow: 'hide' },
-  { key: 'p95', label: 'p95', align: 'right', cell: (row) => <><span class="narrow-word">p95 </span><Duration ms={row.p95_ms} /></>, narrow: 'sub' },
+  { key: 'p95', label: 'p95', align: 'right', cell: (row) => <Duration ms={row.p95_ms} />, narrow: 'sub' },
   { key: 'p99', label: 'p99', align: 'right', cell: (row) => <><span class="narrow-word">p99 </span><Duration ms={row.p99_ms} /></>, narrow: 'end' },
 ];
 

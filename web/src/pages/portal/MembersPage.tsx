@@ -66,7 +66,7 @@ export default function MembersPage() {
     },
     { key: 'email', label: 'Address', cell: (one) => <span dir="auto" class="muted">{one.email}</span>, narrow: 'sub' },
     { key: 'role', label: 'Role', cell: (one) => <Badge tone={one.role === 'owner' ? 'info' : 'none'}>{one.role}</Badge>, narrow: 'side' },
-    { key: 'since', label: 'Since', align: 'right', cell: (one) => <Time at={one.since} />, narrow: 'end' },
+    { key: 'since', label: 'Since', align: 'right', cell: (one) => <Time at={one.since} />, narrow: 'hide' },
   ];
   if (manages) {
     columns.push({
