@@ -270,15 +270,23 @@ TEST_CASE("ai usage: days are split by what was called, and compared with the bu
   }
 
   // The only organization's budget, or that of the user who is asked for; none of a part of it.
-  const Json budget = report("group_by=day")["budget"];
-  CHECK(budget["limit_usd"] == report("group_by=day&org_id=" + house.org)["budget"]["limit_usd"]);
+  const auto budget_of = [&](const std::string& query) -> Json {
+    return parse_json(house.admin("GET", "/admin/usage?group_by=day" + query).body)
+        .value()
+        .at("budget");
+  };
+  const Json budget = budget_of("");
+  CHECK(budget == budget_of("&org_id=" + house.org));
   CHECK(budget["used_usd"] == 0);
   const double days = budget["limit_usd"].get<double>() / budget["daily_usd"].get<double>();
   CHECK((days > 27.9 && days < 31.1));
-  const Json own = report("group_by=day&user_id=" + house.user)["budget"];
-  const Json user = parse_json_exact(house.usage()).value();
-  CHECK(own["limit_usd"] == user["monthly_limit_usd"]);
-  CHECK(own["month"] == user["current_month"]);
-  CHECK(report("group_by=day&model=gpt-5")["budget"].is_null());
-  CHECK(report("group_by=day&user_id=nobody")["budget"].is_null());
+  const Json own = budget_of("&user_id=" + house.user);
+  CHECK(own["limit_usd"] == 5);
+  CHECK(own["month"] == json_text(house.usage(), "current_month"));
+  CHECK(budget_of("&model=gpt-5").is_null());
+  CHECK(budget_of("&user_id=nobody").is_null());
+  const std::string second = R"({"name":"second","slug":"second"})";
+  REQUIRE(house.admin("POST", "/admin/organizations", second).status < 300);
+  CHECK(budget_of("").is_null());
+  CHECK(budget_of("&org_id=" + house.org) == budget);
 }
