@@ -14,19 +14,24 @@ import {
   Skeleton,
   useRange,
 } from '../../ui';
+import { requestSeries, stackedSpend } from '../ai/usage';
 
 export function Spend() {
   const range = useRange('30d');
   const { from, to } = range;
   const report = useQuery(
-    `/admin/usage?group_by=day&from=${from}&to=${to}`,
-    (signal) => api.get('/admin/usage', { query: { group_by: 'day', from, to }, signal }),
+    `/admin/usage?group_by=day&split_by=model&from=${from}&to=${to}`,
+    (signal) =>
+      api.get('/admin/usage', {
+        query: { group_by: 'day', split_by: 'model', from, to },
+        signal,
+      }),
     { pollMs: 60_000 },
   );
   const days = daysOf(range);
   const times = days.map((day) => Date.parse(day) / 1000);
-  const byDay = new Map((report.data?.usage ?? []).map((one) => [one.day ?? '', one]));
   const rows = report.data?.usage ?? [];
+  const budget = report.data?.budget;
   const sum = (of: (row: (typeof rows)[number]) => number) =>
     rows.reduce((all, row) => all + of(row), 0);
   return (
@@ -56,12 +61,17 @@ export function Spend() {
       {report.data && (
         <div class="charts">
           <Chart
-            title="Spend by day"
+            title="Spend by day and model"
             kind="bars"
             unit="usd"
             times={times}
             sync="overview"
-            series={[{ label: 'Spend', values: days.map((day) => byDay.get(day)?.cost_usd ?? 0) }]}
+            series={stackedSpend(rows, days, 'model')}
+            line={
+              budget
+                ? { value: budget.daily_usd, label: 'Budget over the days of the month' }
+                : undefined
+            }
           />
           <Chart
             title="Requests by day"
@@ -69,19 +79,7 @@ export function Spend() {
             unit="count"
             times={times}
             sync="overview"
-            series={[
-              {
-                label: 'Answered',
-                values: days.map(
-                  (day) => (byDay.get(day)?.requests ?? 0) - (byDay.get(day)?.failures ?? 0),
-                ),
-              },
-              {
-                label: 'Failed',
-                tone: 'bad',
-                values: days.map((day) => byDay.get(day)?.failures ?? 0),
-              },
-            ]}
+            series={requestSeries(rows, days)}
           />
         </div>
       )}
