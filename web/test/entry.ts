@@ -1,9 +1,11 @@
 // What the tests use, bundled into one module so that there is one preact.
-export { h } from 'preact';
+export { h, options, render as draw } from 'preact';
 export { render } from 'preact-render-to-string';
 export { noteServerTime, serverNow } from '../src/clock';
-export { Client, fillPath, queryString } from '../src/api/client';
+export { api, Client, fillPath, queryString } from '../src/api/client';
 export { ApiError, refusalOf } from '../src/api/error';
+export * as query from '../src/api/query';
+export * as session from '../src/api/session';
 export { pageOf } from '../src/frame/Frame';
 export { areaOf, areas } from '../src/frame/map';
 export { rank } from '../src/frame/Palette';
@@ -34,6 +36,7 @@ export { parseHeader, readHeader } from '../src/pages/artifacts/kv-header';
 export { refusalOf as artifactRefusal } from '../src/pages/artifacts/refusal';
 export { Sha256 } from '../src/pages/artifacts/sha256';
 export { isWorthRetrying } from '../src/pages/artifacts/transfer';
+export * as uploading from '../src/pages/artifacts/uploads';
 export { waysToDownload } from '../src/pages/artifacts/ways';
 export { parseTags } from '../src/pages/artifacts/words';
 export { callAgain, doorOf } from '../src/pages/ai/again';

@@ -44,8 +44,9 @@ export interface ClientSettings {
   // The session has ended: true when the call shall be tried again, because somebody signed in.
   // `isRead`: the call asked for something and changed nothing.
   onSignedOut?: (isRead: boolean) => Promise<boolean>;
-  // The CSRF token is no longer the session's (another tab signed in): reads it anew.
-  onStaleCsrf?: () => Promise<void>;
+  // The CSRF token is no longer the session's (another tab signed in): reads it anew; true when the call
+  // shall be tried again, because it is still the same person's.
+  onStaleCsrf?: () => Promise<boolean>;
 }
 
 // The address of this page without its hash and file, so that everything works under a prefix.
@@ -170,9 +171,7 @@ export class Client {
     }
     if (response.ok) return response;
     const error = await readRefusal(response, url);
-    if (error.code.toLowerCase() !== 'csrf_token_missing') throw error;
-    if (!this.settings.onStaleCsrf) throw error;
-    await this.settings.onStaleCsrf();
+    if (!isStaleCsrf(error) || !(await this.settings.onStaleCsrf?.())) throw error;
     response = await this.once(url, init, timeoutMs);
     if (response.ok) return response;
     throw await readRefusal(response, url);
@@ -223,6 +222,11 @@ async function readJson(response: Response, path: string): Promise<unknown> {
     throw new ApiError(0, `The answer of ${path} broke off or is no JSON.`);
   }
 }
+
+// The portal's refusals have no code: there its words tell.
+const isStaleCsrf = ({ status, code, message }: ApiError): boolean =>
+  status === 403 &&
+  (code.toLowerCase() === 'csrf_token_missing' || message.startsWith('X-CSRF-Token must be '));
 
 async function readRefusal(response: Response, url: string): Promise<ApiError> {
   const body: unknown = await response.json().catch(() => null);

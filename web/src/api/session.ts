@@ -17,10 +17,29 @@ export function useMe(): Me | null | undefined {
   return useStore(meStore);
 }
 
-// Reads anew who is signed in; null for nobody, which is an answer and no refusal. Throws when the
-// daemon does not answer. A session that has ended does not take the page away that was begun in it:
-// the next call asks for a sign-in on top.
-export async function loadMe(): Promise<Me | null> {
+// Whose a page is: the person, and the place that the session works in. What was read or begun as one
+// is not another's.
+export const identityOf = (me: Me | null | undefined): string =>
+  me ? `${me.person_id} ${me.organization_id ?? ''} ${me.project_id ?? ''}` : '';
+
+// Questions are numbered: the answer to an older one than that of what is known is stale.
+let lastAsked = 0;
+let knownOf = 0;
+// What was read as somebody else, or in another place, is forgotten; other tabs look for themselves.
+export function setMe(next: Me | null, asked = ++lastAsked): void {
+  if (asked < knownOf) return;
+  knownOf = asked;
+  const before = meStore.get();
+  meStore.set(next);
+  const isOther = identityOf(before) !== identityOf(next);
+  if (before && isOther) clearCache();
+  if (isOther || before?.csrf_token !== next?.csrf_token) tellTabs(next ? 'changed' : 'ended');
+  if (next === null) signInStore.get()?.done(false);
+}
+
+// Who the daemon says is signed in; null for nobody, which is an answer and no refusal. Throws when it
+// does not answer.
+async function readMe(): Promise<Me | null> {
   const response = await fetch(api.url('/auth/session'), {
     headers: { accept: 'application/json' },
     cache: 'no-store',
@@ -30,25 +49,73 @@ export async function loadMe(): Promise<Me | null> {
   });
   const body: unknown = await response.json().catch(() => null);
   if (!response.ok) throw refusalOf(response.status, body, response.headers, '/auth/session');
-  const { me } = body as Schema<'SignedIn'>;
-  if (me) meStore.set(me);
-  else if (!meStore.get()) meStore.set(null);
-  return me;
+  return (body as Schema<'SignedIn'>).me ?? null;
+}
+
+// Reads anew who is signed in. A session that has ended does not take the page away that was begun in
+// it: the next call asks for a sign-in on top. `ended`: it was ended by hand, and nothing of it stays.
+export async function loadMe({ ended = false } = {}): Promise<Me | null> {
+  const number = ++lastAsked;
+  const found = await readMe();
+  if (found || ended || !meStore.get()) setMe(found, number);
+  return found;
+}
+
+// After a sign-in on top of a page. The new session may be in another place than the page: the same
+// person goes back there first, so that what the page does next happens where it was begun.
+export async function resume(): Promise<void> {
+  const before = meStore.get();
+  const found = await readMe();
+  if (!found) return;
+  const isSame = identityOf(before) === identityOf(found);
+  if (!before || isSame || before.person_id !== found.person_id) return setMe(found);
+  const { organization_id, project_id } = before;
+  setMe({ ...before, csrf_token: found.csrf_token ?? null });
+  try {
+    await changeMe({
+      ...(organization_id && { organization_id }),
+      ...(project_id && { project_id }),
+    });
+  } catch {
+    // They may no longer work there.
+    setMe(found);
+  }
 }
 
 export type Changes = Schema<'MyChanges'>;
-// Changes the own name, or which organization and project are active; every list is read anew.
+// Changes the own name, or which organization and project are active; every list is then read anew.
 export async function changeMe(body: Changes): Promise<void> {
-  meStore.set(await api.patch('/api/v1/me', { body }));
-  if (body.organization_id !== undefined || body.project_id !== undefined) clearCache();
+  setMe(await api.patch('/api/v1/me', { body }));
 }
 
 export async function signOut(): Promise<void> {
   await api.post('/auth/logout').catch((error: unknown) => {
     if (!(error instanceof ApiError) || error.status !== 401) throw error;
   });
-  clearCache();
-  meStore.set(null);
+  setMe(null);
+}
+
+// The tabs of a browser share one session: each tells the others what it changes of it, and looks
+// itself whenever somebody comes back to it.
+let channel: BroadcastChannel | null = null;
+const tellTabs = (what: 'changed' | 'ended'): void => channel?.postMessage(what);
+export function watchSession(): () => void {
+  const look = (ended = false) => {
+    if (meStore.get()) loadMe({ ended }).catch(() => undefined);
+  };
+  const back = () => {
+    if (!document.hidden) look();
+  };
+  channel = typeof BroadcastChannel === 'function' ? new BroadcastChannel('kvcs.me') : null;
+  channel?.addEventListener('message', ({ data }) => look(data === 'ended'));
+  addEventListener('focus', back);
+  document.addEventListener('visibilitychange', back);
+  return () => {
+    channel?.close();
+    channel = null;
+    removeEventListener('focus', back);
+    document.removeEventListener('visibilitychange', back);
+  };
 }
 
 // One question for all calls that met the end of the session at the same time.
@@ -59,27 +126,31 @@ function askSignIn(isRead: boolean): Promise<boolean> {
   // Before anybody was signed in, there is nothing to go on with.
   if (!meStore.get()) return Promise.resolve(false);
   if (isRead && closedAt !== '' && closedAt === location.hash) return Promise.resolve(false);
-  const before = meStore.get()?.person_id;
+  const before = identityOf(meStore.get());
   asked ??= new Promise<boolean>((resolve) => {
     signInStore.set({
       done: (signedIn) => {
         signInStore.set(null);
         asked = null;
         closedAt = signedIn ? '' : location.hash;
-        // Somebody else must not carry out what the first one had begun.
-        const same = meStore.get()?.person_id === before;
-        if (signedIn && !same) clearCache();
-        resolve(signedIn && same);
+        // Somebody else must not carry out what the first one had begun, nor anybody elsewhere.
+        resolve(signedIn && identityOf(meStore.get()) === before);
       },
     });
   });
   return asked;
 }
 
+// A call whose token is another session's is made again for the same person in the same place alone.
+async function takeToken(): Promise<boolean> {
+  const before = identityOf(meStore.get());
+  return (await loadMe()) !== null && identityOf(meStore.get()) === before;
+}
+
 api.configure({
   csrf: () => meStore.get()?.csrf_token ?? '',
   onSignedOut: askSignIn,
-  onStaleCsrf: async () => void (await loadMe()),
+  onStaleCsrf: takeToken,
 });
 
 // The own role in the active organization.

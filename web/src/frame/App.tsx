@@ -1,7 +1,7 @@
 // The whole: who is signed in decides between the frame with its pages, a page that is open to
 // everybody, and the way in.
 import { useEffect, useState } from 'preact/hooks';
-import { loadMe, signInStore, useMe } from '../api/session';
+import { identityOf, loadMe, resume, signInStore, useMe, watchSession } from '../api/session';
 import { href, installShortcuts, navigate, usePlace } from '../router';
 import { useStore } from '../store';
 import { Button, Dialog, ErrorBox, Skeleton, Toasts } from '../ui';
@@ -36,7 +36,7 @@ function SignInOnTop() {
         onTop
         email={me?.email ?? ''}
         onDone={() => {
-          void loadMe().then(
+          void resume().then(
             () => asked.done(true),
             () => asked.done(false),
           );
@@ -57,6 +57,7 @@ export function App() {
   };
   useEffect(ask, []);
   useEffect(installShortcuts, []);
+  useEffect(watchSession, []);
   const isOpen = loaded?.kind === 'page' && loaded.route.open === true && loaded.path === path;
   const needsSignIn = me === null && loaded !== undefined && loaded.path === path && !isOpen;
   useEffect(() => {
@@ -99,7 +100,7 @@ export function App() {
   return (
     <>
       <Frame me={me}>
-        <Outlet key={`${me.organization_id} ${me.project_id}`} loaded={loaded} />
+        <Outlet key={identityOf(me)} loaded={loaded} />
       </Frame>
       <SignInOnTop />
       <Toasts />

@@ -1,6 +1,7 @@
 // Short words at the bottom of the page about what was just done, with Undo where the daemon keeps
 // the thing.
 import { wordsOf } from '../api/error';
+import { identityOf, meStore } from '../api/session';
 import { createStore, useStore } from '../store';
 
 interface Shown {
@@ -15,6 +16,17 @@ const plainMs = 5000;
 const undoMs = 10_000;
 
 const drop = (id: number) => shown.set(shown.get().filter((one) => one.id !== id));
+
+// What was said to somebody is nobody else's; what was done in one place is not taken back in another.
+let before = meStore.get();
+meStore.subscribe(() => {
+  const me = meStore.get();
+  if (me?.person_id !== before?.person_id) shown.set([]);
+  else if (identityOf(me) !== identityOf(before)) {
+    shown.set(shown.get().filter((one) => !one.undo));
+  }
+  before = me;
+});
 
 // toast('Artifact deleted.', { undo: () => api.post(…) }). Plain present or past, no exclamation.
 export function toast(

@@ -15,6 +15,7 @@ export interface Announcement {
   size_bytes: number;
   sha256: string;
   visibility: 'private';
+  project_id?: string;
   metadata: Record<string, unknown>;
 }
 
@@ -52,6 +53,7 @@ export function announce(
   header: KvHeader,
   sha256: string,
   sidecar: Sidecar | null,
+  project = '',
 ): Announcement {
   const name = plainName(fileName);
   const model = typeof sidecar?.['model_name'] === 'string' ? sidecar['model_name'] : header.model;
@@ -65,6 +67,7 @@ export function announce(
     size_bytes: bytes,
     sha256,
     visibility: 'private',
+    ...(project !== '' && { project_id: project }),
     metadata: {
       name,
       sha256,

@@ -48,28 +48,37 @@ function wordsOf(error: unknown): unknown {
   return refusalOf(readRefusal(answer.getStatus(), body, new Headers(), '/api/v1/uploads'));
 }
 
-// The session ended, or another tab signed in: true when it is worth going on.
-async function mendSession(status: number): Promise<boolean> {
+// The session ended, or another tab signed in: true when it is worth going on, as the same person.
+async function mendSession(status: number, person: string): Promise<boolean> {
   try {
     // Asks to sign in on top of the page.
     if (status === 401) await api.get('/api/v1/me');
-    return (await loadMe()) !== null;
+    return (await loadMe())?.person_id === person;
   } catch {
     return false;
   }
 }
 
-export async function send(file: File, id: string, hooks: Hooks): Promise<Sending> {
+// `person`: who began it. Nobody else's session sends for them.
+export async function send(
+  file: File,
+  id: string,
+  person: string,
+  hooks: Hooks,
+): Promise<Sending> {
   const tus = await import('tus-js-client');
   let mended = 0;
   const upload: Upload = new tus.Upload(file, {
     uploadUrl: api.url(uploadPath(id)),
     retryDelays: retryMs,
     storeFingerprintForResuming: false,
-    onBeforeRequest: (request) =>
-      request.setHeader('X-CSRF-Token', meStore.get()?.csrf_token ?? ''),
+    onBeforeRequest: (request) => {
+      const me = meStore.get();
+      if (me?.person_id !== person) throw new Error('Somebody else has signed in.');
+      request.setHeader('X-CSRF-Token', me.csrf_token ?? '');
+    },
     onShouldRetry: (error) => {
-      const again = isWorthRetrying(statusOf(error));
+      const again = isWorthRetrying(statusOf(error)) && meStore.get()?.person_id === person;
       if (again) hooks.onRetry();
       return again;
     },
@@ -82,7 +91,7 @@ export async function send(file: File, id: string, hooks: Hooks): Promise<Sendin
       const status = statusOf(error);
       const isSession = status === 401 || status === 403;
       if (isSession && mended++ === 0) {
-        void mendSession(status).then((good) => {
+        void mendSession(status, person).then((good) => {
           if (good) upload.start();
           else hooks.onError(wordsOf(error), false);
         });

@@ -43,7 +43,14 @@ export const uploads = createStore<Shown[]>([]);
 const activeMax = 2;
 let lastKey = 0;
 
+// Whose an upload is, and where it goes: as it was when its file was added.
+interface At {
+  person: string;
+  organization: string;
+  project: string;
+}
 interface Work {
+  at: At;
   file: File | null;
   header: KvHeader | null;
   sidecar: Sidecar | null;
@@ -51,6 +58,8 @@ interface Work {
   sending: Sending | null;
   since: number;
   from: number;
+  // It waits for its organization to be active again.
+  isAway: boolean;
 }
 const works = new Map<number, Work>();
 
@@ -58,19 +67,22 @@ const shownOf = (key: number): Shown | undefined => uploads.get().find((one) => 
 function change(key: number, part: Partial<Shown>): void {
   uploads.set(uploads.get().map((one) => (one.key === key ? { ...one, ...part } : one)));
 }
-const isActive = ({ phase }: Shown): boolean => ['reading', 'sending', 'retrying'].includes(phase);
+const isActive = ({ phase }: Pick<Shown, 'phase'>): boolean => ['reading', 'sending', 'retrying'].includes(phase);
 
-const owner = (): { person: string; place: string } => {
+const here = (): At => {
   const me = meStore.get();
   return {
     person: me?.person_id ?? '',
-    place: `${me?.organization_id ?? ''}/${me?.project_id ?? ''}`,
+    organization: me?.organization_id ?? '',
+    project: me?.project_id ?? '',
   };
 };
+const placeOf = ({ organization, project }: At): string => `${organization}/${project}`;
 
 function add(part: Partial<Shown> & { name: string; bytes: number }, work: Partial<Work>): number {
   const key = ++lastKey;
   works.set(key, {
+    at: here(),
     file: null,
     header: null,
     sidecar: null,
@@ -78,6 +90,7 @@ function add(part: Partial<Shown> & { name: string; bytes: number }, work: Parti
     sending: null,
     since: 0,
     from: 0,
+    isAway: false,
     ...work,
   });
   uploads.set([
@@ -99,9 +112,9 @@ function add(part: Partial<Shown> & { name: string; bytes: number }, work: Parti
 
 // Begins with these files, or goes on with those that were begun before.
 export async function addFiles(files: File[]): Promise<void> {
+  const at = here();
   for (const { file, sidecar } of pairs(files)) {
-    const { person, place } = owner();
-    const kept = findKept(readKept(), file, person, place);
+    const kept = findKept(readKept(), file, at.person, placeOf(at));
     const shown = kept && uploads.get().find((one) => one.id === kept.id);
     // It is under way already, in this tab.
     if (shown && shown.phase !== 'kept' && shown.phase !== 'stopped') continue;
@@ -109,8 +122,9 @@ export async function addFiles(files: File[]): Promise<void> {
     if (shown) change(shown.key, { phase: 'waiting' });
     else {
       const said = sidecar ? parseSidecar(await sidecar.text().catch(() => '')) : null;
+      if (here().person !== at.person) return;
       await look(
-        add({ name: file.name, bytes: file.size, id: kept?.id ?? '' }, { file, sidecar: said }),
+        add({ name: file.name, bytes: file.size, id: kept?.id ?? '' }, { at, file, sidecar: said }),
         file,
       );
     }
@@ -150,14 +164,21 @@ function fail(key: number, error: unknown, phase: 'failed' | 'stopped' = 'failed
   pump();
 }
 
+// The daemon takes an upload in the organization that is active; in another one it waits.
+const isElsewhere = (work: Work): boolean => work.at.organization !== here().organization;
+function waitFor(key: number, work: Work): void {
+  work.isAway = true;
+  fail(key, new Error('It goes to another organization. Switch back there to go on.'), 'stopped');
+}
+
 async function run(key: number): Promise<void> {
   const work = works.get(key);
   const file = work?.file;
   if (!work || !file) return;
   try {
+    if (isElsewhere(work)) return waitFor(key, work);
     if (!shownOf(key)?.id) await announceFile(key, work, file);
-    if (work.stop.signal.aborted || ['done', 'failed'].includes(shownOf(key)?.phase ?? 'failed'))
-      return;
+    if (work.stop.signal.aborted || !isActive(shownOf(key) ?? { phase: 'failed' })) return;
     await begin(key, work, file);
   } catch (error) {
     fail(key, error);
@@ -171,8 +192,10 @@ async function announceFile(key: number, work: Work, file: File): Promise<void> 
   if (!header) return;
   clock(work, 0);
   const sha256 = await digestOf(file, (done) => progress(key, work, done), work.stop.signal);
-  const { person, place } = owner();
-  const body = JSON.stringify(announce(file.name, file.size, header, sha256, work.sidecar));
+  if (isElsewhere(work)) return waitFor(key, work);
+  const body = JSON.stringify(
+    announce(file.name, file.size, header, sha256, work.sidecar, work.at.project),
+  );
   // With Upload-Have bytes that are there already need not come again. So often asked for one
   // digest that it is refused, they are sent.
   const ask = (have: Record<string, string>) =>
@@ -206,8 +229,8 @@ async function announceFile(key: number, work: Work, file: File): Promise<void> 
     name: file.name,
     bytes: file.size,
     modified: file.lastModified,
-    person,
-    place,
+    person: work.at.person,
+    place: placeOf(work.at),
     at: Date.now(),
   });
   invalidate('/api/v1/quota');
@@ -217,7 +240,7 @@ async function begin(key: number, work: Work, file: File): Promise<void> {
   const id = shownOf(key)?.id ?? '';
   change(key, { phase: 'sending', error: undefined });
   clock(work, -1);
-  work.sending = await send(file, id, {
+  work.sending = await send(file, id, work.at.person, {
     onProgress: (sent) => {
       if (work.since < 0) clock(work, sent);
       if (shownOf(key)?.phase === 'retrying') change(key, { phase: 'sending' });
@@ -230,13 +253,15 @@ async function begin(key: number, work: Work, file: File): Promise<void> {
     },
     onDone: () => finish(key, false),
     onError: (error, isOver) => {
+      work.sending = null;
+      if (isElsewhere(work)) return waitFor(key, work);
       if (isOver) forget(id);
       if (isOver) change(key, { id: '' });
-      work.sending = null;
       fail(key, error, isOver ? 'failed' : 'stopped');
     },
   });
-  if (work.stop.signal.aborted) await work.sending.pause();
+  // It was given up or paused while the sender was loaded.
+  if (work.stop.signal.aborted || shownOf(key)?.phase === 'paused') await work.sending.pause();
 }
 
 // `from` -1: not known yet.
@@ -273,6 +298,7 @@ export function pause(key: number): void {
 export function goOn(key: number): void {
   const work = works.get(key);
   if (!work?.file) return;
+  work.isAway = false;
   if (work.sending) {
     change(key, { phase: 'sending', error: undefined });
     clock(work, -1);
@@ -298,17 +324,19 @@ export async function giveUp(key: number): Promise<void> {
     await api.raw(uploadPath(one.id), { method: 'DELETE', headers: tusHeaders }, 15_000);
     invalidate('/api/v1/quota');
   } catch (error) {
+    // It has ended by itself, or it is another organization's, and ends by itself soon.
+    if (error instanceof ApiError && error.status === 404) return;
     toast(`${plainName(one.name)}: ${wordsOf(error)}`, { tone: 'bad' });
   }
 }
 
 // Shows what was begun before a reload, with how much of it has arrived.
 export async function showKept(): Promise<void> {
-  const { person, place } = owner();
+  const at = here();
   for (const one of readKept()) {
     if (
-      one.person !== person ||
-      one.place !== place ||
+      one.person !== at.person ||
+      one.place !== placeOf(at) ||
       uploads.get().some((other) => other.id === one.id)
     )
       continue;
@@ -319,13 +347,14 @@ export async function showKept(): Promise<void> {
         15_000,
       );
       const done = Number(answer.headers.get('upload-offset') ?? 0);
+      if (here().person !== at.person) return;
       if (done >= one.bytes) forget(one.id);
       else if (!uploads.get().some((other) => other.id === one.id)) {
-        add({ name: one.name, bytes: one.bytes, id: one.id, phase: 'kept', done }, {});
+        add({ name: one.name, bytes: one.bytes, id: one.id, phase: 'kept', done }, { at });
       }
-    } catch {
-      // The daemon has ended it.
-      forget(one.id);
+    } catch (error) {
+      // The daemon has ended it; one that does not answer, or refuses for now, still has it.
+      if (error instanceof ApiError && [404, 410].includes(error.status)) forget(one.id);
     }
   }
 }
@@ -337,14 +366,19 @@ if (typeof addEventListener === 'function') {
   addEventListener('beforeunload', (event) => {
     if (uploads.get().some(isActive)) event.preventDefault();
   });
-  // Another person must not go on with it; the lines of who signed out go away.
+  // Another person must not go on with it: the lines of who signed out go away. What waits for the
+  // organization that is active again goes on.
+  let shownTo = here().person;
   meStore.subscribe(() => {
-    if (meStore.get() !== null) return;
-    for (const work of works.values()) {
-      work.stop.abort();
-      void work.sending?.pause();
+    const { person } = here();
+    for (const [key, work] of works) {
+      if (work.at.person !== person) {
+        work.stop.abort();
+        void work.sending?.pause();
+        works.delete(key);
+      } else if (work.isAway && !isElsewhere(work)) goOn(key);
     }
-    works.clear();
-    uploads.set([]);
+    if (person !== shownTo) uploads.set([]);
+    shownTo = person;
   });
 }

@@ -1,8 +1,7 @@
 // The own name, the organizations one is in, and the end of the account.
 import { useState } from 'preact/hooks';
 import { api, type Schema } from '../../api/client';
-import { clearCache } from '../../api/query';
-import { changeMe, type Me, meStore, useMe } from '../../api/session';
+import { changeMe, type Me, setMe, useMe } from '../../api/session';
 import { href, navigate } from '../../router';
 import {
   Badge,
@@ -33,8 +32,7 @@ function EndOfAccount({ me }: { me: Me }) {
   const [proving, setProving] = useState(false);
   const end = async (body: Schema<'Confirmation'>) => {
     await api.delete('/api/v1/me', { body });
-    clearCache();
-    meStore.set(null);
+    setMe(null);
     navigate(href('/login'));
     toast('Your account is deleted.');
   };

@@ -1,0 +1,178 @@
+// Goal: what somebody began is carried out as them and where they began it, or not at all; nothing that
+// they read is shown to another person, or in another place.
+// Method: tabs are bundles of their own; a daemon in memory keeps the one session that they share.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { loadBundle } from './bundle.mjs';
+
+globalThis.document = Object.assign(new EventTarget(), { hidden: false, baseURI: 'http://h/' });
+const page = new EventTarget();
+globalThis.addEventListener = page.addEventListener.bind(page);
+globalThis.removeEventListener = page.removeEventListener.bind(page);
+
+// Of the browser: what one tab says, the others hear.
+const tabs = new Set();
+globalThis.BroadcastChannel = class extends EventTarget {
+  constructor() {
+    super();
+    tabs.add(this);
+  }
+  postMessage(data) {
+    for (const one of tabs) if (one !== this) one.dispatchEvent(Object.assign(new Event('message'), { data }));
+  }
+  close() {
+    tabs.delete(this);
+  }
+};
+
+// The session of the cookie; `done`: what was changed, by whom and where. `late` holds answers back.
+const daemon = { session: null, done: [], late: null };
+const signIn = (person_id, organization_id = 'x', token = `${person_id}'s`) => {
+  daemon.session = { person_id, organization_id, project_id: `${organization_id}1`, csrf_token: token };
+};
+const answer = (status, body) => new Response(status === 204 ? null : JSON.stringify(body), { status });
+globalThis.fetch = async (url, { method = 'GET', headers, body } = {}) => {
+  const path = new URL(url).pathname;
+  const { session } = daemon;
+  if (!session) return answer(401, { error: 'Sign in.' });
+  const me = { ...session };
+  if (method === 'GET') {
+    await daemon.late;
+    return answer(200, me);
+  }
+  if (headers.get('x-csrf-token') !== session.csrf_token) {
+    return answer(403, { error: 'X-CSRF-Token must be the csrf_token of GET /api/v1/me when …' });
+  }
+  if (path === '/api/v1/me') {
+    const { organization_id } = JSON.parse(body);
+    Object.assign(session, { organization_id, project_id: `${organization_id}1` });
+    return answer(200, { ...session });
+  }
+  if (path === '/auth/logout') daemon.session = null;
+  else daemon.done.push(`${path} by ${me.person_id} in ${me.organization_id}`);
+  return answer(204);
+};
+
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+// A tab that Ada has read her list in.
+async function openTab() {
+  const web = await loadBundle();
+  const probe = (set) => {
+    const { data, set: keep } = web.query.useQuery('/list', async () => undefined);
+    if (set) keep(set);
+    return data;
+  };
+  const list = (set) => web.render(web.h(() => probe(set)));
+  const stop = web.session.watchSession();
+  await web.session.loadMe();
+  list('of Ada in x');
+  assert.equal(list(), 'of Ada in x');
+  return { ...web.session, web, api: web.api, list, stop, who: () => web.session.identityOf(web.session.meStore.get()) };
+}
+async function withTabs(count, run) {
+  signIn('ada');
+  daemon.done = [];
+  const all = [];
+  for (let n = 0; n < count; n++) all.push(await openTab());
+  try {
+    await run(...all);
+  } finally {
+    for (const tab of all) tab.stop();
+  }
+}
+
+test('a tab follows when another one goes to another organization', () => withTabs(2, async (one, two) => {
+  await two.changeMe({ organization_id: 'y' });
+  assert.equal(two.list(), '');
+  await settle();
+  assert.deepEqual([one.who(), one.list()], ['ada y y1', '']);
+}));
+
+test('whoever comes back to a tab sees where the session is by now', () => withTabs(1, async (one) => {
+  for (const come of [() => page.dispatchEvent(new Event('focus')), () => document.dispatchEvent(new Event('visibilitychange'))]) {
+    one.list('read before');
+    daemon.session.organization_id = daemon.session.organization_id === 'y' ? 'x' : 'y';
+    come();
+    await settle();
+    assert.equal(one.list(), '');
+  }
+}));
+
+test('a call with the token of a session before is made again for the same person in the same place alone', () => withTabs(1, async (one) => {
+  signIn('ada', 'x', 'anew');
+  await one.api.delete('/a');
+  assert.deepEqual(daemon.done, ['/a by ada in x']);
+  for (const [person, place] of [['bob', 'x'], ['ada', 'y']]) {
+    signIn('ada', 'x');
+    await one.loadMe();
+    one.list('of Ada in x');
+    signIn(person, place, 'another');
+    await assert.rejects(one.api.delete('/b'), { status: 403 });
+    assert.deepEqual([one.who(), one.list(), daemon.done.length], [`${person} ${place} ${place}1`, '', 1]);
+  }
+}));
+
+test('after a sign-in on top of the page a call goes on where it was meant to, and as who began it', () => withTabs(1, async (one) => {
+  await one.changeMe({ organization_id: 'y' });
+  const begin = async () => {
+    daemon.session = null;
+    const asked = one.api.delete('/a');
+    await settle();
+    return { asked, ...one.signInStore.get() };
+  };
+  const first = await begin();
+  signIn('ada', 'x', 'anew');
+  await one.resume();
+  first.done(true);
+  await first.asked;
+  assert.deepEqual(daemon.done, ['/a by ada in y']);
+  const second = await begin();
+  one.list('of Ada in y');
+  signIn('bob', 'y');
+  await one.resume();
+  second.done(true);
+  await assert.rejects(second.asked, { status: 401 });
+  assert.deepEqual([daemon.done.length, one.who(), one.list()], [1, 'bob y y1', '']);
+}));
+
+test('who signs out has signed out of every tab, and leaves no question behind', () => withTabs(2, async (one, two) => {
+  const { session } = daemon;
+  daemon.session = null;
+  const asked = one.api.get('/a');
+  await settle();
+  assert.ok(one.signInStore.get());
+  daemon.session = session;
+  await two.signOut();
+  assert.deepEqual([two.meStore.get(), two.list()], [null, '']);
+  await assert.rejects(asked, { status: 401 });
+  assert.deepEqual([one.meStore.get(), one.list(), one.signInStore.get()], [null, '', null]);
+}));
+
+test('an end that nobody asked for leaves the page as it is', () => withTabs(1, async (one) => {
+  daemon.session = null;
+  assert.equal(await one.loadMe(), null);
+  assert.deepEqual([one.who(), one.list()], ['ada x x1', 'of Ada in x']);
+}));
+
+test('an answer that was asked for before a change does not undo it', () => withTabs(1, async (one) => {
+  let go;
+  daemon.late = new Promise((resolve) => { go = resolve; });
+  const old = one.loadMe();
+  await settle();
+  await one.changeMe({ organization_id: 'y' });
+  go();
+  await old;
+  daemon.late = null;
+  assert.equal(one.who(), 'ada y y1');
+}));
+
+test('what can be taken back is so in its place, and what was said is nobody else\'s', () => withTabs(1, async (one) => {
+  const { toast, Toasts } = one.web.ui;
+  const words = () => one.web.render(one.web.h(Toasts)).match(/[a-z ]+\./g) ?? [];
+  toast('deleted.', { undo: async () => {} });
+  toast('refused.', { tone: 'bad' });
+  await one.changeMe({ organization_id: 'y' });
+  assert.deepEqual(words(), ['refused.']);
+  await one.signOut();
+  assert.deepEqual(words(), []);
+}));
