@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
 
-const { callAgain, chatBody, doorOf, chatLines, requestSeries, stackedSpend, EventReader, moved, perMillion, plainDecimal, priceBody, priceText, readDelta } = await loadBundle();
+const { callAgain, chatBody, doorOf, chatLines, requestSeries, stackedSpend, EventReader, moved, perMillion, plainDecimal, priceBody, priceRows, priceText, providerBody, readDelta } = await loadBundle();
 const ask = { model: 'gpt-6-luna', system: '', messages: [{ role: 'user', content: 'Hello' }], temperature: '', maxTokens: '' };
 
 test('events are whole wherever the bytes are cut, with any line ends', () => {
@@ -130,4 +130,24 @@ test('a changed price keeps what the form has no field for', () => {
     input_cost_per_token: '0.0000015', output_cost_per_token: '0.000002', cache_creation_input_token_cost: '0.00000125',
     input_cost_per_token_above_200k_tokens: '0.0000003', max_input_tokens: '128000', search_context_cost_per_query: { low: 0.01 },
     supports_reasoning: true, litellm_provider: 'openai' });
+});
+
+test('a price of one organization hides no price of the others', () => {
+  const rows = priceRows([{ model: 'a', org_id: 'o' }, { model: 'b' }], [{ model: 'a' }, { model: 'b' }, { model: 'c' }]);
+  assert.deepEqual(rows, [{ model: 'a', org_id: 'o', own: true }, { model: 'b', own: true }, { model: 'a', own: false }, { model: 'c', own: false }]);
+});
+
+test('a provider that is changed keeps its headers, its times and its ways', () => {
+  const provider = {
+    name: 'groq', kind: 'openai_compatible', base_url: 'https://a/v1', auth_header: 'x-key', headers: { 'x-a': '1', 'x-secret': '***' },
+    timeout_ms: 5000, stream_options: false, cancel_stops_billing: true, models: ['m'], has_api_key: true,
+  };
+  const typed = { kind: 'openai_compatible', base_url: 'https://b/v1', api_key: '', models: [] };
+  assert.deepEqual(providerBody(provider, typed), {
+    kind: 'openai_compatible', base_url: 'https://b/v1', auth_header: 'x-key', headers: { 'x-a': '1' }, timeout_ms: 5000,
+    stream_options: false, cancel_stops_billing: true, models: [],
+  });
+  const { auth_header, base_url } = providerBody({ ...provider, auth_header: null }, { ...typed, base_url: '' });
+  assert.deepEqual([auth_header, base_url], [undefined, undefined]);
+  assert.deepEqual(providerBody(null, { kind: 'openai', base_url: '', api_key: 'sk', models: [] }), { kind: 'openai', api_key: 'sk', models: [] });
 });

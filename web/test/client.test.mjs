@@ -83,11 +83,34 @@ test('a token of another tab\'s session is read anew, once', async () => {
   let csrf = 'old';
   const fail = [403, { error: 'X-CSRF-Token is not the session\'s.', code: 'csrf_token_missing' }];
   const server = daemon(fail, [204], fail, fail);
-  const one = client(server, { csrf: () => csrf, onStaleCsrf: async () => { csrf = 'new'; } });
+  const one = client(server, { csrf: () => csrf, onStaleCsrf: async () => { csrf = 'new'; return true; } });
   await one.delete('/x');
   assert.equal(server.asked[1].headers['x-csrf-token'], 'new');
   await assert.rejects(one.delete('/x'), { status: 403 });
   assert.equal(server.asked.length, 4);
+  for (const code of ['csrf_token_missing', 'CSRF_TOKEN_MISSING']) {
+    const coded = daemon([403, { error: 'No.', code }], [204]);
+    await client(coded, { onStaleCsrf: async () => true }).delete('/x');
+    assert.equal(coded.asked.length, 2, code);
+  }
+});
+
+test('of another person, or for another reason, a refused call is not made again', async () => {
+  for (const [refusal, again] of [
+    [[403, { error: 'X-CSRF-Token must be the csrf_token of …' }], false],
+    [[400, { error: 'The name has "csrf" in it.' }], true],
+    [[403, { error: 'csrf is a word that is not allowed here.' }], true],
+  ]) {
+    const server = daemon(refusal, [204]);
+    await assert.rejects(client(server, { onStaleCsrf: async () => again }).delete('/x'), { status: refusal[0] });
+    assert.equal(server.asked.length, 1);
+  }
+});
+
+test('a PUT that makes a thing replaces none that is there', async () => {
+  await web.mustBeFree(client(daemon([404, { error: 'None.' }])).get('/x'), 'name', 'x');
+  await assert.rejects(web.mustBeFree(client(daemon([200, {}])).get('/x'), 'name', 'x'), (error) => error.status === 409 && error.fields.name.startsWith('"x" is there'));
+  await assert.rejects(web.mustBeFree(client(daemon([503, { error: 'Wait.' }])).get('/x'), 'name', 'x'), { status: 503 });
 });
 
 test('the words of a refusal find their field', () => {

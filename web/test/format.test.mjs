@@ -63,3 +63,10 @@ test('of a long list only what is seen is drawn', () => {
   assert.ok(from < 50_000 && to > 50_022 && to - from < 60);
   assert.equal(web.seenRows(1000, 1e9, 800, 36).to, 1000);
 });
+
+test('a limit is a whole number or none, and what is neither becomes no limit', () => {
+  assert.deepEqual(['', '  ', undefined, '0', ' 1000 ', '999999999999999'].map((text) => web.wholeOf(text, 'rpm')), [null, null, null, 0, 1000, 999_999_999_999_999]);
+  for (const text of ['1,000', '1.5', '-1', '1e3', 'many', '9999999999999999']) {
+    assert.throws(() => web.wholeOf(text, 'rpm'), (error) => error.status === 400 && error.fields.rpm.includes(`"${text}"`));
+  }
+});

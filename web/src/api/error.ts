@@ -45,6 +45,11 @@ export class ApiError extends Error implements Refusal {
   }
 }
 
+// What the page itself refuses of one field, before it asks the daemon.
+export function fieldRefusal(field: string, words: string, status = 400): ApiError {
+  return new ApiError(status, words, { field, fields: { [field]: words } });
+}
+
 export function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

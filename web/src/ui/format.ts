@@ -1,4 +1,5 @@
 // Figures in words. Money is USD; bytes are IEC; times are ISO strings or ms since 1970.
+import { fieldRefusal } from '../api/error';
 import { serverNow } from '../clock';
 
 const group = (n: number, digits = 0): string =>
@@ -131,6 +132,15 @@ export function toneOf(state: string): Tone {
     if (words.split(' ').includes(state.toLowerCase())) return tone as Tone;
   }
   return 'none';
+}
+
+// What was typed as a whole number; null for nothing. What is none is refused beside its field: a limit
+// that is not understood must not become none.
+export function wholeOf(text: string | undefined, field: string): number | null {
+  const typed = (text ?? '').trim();
+  if (typed === '') return null;
+  if (/^\d{1,15}$/.test(typed)) return Number(typed);
+  throw fieldRefusal(field, `"${typed}" is no whole number: write it with digits alone, such as 1000.`);
 }
 
 // JSON with a member a line; what is no JSON as it is.

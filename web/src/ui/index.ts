@@ -21,6 +21,7 @@ export {
   shortId,
   type Tone,
   toneOf,
+  wholeOf,
 } from './format';
 export { Form, type Values } from './Form';
 export { Menu, type MenuItem } from './Menu';

@@ -3,9 +3,9 @@ import { useState } from 'preact/hooks';
 import { api, wordsOf } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
-import { useParam } from '../../router';
+import { href, useParam } from '../../router';
 import { Badge, Button, Code, type Column, counted, Dialog, Empty, Field, FilterBar, Form, Menu, Page, shortId, Table, toast } from '../../ui';
-import { perMillion, priceBody, priceText, type Row, tokenPrices } from './prices';
+import { perMillion, priceBody, priceRows, priceText, type Row, tokenPrices } from './prices';
 
 const path = '/admin/ai/prices';
 // A model's name may have one slash, for its provider.
@@ -20,7 +20,7 @@ const ofOne = (row: Row) => (row.org_id ? { org_id: row.org_id } : {});
 function PriceDialog({ row, onClose }: { row: Row | null; onClose: () => void }) {
   const known = (name: (typeof tokenPrices)[number]) => perMillion(row?.[name]) ?? '';
   return (
-    <Dialog title={row ? `Price of ${row.model}` : 'Set a price'} onClose={onClose}>
+    <Dialog title={row ? `Price of ${row.model}${row.org_id ? `, for ${row.org_id}` : ''}` : 'Set a price'} onClose={onClose}>
       <Form submit="Save" onCancel={onClose} onSubmit={async (values) => {
         const model = row?.model ?? (values['model'] ?? '').trim();
         const place = placeOf(model);
@@ -57,16 +57,14 @@ export default function PricesPage() {
     const place = placeOf(row.model ?? '');
     try {
       await api.ask('delete', place.path, { path: place.names, query: ofOne(row) });
-      toast(`The price that was set for ${row.model} is gone; the shipped one holds, if there is one.`);
+      toast(row.org_id ? `The price of ${row.model} for this organization is gone; it pays what everybody does.`
+        : `The price that was set for ${row.model} is gone; the shipped one holds, if there is one.`);
     } catch (refused) {
       toast(wordsOf(refused), { tone: 'bad' });
     }
     invalidate(path);
   };
-  // What holds for one organization leaves the shipped price to the others.
-  const own = new Set(data?.overrides.filter((one) => !one.org_id).map((one) => one.model));
-  const all: Row[] | undefined = data && [...data.overrides.map((one) => ({ ...one, own: true })),
-    ...data.prices.filter((one) => !own.has(one.model)).map((one) => ({ ...one, own: false }))];
+  const all: Row[] | undefined = data && priceRows(data.overrides, data.prices);
   const words = q.toLocaleLowerCase();
   const rows = all?.filter((one) => (one.model ?? '').toLocaleLowerCase().includes(words) && (which === '' || one.own));
   const columns: Column<Row>[] = [
@@ -77,13 +75,19 @@ export default function PricesPage() {
     { key: 'out', label: 'Written, 1 M', align: 'right', cell: (one) => <Exact usd={one.output_cost_per_token} />, narrow: 'side' },
     { key: 'date', label: 'As of', align: 'right', cell: (one) => String(one.date ?? ''), narrow: 'hide' },
   ];
+  if (all?.some((one) => one.org_id)) {
+    columns.splice(1, 0, {
+      key: 'org', label: 'Organization', narrow: 'sub',
+      cell: (one) => (one.org_id ? <a href={href(`/ops/organizations/${one.org_id}`)}>{shortId(one.org_id)}</a> : 'all'),
+    });
+  }
   if (may) {
     columns.push({
       key: 'change', label: '', align: 'right', narrow: 'end',
       cell: (one) => (
         <Menu label={`Change ${one.model}`} button="Change" kind="quiet" align="right" items={[
           { label: 'Set a price', run: () => setEdited(one) },
-          ...(one.own ? [{ label: 'Back to the shipped one', run: () => void remove(one) }] : []),
+          ...(one.own ? [{ label: one.org_id ? 'Back to everybody’s' : 'Back to the shipped one', run: () => void remove(one) }] : []),
         ]} />
       ),
     });

@@ -1,12 +1,13 @@
 // Who answers the calls: OpenAI, Anthropic, and whatever speaks as they do.
 import { useState } from 'preact/hooks';
 import { api, type Schema, wordsOf } from '../../api/client';
+import { taken } from '../../api/free';
 import { invalidate, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { href } from '../../router';
 import { Button, type Column, Confirm, counted, Dialog, Empty, Field, Form, LinkButton, Menu, Page, Select, State, Table, toast } from '../../ui';
+import { type Provider, providerBody } from './provider';
 
-type Provider = Schema<'AiProvider'>;
 type Kind = Provider['kind'];
 const path = '/admin/ai/providers';
 const kinds: { value: Kind; label: string }[] = [
@@ -24,19 +25,18 @@ async function check(provider: Provider): Promise<void> {
   }
 }
 
-function ProviderDialog({ provider, onClose }: { provider: Provider | null; onClose: () => void }) {
+function ProviderDialog({ provider, names, onClose }: { provider: Provider | null; names: string[]; onClose: () => void }) {
   const [kind, setKind] = useState<Kind>(provider?.kind ?? 'openai');
   const known = kind !== 'openai_compatible';
   return (
     <Dialog title={provider ? `Change ${provider.name}` : 'Add a model provider'} onClose={onClose}>
       <Form submit="Save" onCancel={onClose} onSubmit={async ({ name = '', base_url = '', api_key = '', models = '' }) => {
         const list = models.split(',').map((one) => one.trim()).filter(Boolean);
+        const made = name.trim() || kind;
+        if (!provider && names.includes(made)) throw taken('name', made);
         await api.put('/admin/ai/providers/{name}', {
-          path: { name: provider?.name ?? (name || kind) },
-          body: {
-            kind, ...(base_url !== '' && { base_url }), ...(api_key !== '' && { api_key }),
-            ...(list.length > 0 && { models: list as never }),
-          },
+          path: { name: provider?.name ?? made },
+          body: providerBody(provider, { kind, base_url, api_key, models: list }),
         });
         invalidate(path);
         toast('Saved. Whether the provider takes the key shows the first call.');
@@ -86,7 +86,7 @@ export default function ProvidersPage() {
       state={data && <>{data.length === 1 ? '1 model provider answers' : `${counted(data.length, 'model provider')} answer`} calls</>}>
       <Table label="Model providers" rows={data} columns={columns} idOf={(one) => one.name} error={error} onRetry={refresh}
         empty={<Empty action={create} command="kvcs admin provider set openai --kind openai --key-stdin">Models are called at a provider with a key that stays here.</Empty>} />
-      {edited && <ProviderDialog provider={edited === 'new' ? null : edited} onClose={() => setEdited(null)} />}
+      {edited && <ProviderDialog provider={edited === 'new' ? null : edited} names={data?.map((one) => one.name) ?? []} onClose={() => setEdited(null)} />}
       {removed && (
         <Confirm title={`Remove ${removed.name}`} typed={removed.name} action="Remove" onClose={() => setRemoved(null)} onConfirm={async () => {
           await api.delete('/admin/ai/providers/{name}', { path: { name: removed.name } });

@@ -7,7 +7,7 @@ import type { PageProps } from '../../areas';
 import { href, navigate, useParam, useShortcut } from '../../router';
 import {
   Button, Chart, type Column, Commands, Confirm, Count, Dialog, Empty, ErrorBox, Field, Figures, Form, LinkButton, Menu, Meter, Money,
-  Page, Secret, Section, Skeleton, State, Table, Time, toast,
+  Page, Secret, Section, Skeleton, State, Table, Time, toast, wholeOf,
 } from '../../ui';
 import { modelKey } from '../../ui/lines';
 import type { User } from './users';
@@ -97,11 +97,10 @@ function Limits({ user }: { user: User }) {
   return (
     <Section title="Limits" note="Left empty, there is none of the user's own; those of the organization hold.">
       <Form submit="Save" onSubmit={async (values) => {
-        const whole = (name: string) => (values[name] ? Number(values[name]) : null);
         const models = (values['models'] ?? '').split(',').map((one) => one.trim()).filter(Boolean);
         await api.patch('/admin/users/{user_id}', {
           path: { user_id: user.user_id },
-          body: { monthly_limit_usd: values['limit'] ?? '0', requests_per_minute: whole('rpm'), tokens_per_minute: whole('tpm'), allowed_models: models },
+          body: { monthly_limit_usd: values['limit'] ?? '0', requests_per_minute: wholeOf(values['rpm'], 'rpm'), tokens_per_minute: wholeOf(values['tpm'], 'tpm'), allowed_models: models },
         });
         invalidate('/admin/users');
         toast('Saved.');

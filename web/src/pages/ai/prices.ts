@@ -56,3 +56,13 @@ export function priceBody(row: Price | null, values: Record<string, string>): Re
   }
   return body;
 }
+
+// The rows of the table: what is set here, for everybody or for one organization, and the shipped prices
+// that nothing replaces for everybody.
+export function priceRows(overrides: Price[], prices: Price[]): Row[] {
+  const replaced = new Set(overrides.filter((one) => !one.org_id).map((one) => one.model));
+  return [
+    ...overrides.map((one) => ({ ...one, own: true })),
+    ...prices.filter((one) => !replaced.has(one.model)).map((one) => ({ ...one, own: false })),
+  ];
+}

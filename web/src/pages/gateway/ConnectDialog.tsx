@@ -1,17 +1,24 @@
 // Makes an account at a service: by consenting on its own page, or with what is typed here.
 import { useState } from 'preact/hooks';
 import { api } from '../../api/client';
+import { fieldRefusal } from '../../api/error';
+import { mustBeFree } from '../../api/free';
 import { invalidate, useAction } from '../../api/query';
 import { href } from '../../router';
 import { Button, Dialog, ErrorBox, Field, Form, LinkButton, Notice, Select, TextField, Time, toast, type Values } from '../../ui';
 import { fieldsOf, hasConsent, isReady, type Provider, useProviders } from './providers';
 
-function Consent({ tenant, provider, account }: { tenant: string; provider: Provider; account: string }) {
+const accountPath = '/admin/tenants/{tenant}/providers/{provider}/accounts/{account}';
+const looked = (tenant: string, provider: Provider, account: string) =>
+  mustBeFree(api.get(accountPath, { path: { tenant, provider: provider.provider, account: account || 'default' } }), 'account', account || 'default');
+
+function Consent({ tenant, provider, account, isNew }: { tenant: string; provider: Provider; account: string; isNew: boolean }) {
   const [link, setLink] = useState<{ url: string; expires_at: string } | null>(null);
   const begin = useAction(async () => {
     // The window is opened by the click itself; browsers refuse one that is opened later.
     const page = window.open('about:blank', '_blank');
     try {
+      if (isNew) await looked(tenant, provider, account);
       const made = await api.post('/admin/tenants/{tenant}/providers/{provider}/connect', {
         path: { tenant, provider: provider.provider }, body: account === '' ? {} : { account_id: account },
       });
@@ -42,9 +49,17 @@ function Consent({ tenant, provider, account }: { tenant: string; provider: Prov
   );
 }
 
+function jsonOf(text: string, field: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw fieldRefusal(field, 'This is no JSON: paste the whole file of the service account.');
+  }
+}
+
 function bodyOf(provider: Provider, values: Values): Record<string, unknown> {
   const filled = fieldsOf(provider.auth_type).map((one) => [one.name, values[one.name] ?? ''] as const).filter(([, value]) => value !== '');
-  return Object.fromEntries(filled.map(([name, value]) => [name, name === 'service_account' ? JSON.parse(value) as unknown : value]));
+  return Object.fromEntries(filled.map(([name, value]) => [name, name === 'service_account' ? jsonOf(value, name) : value]));
 }
 
 // `account` is given when an account that is there is connected anew.
@@ -73,11 +88,12 @@ export function ConnectDialog({ tenant, provider: given, account: existing, onCl
           {' '}<a href={href('/gateway/catalogue', { provider: provider.provider })}>as the catalogue says</a>.
         </Notice>
       )}
-      {provider && byConsent && <Consent tenant={tenant} provider={provider} account={account} />}
+      {provider && byConsent && <Consent tenant={tenant} provider={provider} account={account} isNew={!existing} />}
       {provider && byConsent && <p class="small"><button type="button" class="button quiet" onClick={() => setTyping(true)}>Type a refresh token instead</button></p>}
       {provider && !byConsent && (
         <Form key={name} submit="Store the account" onCancel={onClose} onSubmit={async (values) => {
-          await api.put('/admin/tenants/{tenant}/providers/{provider}/accounts/{account}', {
+          if (!existing) await looked(tenant, provider, account);
+          await api.put(accountPath, {
             path: { tenant, provider: provider.provider, account: account || 'default' }, body: bodyOf(provider, values),
           });
           invalidate('/admin/tenants/');

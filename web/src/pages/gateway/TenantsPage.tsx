@@ -1,6 +1,7 @@
 // Whose agents may call, with which tokens.
 import { useState } from 'preact/hooks';
 import { api, type Schema, wordsOf } from '../../api/client';
+import { mustBeFree } from '../../api/free';
 import { invalidate, useAction, usePages } from '../../api/query';
 import { isOperator, mayOperate, useMe } from '../../api/session';
 import {
@@ -85,6 +86,7 @@ function CreateTenant({ onClose }: { onClose: () => void }) {
   return (
     <Dialog title="Set a tenant up" onClose={onClose}>
       <Form submit="Set up" onCancel={onClose} onSubmit={async ({ tenant = '', name = '' }) => {
+        await mustBeFree(api.get('/admin/tenants/{tenant}', { path: { tenant } }), 'tenant', tenant);
         await api.put('/admin/tenants/{tenant}', { path: { tenant }, body: name === '' ? {} : { name } });
         invalidate(tenantsPath);
         onClose();
