@@ -68,6 +68,55 @@ test('silence is said to be that; a caller that gives up is not', async () => {
   await assert.rejects(asked, { name: 'AbortError' });
 });
 
+// A body that comes piece by piece; `end` is how the network sees that nobody reads on.
+function streamed(signal) {
+  const state = { ended: false };
+  const body = new ReadableStream({
+    start(to) {
+      state.push = (text) => to.enqueue(new TextEncoder().encode(text));
+      state.close = () => to.close();
+      state.breakOff = () => to.error(new TypeError('terminated'));
+      signal?.addEventListener('abort', () => {
+        state.ended = true;
+        to.error(new DOMException('stop', 'AbortError'));
+      });
+    },
+  });
+  return Object.assign(state, { response: new Response(body) });
+}
+
+test('a stream that its reader stops ends at the daemon too', async () => {
+  let sent;
+  const one = client({ fetcher: async (_, { signal }) => (sent = streamed(signal)).response });
+  const stop = new AbortController();
+  const response = await one.raw('/x', { signal: stop.signal }, 60_000);
+  const reader = response.body.getReader();
+  sent.push('half');
+  assert.equal(new TextDecoder().decode((await reader.read()).value), 'half');
+  const next = reader.read();
+  stop.abort();
+  await assert.rejects(next, { name: 'AbortError' });
+  assert.ok(sent.ended);
+});
+
+test('an answer that comes late or breaks off in its body is none', async () => {
+  let sent;
+  const one = client({ fetcher: async (_, { signal }) => (sent = streamed(signal)).response });
+  await assert.rejects(one.get('/x', { timeoutMs: 1 }), (error) => error.isSilent && /No answer within/.test(error.message));
+  assert.ok(sent.ended);
+  for (const end of [() => sent.breakOff(), () => { sent.push('{"a":'); sent.close(); }]) {
+    const asked = one.get('/x');
+    await new Promise((resolve) => setImmediate(resolve));
+    end();
+    await assert.rejects(asked, (error) => error.isSilent && /broke off/.test(error.message));
+  }
+  const stop = new AbortController();
+  const asked = one.get('/x', { signal: stop.signal });
+  await new Promise((resolve) => setImmediate(resolve));
+  stop.abort();
+  await assert.rejects(asked, { name: 'AbortError' });
+});
+
 test('a session that ends in the middle is begun anew, and the call goes on', async () => {
   let csrf = 'old';
   const server = daemon([401, { error: 'No.' }], [200, { ok: true }]);

@@ -32,6 +32,7 @@ export { nextDays } from '../src/pages/gateway/strip';
 export { chatBody, chatLines, EventReader, readDelta } from '../src/pages/ai/stream';
 export { requestSeries, stackedSpend } from '../src/pages/ai/usage';
 export { providerBody } from '../src/pages/ai/provider';
+export { saidOf, usePlayground } from '../src/pages/ai/usePlayground';
 export { announce, checkSidecar, pairs, plainName } from '../src/pages/artifacts/announce';
 export { findKept, parseKept } from '../src/pages/artifacts/kept';
 export { parseHeader, readHeader } from '../src/pages/artifacts/kv-header';

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
+import { settle } from './stage.mjs';
 
 globalThis.document = Object.assign(new EventTarget(), { hidden: false, baseURI: 'http://h/' });
 const page = new EventTarget();
@@ -53,7 +54,6 @@ globalThis.fetch = async (url, { method = 'GET', headers, body } = {}) => {
   return answer(204);
 };
 
-const settle = () => new Promise((resolve) => setImmediate(resolve));
 // A tab that Ada has read her list in.
 async function openTab() {
   const web = await loadBundle();

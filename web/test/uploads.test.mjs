@@ -2,8 +2,10 @@
 // comes; what a browser keeps of an upload is forgotten only when the daemon has ended it.
 // Method: the daemon is a fetch that notes what it is asked, and the digest's worker a turn that the test takes.
 import assert from 'node:assert/strict';
+import { File } from 'node:buffer';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
+import { settle } from './stage.mjs';
 
 const page = new EventTarget();
 globalThis.addEventListener = page.addEventListener.bind(page);
@@ -34,7 +36,6 @@ api.configure({
 });
 const be = (person_id, organization_id = 'x') =>
   session.setMe({ person_id, organization_id, project_id: `${organization_id}1`, csrf_token: person_id });
-const settle = () => new Promise((resolve) => setImmediate(resolve));
 const tensor = (from) => ({ dtype: 'F16', shape: [1, 1, 1, 1], data_offsets: [from, from + 2] });
 const header = JSON.stringify({ k_0: tensor(0), v_0: tensor(2) });
 const file = (name) => new File([new BigUint64Array([BigInt(header.length)]), header, 'abcd'], name, { lastModified: 1 });

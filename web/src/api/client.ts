@@ -36,6 +36,14 @@ export interface Tagged<T> {
   headers: Headers;
 }
 
+// The head of an answer, whose body may still be on its way. `end`: it is read, and nothing waits for it
+// any more. `explain`: why reading it failed.
+interface Begun {
+  response: Response;
+  end: () => void;
+  explain: (error: unknown) => Error;
+}
+
 export interface ClientSettings {
   fetcher?: Fetch;
   base?: string;
@@ -131,7 +139,7 @@ export class Client {
     const headers: Record<string, string> = { accept: 'application/json', ...options.headers };
     if (options.body !== undefined) headers['content-type'] = 'application/json';
     if (options.ifMatch !== undefined) headers['if-match'] = options.ifMatch;
-    const response = await this.send(
+    const { response, end, explain } = await this.send(
       url,
       {
         method: method.toUpperCase(),
@@ -142,12 +150,18 @@ export class Client {
       },
       options.timeoutMs ?? (method === 'get' ? deadlineMs : writeDeadlineMs),
     );
-    const data = (await readJson(response, fillPath(path, options.path))) as T;
-    if (method === 'get' && (data === null || data === undefined)) {
-      throw new ApiError(0, `The answer of ${fillPath(path, options.path)} has nothing in it.`);
-    }
+    const text = await response
+      .text()
+      .catch((error: unknown) => {
+        throw explain(error);
+      })
+      .finally(end);
+      const data = parseBody(text);
+      if (method === 'get' && (data === null || data === undefined)) {
+        throw new ApiError(0, `The answer of ${fillPath(path, options.path)} has nothing in it.`);
+      }
     return {
-      data,
+      data: data as T,
       etag: response.headers.get('etag') ?? '',
       status: response.status,
       headers: response.headers,
@@ -156,33 +170,48 @@ export class Client {
 
   // The response itself, for streams, CSV and uploads; refusals are thrown like everywhere.
   // `path` may be a path of the daemon or an absolute address.
+  // The deadline is for its head; the signal of `init` ends the body too.
   async raw(path: string, init: RequestInit = {}, timeoutMs = 0): Promise<Response> {
-    return this.send(/^https?:/.test(path) ? path : this.url(path), init, timeoutMs);
+    const url = /^https?:/.test(path) ? path : this.url(path);
+    return (await this.send(url, init, timeoutMs, false)).response;
   }
 
-  private async send(url: string, init: RequestInit, timeoutMs: number): Promise<Response> {
-    let response = await this.once(url, init, timeoutMs);
-    if (
-      response.status === 401 &&
-      this.settings.onSignedOut &&
-      (await this.settings.onSignedOut((init.method ?? 'GET') === 'GET'))
-    ) {
-      response = await this.once(url, init, timeoutMs);
+  private async send(url: string, init: RequestInit, timeoutMs: number, whole = true): Promise<Begun> {
+    let begun = await this.once(url, init, timeoutMs, whole);
+    if (begun.response.status === 401 && this.settings.onSignedOut) {
+      begun.end();
+      const isRead = (init.method ?? 'GET') === 'GET';
+      if (await this.settings.onSignedOut(isRead)) begun = await this.once(url, init, timeoutMs, whole);
     }
-    if (response.ok) return response;
-    const error = await readRefusal(response, url);
+    if (begun.response.ok) return begun;
+    const error = await readRefusal(begun, url);
     if (!isStaleCsrf(error) || !(await this.settings.onStaleCsrf?.())) throw error;
-    response = await this.once(url, init, timeoutMs);
-    if (response.ok) return response;
-    throw await readRefusal(response, url);
+    begun = await this.once(url, init, timeoutMs, whole);
+    if (begun.response.ok) return begun;
+    throw await readRefusal(begun, url);
   }
 
-  private async once(url: string, init: RequestInit, timeoutMs: number): Promise<Response> {
+  // `whole`: the deadline is for the body too.
+  private async once(
+    url: string,
+    init: RequestInit,
+    timeoutMs: number,
+    whole: boolean,
+  ): Promise<Begun> {
     const stop = new AbortController();
     const timer = timeoutMs > 0 ? setTimeout(() => stop.abort(), timeoutMs) : undefined;
     const follow = () => stop.abort();
     init.signal?.addEventListener('abort', follow);
     if (init.signal?.aborted) stop.abort();
+    const end = () => {
+      clearTimeout(timer);
+      init.signal?.removeEventListener('abort', follow);
+    };
+    const explain = (error: unknown, otherwise: string): Error => {
+      if (init.signal?.aborted) return error instanceof Error ? error : new Error(String(error));
+      const isLate = `No answer within ${timeoutMs / 1000} s. Whether it was done is not known.`;
+      return new ApiError(0, stop.signal.aborted ? isLate : otherwise);
+    };
     const csrf = this.settings.csrf?.() ?? '';
     const writes = init.method !== undefined && init.method !== 'GET' && init.method !== 'HEAD';
     const headers = new Headers(init.headers);
@@ -196,30 +225,23 @@ export class Client {
         signal: stop.signal,
       });
       noteServerTime(response.headers.get('date'));
-      return response;
+      if (!whole) clearTimeout(timer);
+      return { response, end, explain: (error) => explain(error, brokeOff) };
     } catch (error) {
-      if (init.signal?.aborted) throw error instanceof Error ? error : new Error(String(error));
-      throw new ApiError(
-        0,
-        stop.signal.aborted
-          ? `No answer within ${timeoutMs / 1000} s. Whether it was done is not known.`
-          : 'The daemon does not answer. Is kvcs serve running?',
-      );
-    } finally {
-      clearTimeout(timer);
-      init.signal?.removeEventListener('abort', follow);
+      end();
+      throw explain(error, 'The daemon does not answer. Is kvcs serve running?');
     }
   }
 }
 
-// The body of an answer that is none of a refusal; undefined where there is none.
-async function readJson(response: Response, path: string): Promise<unknown> {
-  let text = '';
+const brokeOff = 'The answer broke off. Whether it was done is not known.';
+// No body is undefined; half of one is no answer.
+function parseBody(text: string): unknown {
+  if (text === '') return undefined;
   try {
-    text = await response.text();
-    return text === '' ? undefined : (JSON.parse(text) as unknown);
+    return JSON.parse(text);
   } catch {
-    throw new ApiError(0, `The answer of ${path} broke off or is no JSON.`);
+    throw new ApiError(0, brokeOff);
   }
 }
 
@@ -228,8 +250,11 @@ const isStaleCsrf = ({ status, code, message }: ApiError): boolean =>
   status === 403 &&
   (code.toLowerCase() === 'csrf_token_missing' || message.startsWith('X-CSRF-Token must be '));
 
-async function readRefusal(response: Response, url: string): Promise<ApiError> {
-  const body: unknown = await response.json().catch(() => null);
+async function readRefusal({ response, end }: Begun, url: string): Promise<ApiError> {
+  const body: unknown = await response
+    .json()
+    .catch(() => null)
+    .finally(end);
   return refusalOf(response.status, body, response.headers, new URL(url).pathname);
 }
 

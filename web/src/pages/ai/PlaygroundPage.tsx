@@ -57,7 +57,15 @@ export default function PlaygroundPage() {
   // Models for embeddings answer no chat.
   const chats = (models.data ?? []).filter((one) => one.capabilities?.['embeddings'] !== true);
   const model = askedModel || chats[0]?.id || '';
-  useEffect(() => { end.current?.scrollIntoView({ block: 'end' }); }, [chat.turns]);
+  // The end is kept in sight for whoever has not scrolled away from it; a question is looked at anyway.
+  const isAtEnd = useRef(true);
+  useEffect(() => {
+    const look = () => { isAtEnd.current = (end.current?.getBoundingClientRect().top ?? 0) < innerHeight + 40; };
+    addEventListener('scroll', look, { capture: true, passive: true });
+    return () => removeEventListener('scroll', look, { capture: true });
+  }, []);
+  useEffect(() => { isAtEnd.current = true; }, [chat.turns.length]);
+  useEffect(() => { if (isAtEnd.current) end.current?.scrollIntoView({ block: 'end' }); }, [chat.turns]);
   if (users.error && !users.data) return <Page title="Playground"><ErrorBox error={users.error} onRetry={users.refresh} /></Page>;
   if (!users.data) return <Page title="Playground"><Skeleton lines={5} /></Page>;
   if (users.data.length === 0) {
@@ -83,7 +91,7 @@ export default function PlaygroundPage() {
       <div class="playground">
         <div class="chat">
           <div class="turns" role="log" aria-live="polite" aria-busy={chat.busy}>
-            {chat.turns.map((turn, at) => <Said key={at} turn={turn} busy={chat.busy && at === chat.turns.length - 1} />)}
+            {chat.turns.map((turn, at) => <Said key={turn.id} turn={turn} busy={chat.busy && at === chat.turns.length - 1} />)}
             <div ref={end} />
           </div>
           <form class="say" onSubmit={(event) => { event.preventDefault(); send(); }}>

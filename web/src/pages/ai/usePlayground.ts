@@ -1,9 +1,10 @@
 // A chat that is under way: what was said, what arrives, what it cost as the daemon tells.
-import { useRef, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { api, type Schema, wordsOf } from '../../api/client';
 import { type ChatAsk, chatBody, EventReader, readDelta } from './stream';
 
 export interface Turn {
+  id: number;
   role: 'user' | 'assistant';
   content: string;
   reasoning?: string;
@@ -29,16 +30,26 @@ async function usageOf(id: string, user: string): Promise<Schema<'RequestUsage'>
   return undefined;
 }
 
+// What was said so far, as the next question takes it along: a question that got no answer is not said.
+export function saidOf(turns: Turn[]): Turn[] {
+  return turns.filter((one, at) => one.content !== '' && (one.role === 'assistant' || (turns[at + 1]?.content ?? '') !== ''));
+}
+
+let lastId = 0;
 export function usePlayground() {
   const [turns, setTurns] = useState<Turn[]>([]);
   const [busy, setBusy] = useState(false);
   const stopper = useRef<AbortController | null>(null);
-  const setLast = (change: Partial<Turn>) => setTurns((all) => all.map((one, at) => (at === all.length - 1 ? { ...one, ...change } : one)));
+  // Nobody reads on, and nobody shall pay for it.
+  useEffect(() => () => stopper.current?.abort(), []);
 
   const send = async (ask: ChatAsk, user: string, text: string): Promise<void> => {
     if (busy) return;
-    const said: Turn[] = [...turns.filter((one) => one.error === undefined || one.content !== ''), { role: 'user', content: text }];
-    setTurns([...said, { role: 'assistant', content: '' }]);
+    const asked: Turn = { id: ++lastId, role: 'user', content: text };
+    const own = ++lastId;
+    // Its figures come late, when others may have been said.
+    const setTurn = (change: Partial<Turn>) => setTurns((all) => all.map((one) => (one.id === own ? { ...one, ...change } : one)));
+    setTurns([...turns, asked, { id: own, role: 'assistant', content: '' }]);
     setBusy(true);
     const stop = new AbortController();
     stopper.current = stop;
@@ -46,7 +57,7 @@ export function usePlayground() {
     const answer = { content: '', reasoning: '' };
     let id = '';
     try {
-      const messages = said.map(({ role, content }) => ({ role, content }));
+      const messages = [...saidOf(turns), asked].map(({ role, content }) => ({ role, content }));
       const response = await api.raw('/v1/chat/completions', {
         method: 'POST', body: JSON.stringify(chatBody({ ...ask, messages }, true)), signal: stop.signal,
         headers: { 'content-type': 'application/json', accept: 'text/event-stream', 'x-kvcs-user': user },
@@ -63,27 +74,34 @@ export function usePlayground() {
           if (delta === null) continue;
           if (delta.error !== '') throw new Error(delta.error);
           if (delta.text === '' && delta.reasoning === '') continue;
-          if (answer.content === '' && answer.reasoning === '') setLast({ firstMs: performance.now() - begun });
+          if (answer.content === '' && answer.reasoning === '') setTurn({ firstMs: performance.now() - begun });
           answer.content += delta.text;
           answer.reasoning += delta.reasoning;
-          setLast({ ...answer });
+          setTurn({ ...answer });
         }
       }
     } catch (error) {
-      setLast(stop.signal.aborted ? { stopped: true } : { error: wordsOf(error) });
+      setTurn(stop.signal.aborted ? { stopped: true } : { error: wordsOf(error) });
     } finally {
-      setLast({ totalMs: performance.now() - begun });
-      setBusy(false);
-      stopper.current = null;
+      setTurn({ totalMs: performance.now() - begun });
+      if (stopper.current === stop) {
+        setBusy(false);
+        stopper.current = null;
+      }
     }
     if (id !== '') {
       const usage = await usageOf(id, user);
-      if (usage) setLast({ usage });
+      if (usage) setTurn({ usage });
     }
   };
   return {
     turns, busy, send,
     stop: () => stopper.current?.abort(),
-    clear: () => { stopper.current?.abort(); setTurns([]); },
+    clear: () => {
+      stopper.current?.abort();
+      stopper.current = null;
+      setBusy(false);
+      setTurns([]);
+    },
   };
 }
