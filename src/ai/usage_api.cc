@@ -179,8 +179,8 @@ void AiAdminApi::add_usage_routes(std::vector<http::Row>& table, const http::Adm
             .answer = "UsageReport text/csv"});
   rows.add(kGet, "/usage/requests", of_caller, kNoBody, &AiAdminApi::usage_rows,
            "Single requests, newest first; ?format=csv. outcome is ok, client_error, rate_limited, "
-           "provider_error, timeout, client_gone or recovered. Without an operator's role of the "
-           "own organization alone.",
+           "provider_error, timeout, client_gone, recovered or, for a status of 400 and above, "
+           "failed. Without an operator's role of the own organization alone.",
            {.id = "listUsageRequests",
             .query = "request_id org_id user_id key_id model provider status outcome min_cost_usd "
                      "max_cost_usd from to limit cursor format",
@@ -269,15 +269,21 @@ Result<http::Response> AiAdminApi::usage(http::Request& request) {
 
 namespace {
 
-// Rows that ended in this way: by their status, or by the daemon's death.
+// Rows that ended in this way: by their status, or by the daemon's death. "failed" are those that
+// the sums count as failures, whatever the reason.
 Status add_outcome(LedgerQuery& query, const std::string& value) {
+  if (value == "failed") {
+    query.within.push_back({"status", {{400, INT64_MAX}}});
+    return ok();
+  }
   const std::optional<UsageOutcome> wanted = parse_usage_outcome(value);
   if (!wanted) {
     std::string known;
     for (size_t i = 0; i < kUsageOutcomeCount; i++) {
       (known += i > 0 ? ", " : "") += usage_outcome_name(static_cast<UsageOutcome>(i));
     }
-    return invalid("outcome: " + printable(value, kShownWord) + " is not one of " + known);
+    return invalid("outcome: " + printable(value, kShownWord) + " is not one of " + known +
+                   ", failed");
   }
   const bool recovered = *wanted == UsageOutcome::kRecovered;
   query.equals.emplace_back("recovered", recovered ? "true" : "false");

@@ -218,7 +218,7 @@ std::vector<Option> usage_filters() {
       {.name = "--outcome",
        .help = "Only those that ended so.",
        .choices = {"ok", "client_error", "rate_limited", "provider_error", "timeout", "client_gone",
-                   "recovered"}},
+                   "recovered", "failed"}},
       {.name = "--from", .help = "From this time on.", .value_name = "ISO_TIME"},
       {.name = "--to", .help = "Before this time.", .value_name = "ISO_TIME"},
       {.name = "--min-cost", .help = "At least this cost.", .value_name = "USD"},

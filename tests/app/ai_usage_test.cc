@@ -130,6 +130,7 @@ TEST_CASE("ai usage: single requests are found by what they were, cost and becam
   CHECK(found(house, "outcome=timeout") == "late1");
   CHECK(found(house, "outcome=provider_error") == "tried1.1 broke1 down1");
   CHECK(found(house, "outcome=recovered") == "died1");
+  CHECK(found(house, "outcome=failed") == "tried1.1 died1 broke1 late1 down1 gone1 rate1 client1");
   CHECK(found(house, "model=claude") == "other1");
   CHECK(found(house, "provider=anthropic") == "other1");
   CHECK(found(house, "user_id=u2") == "other1");
@@ -159,6 +160,7 @@ TEST_CASE("ai usage: single requests are found by what they were, cost and becam
     CHECK(has(refused, std::string(bad).substr(0, std::string(bad).find('='))));
   }
   CHECK(has(found(house, "outcome=bad"), "ok, client_error, rate_limited, provider_error"));
+  CHECK(has(found(house, "outcome=bad"), "recovered, failed"));
 }
 
 TEST_CASE("ai usage: pages are complete and without overlap, as JSON and as CSV",

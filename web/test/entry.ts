@@ -8,7 +8,7 @@ export { mustBeFree } from '../src/api/free';
 export * as query from '../src/api/query';
 export * as session from '../src/api/session';
 export { pageOf } from '../src/frame/Frame';
-export { areaOf, areas } from '../src/frame/map';
+export { areaOf, areas, findRoute } from '../src/frame/map';
 export { rank } from '../src/frame/Palette';
 export { wayBack } from '../src/pages/portal/SignIn';
 export { nextOf } from '../src/pages/portal/LoginPage';

@@ -61,6 +61,29 @@ export function FilterBar({
   );
 }
 
+// What a link filters by that has no field of its own: said, and taken away by a click.
+export function FilterChips({ names }: { names: string[] }) {
+  const { query } = usePlace();
+  return (
+    <>
+      {names.map((name) => {
+        const value = query.get(name) ?? '';
+        if (value === '') return null;
+        return (
+          <button
+            key={name}
+            type="button"
+            class="button quiet"
+            onClick={() => setParams({ [name]: null })}
+          >
+            {name.replace('_id', '')}: {value} ×
+          </button>
+        );
+      })}
+    </>
+  );
+}
+
 function SearchField({ name, placeholder }: { name: string; placeholder: string }) {
   const given = usePlace().query.get(name) ?? '';
   const [text, setText] = useState(given);

@@ -6,7 +6,7 @@ export { DateRange, daysOf, type Range, useRange } from './DateRange';
 export { Confirm, Dialog } from './Dialog';
 export { Empty, ErrorBox, NewRows, Notice, Pager, Skeleton } from './feedback';
 export { Bytes, Count, Duration, Money, Percent, Time } from './figures';
-export { type Filter, FilterBar } from './FilterBar';
+export { type Filter, FilterBar, FilterChips } from './FilterBar';
 export {
   counted,
   exactTime,

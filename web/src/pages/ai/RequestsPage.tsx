@@ -4,7 +4,7 @@ import { usePages, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { setParams, useParam, usePlace } from '../../router';
 import {
-  Code, type Column, Commands, Count, DateRange, Dialog, Duration, Empty, ErrorBox, Facts, FilterBar, LinkButton, Money, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, useRange, prettyJson,
+  Code, type Column, Commands, Count, DateRange, Dialog, Duration, Empty, ErrorBox, Facts, FilterBar, FilterChips, LinkButton, Money, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, useRange, prettyJson,
 } from '../../ui';
 import { callAgain } from './again';
 
@@ -99,12 +99,13 @@ export default function RequestsPage() {
     <Page title="Requests" more={<LinkButton href={api.url(path, { ...asked, format: 'csv' })}>CSV</LinkButton>}
       state="Each call of a model, with what it cost; new ones are counted here as they end">
       <FilterBar search="model" placeholder="Model, whole" filters={[{
-        name: 'outcome', label: 'outcome', choices: [{ value: '', label: 'any' }, { value: 'ok', label: 'answered' }, { value: 'error', label: 'failed' }],
+        name: 'outcome', label: 'outcome', choices: [{ value: '', label: 'any' }, { value: 'ok', label: 'answered' }, { value: 'failed', label: 'failed' },
+          { value: 'client_error', label: 'failed: refused' }, { value: 'rate_limited', label: 'failed: too many at once' },
+          { value: 'provider_error', label: 'failed: at the provider' }, { value: 'timeout', label: 'failed: too late' },
+          { value: 'client_gone', label: 'failed: nobody waited' }, { value: 'recovered', label: 'cut off by a restart' }],
       }]}>
         <DateRange fallback="7d" />
-        {Object.entries(filter).filter(([name]) => !['model', 'outcome'].includes(name)).map(([name, value]) => (
-          <button key={name} type="button" class="button quiet" onClick={() => setParams({ [name]: null })}>{name.replace('_id', '')}: {value} ×</button>
-        ))}
+        <FilterChips names={filters.filter((name) => !['model', 'outcome'].includes(name))} />
       </FilterBar>
       <NewRows count={pages.fresh} onShow={pages.refresh} />
       <Table label="Requests" rows={pages.rows} columns={columns} idOf={idOf} error={pages.error} onRetry={pages.refresh}

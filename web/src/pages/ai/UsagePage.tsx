@@ -5,7 +5,7 @@ import { useQuery } from '../../api/query';
 import { isOperator, mayManage, type Me, useMe } from '../../api/session';
 import { href, setParams, useParam, usePlace } from '../../router';
 import {
-  Chart, type Column, Count, DateRange, daysOf, Duration, Empty, ErrorBox, Figures, FilterBar, LinkButton, Meter, Money, Page, Projection, Skeleton, Table, useRange,
+  Chart, type Column, Count, DateRange, daysOf, Duration, Empty, ErrorBox, Figures, FilterBar, FilterChips, LinkButton, Meter, Money, Page, Projection, Skeleton, Table, useRange,
 } from '../../ui';
 import { type Group, groups, nameOf, requestSeries, stackedSpend, type Sum } from './usage';
 import { useUsers } from './users';
@@ -90,9 +90,7 @@ function Sums({ me }: { me: Me }) {
             {choices.map((one) => <option key={one.value} value={one.value}>{one.label}</option>)}
           </select>
         </label>
-        {Object.entries(filter).map(([name, value]) => (
-          <button key={name} type="button" class="button quiet" onClick={() => setParams({ [name]: null })}>{name.replace('_id', '')}: {value} ×</button>
-        ))}
+        <FilterChips names={Object.keys(filter)} />
       </FilterBar>
       {daily.error && <ErrorBox error={daily.error} onRetry={daily.refresh} />}
       {daily.data && (
@@ -100,7 +98,7 @@ function Sums({ me }: { me: Me }) {
           <Figures figures={[
             { label: 'Spent', value: <Money usd={total((row) => row.cost_usd)} />, href: href('/ai/requests', { ...filter, from: range.from, to: range.to }) },
             { label: 'Requests', value: <Count n={total((row) => row.requests)} />, href: href('/ai/requests', { ...filter, from: range.from, to: range.to }) },
-            { label: 'Failed', value: <Count n={total((row) => row.failures)} />, href: href('/ai/requests', { ...filter, from: range.from, to: range.to, outcome: 'error' }) },
+            { label: 'Failed', value: <Count n={total((row) => row.failures)} />, href: href('/ai/requests', { ...filter, from: range.from, to: range.to, outcome: 'failed' }) },
             { label: 'Tokens', value: <Count n={total((row) => row.input_tokens + row.output_tokens)} short /> },
             ...(budget ? [{ label: `Budget of ${budget.month}`, value: <Money usd={budget.limit_usd} />,
               note: <><Meter used={budget.used_usd} allowed={budget.limit_usd} label="Budget" text={<><Money usd={budget.used_usd} /> spent</>} />{' '}

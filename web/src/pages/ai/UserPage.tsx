@@ -154,12 +154,12 @@ export default function UserPage({ params }: PageProps) {
       {change.error && <ErrorBox error={change.error} />}
       {use.data && (
         <Figures figures={[
-          { label: `Spent in ${use.data.current_month}`, value: <Money usd={use.data.current_usage_usd} />, href: href('/ai/requests', { user_id: id }),
+          { label: `Spent in ${use.data.current_month}`, value: <Money usd={use.data.current_usage_usd} />, href: href('/ai/requests', { user_id: id, range: 'month' }),
             note: <Meter used={use.data.current_usage_usd} allowed={use.data.monthly_limit_usd} label="Budget" text={<>of <Money usd={use.data.monthly_limit_usd} /></>} /> },
           { label: 'At the month’s end', value: <Money usd={use.data.projected_usd} />, note: 'if it goes on like this' },
           { label: 'Under way', value: <Money usd={use.data.reserved_usd} /> },
-          { label: 'Requests', value: <Count n={use.data.request_count} />, href: href('/ai/requests', { user_id: id }) },
-          { label: 'Failed', value: <Count n={use.data.error_count} />, href: href('/ai/requests', { user_id: id, outcome: 'error' }) },
+          { label: 'Requests', value: <Count n={use.data.request_count} />, href: href('/ai/requests', { user_id: id, range: 'month' }) },
+          { label: 'Failed', value: <Count n={use.data.error_count} />, href: href('/ai/requests', { user_id: id, range: 'month', outcome: 'failed' }) },
         ]} />
       )}
       <Keys user={id} />

@@ -17,7 +17,7 @@ const columns: Column<Row>[] = [
 export default function ErrorsPage() {
   return (
     <Ledger<Row> title="Errors" state="Calls that failed, as their callers were told" path="/admin/errors" member="errors"
-      columns={columns} idOf={(one) => one.id} typed={{ name: 'code', label: 'Code, whole (UPSTREAM_ERROR)' }}
+      columns={columns} idOf={(one) => one.id} typed={{ name: 'code', label: 'Code, whole (account_not_found)' }}
       linked={['request_id', 'tenant', 'provider']}
       empty="No call failed in these days."
       links={(one) => (

@@ -56,9 +56,9 @@ export default function HealthPage() {
         <Facts facts={[
           { label: 'Version', value: <Code text={data.version} chars={40} label="version" /> },
           { label: 'Stuck', value: data.stuck.length === 0 ? 'nothing' : data.stuck.join(', '), href: href('/ops/jobs') },
-          { label: 'Tokens', value: <Count n={data.tokens.total} />, href: href('/gateway/accounts') },
-          { label: 'Expire soon', value: <Count n={data.tokens.expiring_soon} />, href: href('/gateway/accounts', { state: 'expiring' }) },
-          { label: 'Expired', value: <Count n={data.tokens.expired} />, href: href('/gateway/accounts', { state: 'expired' }) },
+          { label: 'Tokens', value: <Count n={data.tokens.total} />, href: href('/gateway') },
+          { label: 'Expire soon', value: <Count n={data.tokens.expiring_soon} />, href: href('/gateway', { state: 'expiring' }) },
+          { label: 'Expired', value: <Count n={data.tokens.expired} />, href: href('/gateway', { state: 'expired' }) },
         ]} />
       )}
       <Section title="Parts">

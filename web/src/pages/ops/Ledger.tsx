@@ -5,7 +5,7 @@ import { api } from '../../api/client';
 import { usePages } from '../../api/query';
 import { setParams, useParam, usePlace } from '../../router';
 import {
-  type Column, DateRange, Dialog, Empty, Facts, type Filter, FilterBar, LinkButton, NewRows, Page, Pager, Table, useRange,
+  type Column, DateRange, Dialog, Empty, Facts, type Filter, FilterBar, FilterChips, LinkButton, NewRows, Page, Pager, Table, useRange,
 } from '../../ui';
 
 const detailParam = 'row';
@@ -36,7 +36,7 @@ export interface LedgerProps<T extends object> {
   // Names of query members that are typed, and those that are chosen.
   typed: { name: string; label: string };
   filters?: Filter[];
-  // Names of query members that only links to this page set; shown beside the filters, to be taken away.
+  // Names that links alone filter by.
   linked?: string[];
   empty: string;
   action?: ComponentChildren;
@@ -48,8 +48,7 @@ export function Ledger<T extends object>(props: LedgerProps<T>) {
   const { query } = usePlace();
   const [row] = useParam(detailParam);
   const range = useRange('7d');
-  const linked = (props.linked ?? []).filter((name) => (query.get(name) ?? '') !== '');
-  const names = [props.typed.name, ...(props.filters ?? []).map((one) => one.name), ...linked];
+  const names = [props.typed.name, ...(props.filters ?? []).map((one) => one.name), ...(props.linked ?? [])];
   const asked = Object.fromEntries(names.map((name) => [name, query.get(name) ?? '']).filter(([, value]) => value !== ''));
   const when = { from: `${range.from}T00:00:00Z`, to: `${range.to}T23:59:59.999Z` };
   const key = `${props.path}?${new URLSearchParams({ ...asked, ...when })}`;
@@ -66,9 +65,7 @@ export function Ledger<T extends object>(props: LedgerProps<T>) {
       {props.children}
       <FilterBar search={props.typed.name} placeholder={props.typed.label} filters={props.filters ?? []}>
         <DateRange fallback="7d" />
-        {linked.map((name) => (
-          <button key={name} type="button" class="button quiet" onClick={() => setParams({ [name]: null })}>{name.replace('_', ' ')}: {query.get(name)} ×</button>
-        ))}
+        <FilterChips names={props.linked ?? []} />
       </FilterBar>
       <NewRows count={pages.fresh} onShow={pages.refresh} />
       <Table label={props.title} rows={pages.rows} columns={props.columns} idOf={props.idOf} error={pages.error} onRetry={pages.refresh}

@@ -86,12 +86,12 @@ export default function OrganizationPage({ params }: PageProps) {
       {suspend.error && <ErrorBox error={suspend.error} />}
       {use.data && (
         <Figures figures={[
-          { label: `Spent in ${use.data.current_month}`, value: <Money usd={use.data.current_usage_usd} />, href: href('/ai/usage', { organization: id }),
+          { label: `Spent in ${use.data.current_month}`, value: <Money usd={use.data.current_usage_usd} />, href: href('/ai', { org_id: id, range: 'month' }),
             note: <Meter used={use.data.current_usage_usd} allowed={use.data.monthly_budget_usd} label="Budget" text={<>of <Money usd={use.data.monthly_budget_usd} /></>} /> },
           { label: 'At the month’s end', value: <Money usd={use.data.projected_usd} />, note: 'if it goes on like this' },
           { label: 'Under way', value: <Money usd={use.data.reserved_usd} /> },
-          { label: 'Requests', value: <Count n={use.data.request_count} />, href: href('/ai/requests', { organization: id }) },
-          { label: 'Errors', value: <Count n={use.data.error_count} />, href: href('/ai/requests', { organization: id, status: 'error' }) },
+          { label: 'Requests', value: <Count n={use.data.request_count} />, href: href('/ai/requests', { org_id: id, range: 'month' }) },
+          { label: 'Errors', value: <Count n={use.data.error_count} />, href: href('/ai/requests', { org_id: id, range: 'month', outcome: 'failed' }) },
         ]} />
       )}
       <Facts facts={[

@@ -27,7 +27,7 @@ async function readAccounts(signal: AbortSignal): Promise<Account[]> {
 }
 
 const linkOf = (row: Account) =>
-  href('/gateway', { tenant: row.tenant, provider: row.provider, account: row.account_id });
+  href('/gateway', { tenant: row.tenant, q: `${row.provider} ${row.account_id}` });
 const columns: Column<Account>[] = [
   { key: 'account', label: 'Account', cell: (row) => `${row.provider} / ${row.account_id}` },
   { key: 'state', label: 'State', cell: (row) => <State state={row.state} /> },

@@ -157,7 +157,7 @@ export default function OverviewPage() {
       state={<HealthWords />}
       action={
         mayWrite(me) && (
-          <LinkButton kind="primary" href={href('/artifacts', { upload: true })}>
+          <LinkButton kind="primary" href={href('/artifacts')}>
             Upload an artifact
           </LinkButton>
         )
