@@ -245,27 +245,53 @@ export function usePages<T>(
   const fetchRef = useRef(fetchPage);
   fetchRef.current = fetchPage;
 
+  // What is shown by now, also to what began before.
+  const latest = useCallback(
+    () => (key === null ? undefined : (kept.get(key)?.data as PagesState<T> | undefined)),
+    [key],
+  );
+  const asking = useRef<AbortController | null>(null);
+  useEffect(() => {
+    setMoreBusy(false);
+    setMoreError(undefined);
+    return () => {
+      asking.current?.abort();
+      asking.current = null;
+    };
+  }, [key]);
   const more = useCallback(() => {
-    if (!data?.next || moreBusy) return;
+    const cursor = latest()?.next;
+    if (!cursor || asking.current) return;
+    const current = new AbortController();
+    asking.current = current;
     setMoreBusy(true);
+    setMoreError(undefined);
     fetchRef
-      .current(data.next, new AbortController().signal)
+      .current(cursor, current.signal)
       .then(
         (answer) => {
           const slice = checked(answer);
-          const known = new Set(idOf ? data.rows.map(idOf) : []);
+          const now = latest();
+          // The list was read anew meanwhile: this is no longer what follows it.
+          if (current.signal.aborted || now?.next !== cursor) return;
+          const known = new Set(idOf ? now.rows.map(idOf) : []);
           const added = idOf ? slice.rows.filter((row) => !known.has(idOf(row))) : slice.rows;
           first.set({
-            rows: [...data.rows, ...added],
+            rows: [...now.rows, ...added],
             next: slice.next,
-            total: slice.total ?? data.total,
+            total: slice.total ?? now.total,
           });
-          setMoreError(undefined);
         },
-        (error: unknown) => setMoreError(asError(error)),
+        (error: unknown) => {
+          if (!current.signal.aborted) setMoreError(asError(error));
+        },
       )
-      .finally(() => setMoreBusy(false));
-  }, [data, moreBusy]);
+      .finally(() => {
+        if (asking.current !== current) return;
+        asking.current = null;
+        setMoreBusy(false);
+      });
+  }, [key]);
   return {
     rows: shown?.rows,
     total: shown?.total,
@@ -276,7 +302,8 @@ export function usePages<T>(
     refresh: first.refresh,
     fresh,
     edit: (change) => {
-      if (data) first.set({ ...data, rows: change(data.rows) });
+      const now = latest();
+      if (now) first.set({ ...now, rows: change(now.rows) });
     },
   };
 }

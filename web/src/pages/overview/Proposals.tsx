@@ -24,7 +24,7 @@ export function Proposals({ me }: { me: Me }) {
       await api.patch('/admin/decisions/{id}', { path: { id: row.id }, body: { status } });
       toast(status === 'accepted' ? 'Accepted.' : 'Rejected.');
     } catch (error) {
-      if (before) list.set(before);
+      list.refresh();
       toast(wordsOf(error), { tone: 'bad' });
     }
   };
