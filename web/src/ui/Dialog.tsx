@@ -79,7 +79,7 @@ export function Confirm({
   const [text, setText] = useState('');
   const id = useId();
   const { run, busy, error } = useAction(onConfirm);
-  const ready = typed === undefined || text.trim() === typed;
+  const ready = typed === undefined || text.trim() === typed.trim();
   const confirm = async () => {
     if (ready && (await run())) onClose();
   };

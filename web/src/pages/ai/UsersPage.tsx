@@ -1,7 +1,8 @@
 // Who may call models, with which budget, and what is spent of it.
 import { useState } from 'preact/hooks';
+import { oneByOne } from '../../api/bulk';
 import { api, type Schema, wordsOf } from '../../api/client';
-import { invalidate, usePages } from '../../api/query';
+import { invalidate, useAction, usePages } from '../../api/query';
 import { isOperator, useMe } from '../../api/session';
 import { href, navigate, useParam, useShortcut } from '../../router';
 import { Button, type Column, counted, Dialog, Empty, Field, FilterBar, Form, Meter, Money, Page, Pager, State, Table, Time, toast } from '../../ui';
@@ -23,16 +24,16 @@ export function CreateUser({ organization, onClose }: { organization: string; on
   );
 }
 
-async function setStatus(users: User[], ids: string[], status: 'active' | 'suspended'): Promise<void> {
+// Resolves with whether all are so now.
+async function setStatus(users: User[], ids: string[], status: 'active' | 'suspended'): Promise<boolean> {
   const wanted = new Set(ids);
-  const chosen = users.filter((one) => wanted.has(one.user_id) && one.status !== status);
-  try {
-    for (const one of chosen) await api.patch('/admin/users/{user_id}', { path: { user_id: one.user_id }, body: { status } });
-    toast(status === 'suspended' ? `${chosen.length} suspended: their keys are refused from now on.` : `${chosen.length} may call again.`);
-  } catch (error) {
-    toast(wordsOf(error), { tone: 'bad' });
-  }
+  const chosen = users.filter((one) => wanted.has(one.user_id) && one.status !== status).map((one) => one.user_id);
+  const { done, refused } = await oneByOne(chosen, (id) => api.patch('/admin/users/{user_id}', { path: { user_id: id }, body: { status } }));
   invalidate(usersPath);
+  const count = refused ? `${done.length} of ${chosen.length}` : String(done.length);
+  const words = status === 'suspended' ? `${count} suspended: their keys are refused from now on.` : `${count} may call again.`;
+  toast(refused ? `${words} ${wordsOf(refused)}` : words, refused ? { tone: 'bad' } : {});
+  return !refused;
 }
 
 export default function UsersPage() {
@@ -59,6 +60,9 @@ export default function UsersPage() {
   ];
   const words = q.toLocaleLowerCase();
   const rows = pages.rows?.filter((one) => `${one.email} ${one.user_id}`.toLocaleLowerCase().includes(words));
+  const change = useAction(async (ids: string[], status: 'active' | 'suspended') => {
+    if (await setStatus(rows ?? [], ids, status)) choose([]);
+  });
   const button = <Button kind="primary" onClick={() => setCreate('1')}>Create a user</Button>;
   return (
     <Page title="Users and keys" action={button} state={pages.rows && <>{pages.hasMore ? `${pages.rows.length}+ users` : counted(pages.rows.length, 'user')}, each with a budget of their own</>}>
@@ -66,8 +70,8 @@ export default function UsersPage() {
       <Table label="Users" rows={rows} columns={columns} idOf={(one) => one.user_id} linkOf={(one) => href(`/ai/users/${one.user_id}`)}
         selected={chosen} onSelect={choose} error={pages.error} onRetry={pages.refresh}
         bulk={(ids) => (
-          <><Button onClick={() => void setStatus(rows ?? [], ids, 'suspended').then(() => choose([]))}>Suspend</Button>
-            <Button onClick={() => void setStatus(rows ?? [], ids, 'active').then(() => choose([]))}>Let call</Button></>
+          <><Button busy={change.busy} onClick={() => void change.run(ids, 'suspended')}>Suspend</Button>
+            <Button busy={change.busy} onClick={() => void change.run(ids, 'active')}>Let call</Button></>
         )}
         empty={<Empty action={button} command="kvcs admin user create ada@example.com --limit 50">A user calls models with a key, up to a budget.</Empty>} />
       <Pager shown={rows?.length ?? 0} hasMore={pages.hasMore} busy={pages.busy} onMore={pages.more} />

@@ -37,7 +37,7 @@ export function DeleteForGoodDialog({ all, onClose, onDone }: DialogProps) {
   return (
     <Confirm
       title={titleOf(all)}
-      typed={one ? one.name.trim().slice(0, 40) : `delete ${all.length}`}
+      typed={one ? one.name.trim().slice(0, 40).trim() || 'delete' : `delete ${all.length}`}
       action="Delete for good"
       onClose={onClose}
       onConfirm={async () => {

@@ -2,7 +2,7 @@
 // uploaded.
 import { useState } from 'preact/hooks';
 import { api } from '../../api/client';
-import { usePages } from '../../api/query';
+import { useAction, usePages } from '../../api/query';
 import { mayWrite, useMe } from '../../api/session';
 import { href, setParams, useParam, usePlace } from '../../router';
 import { useStore } from '../../store';
@@ -14,7 +14,7 @@ import { columns, Fullness, useFilters } from './list-parts';
 import { useProjects } from './projects';
 import { UploadButton, UploadTray } from './UploadTray';
 import { uploads } from './uploads';
-import type { Artifact } from './words';
+import type { Artifact, Visibility } from './words';
 
 const pageRows = 200;
 const filterNames = ['q', 'model', 'visibility', 'status', 'project', 'sha256'];
@@ -49,14 +49,19 @@ function Bulk({
   onDelete: (rows: Artifact[]) => void;
 }) {
   const [a, b] = rows;
+  const change = useAction((to: Visibility) => changeVisibility(rows, to));
   const compared = rows.length === 2 && a && b && { a: a.artifact_id, b: b.artifact_id };
   return (
     <>
       {compared && <LinkButton href={href('/artifacts/compare', compared)}>Compare</LinkButton>}
       {writes && (
         <>
-          <Button onClick={() => void changeVisibility(rows, 'public')}>Make public</Button>
-          <Button onClick={() => void changeVisibility(rows, 'private')}>Make private</Button>
+          <Button busy={change.busy} onClick={() => void change.run('public')}>
+            Make public
+          </Button>
+          <Button busy={change.busy} onClick={() => void change.run('private')}>
+            Make private
+          </Button>
           <Button kind="danger" onClick={() => onDelete(rows)}>
             Delete
           </Button>

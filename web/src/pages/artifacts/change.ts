@@ -1,7 +1,8 @@
 // What is done to artifacts, from the list and from the page of one.
-import { api } from '../../api/client';
+import { type Bulk, oneByOne } from '../../api/bulk';
+import { api, wordsOf } from '../../api/client';
 import { invalidate } from '../../api/query';
-import { toast, withUndo } from '../../ui';
+import { toast } from '../../ui';
 import { inWords } from './refusal';
 import { type Artifact, many, type Visibility } from './words';
 
@@ -14,56 +15,84 @@ export function readAgain(): void {
   invalidate('/api/v1/catalogue');
 }
 
-// One after the other, so that a refusal stops it and what was done is known.
-async function each(ids: string[], act: (id: string) => Promise<unknown>): Promise<void> {
-  try {
-    for (const id of ids) await inWords(act(id));
-  } finally {
-    readAgain();
-  }
+async function each(ids: string[], act: (id: string) => Promise<unknown>): Promise<Bulk> {
+  const result = await oneByOne(ids, (id) => inWords(act(id)));
+  readAgain();
+  return result;
 }
+// "29 of 50 are public. Why it stopped."
+const partly = ({ done, refused }: Bulk, all: number, words: string): string =>
+  `${done.length} of ${all} ${done.length === 1 ? 'is' : 'are'} ${words}. ${wordsOf(refused)}`;
 
 const setVisibility = (id: string, visibility: Visibility) =>
   api.post('/api/v1/artifacts/{id}/visibility', { path: { id }, body: { visibility } });
 
-export async function changeVisibility(all: Artifact[], visibility: Visibility): Promise<void> {
+// Resolves with whether all are so now.
+export async function changeVisibility(all: Artifact[], visibility: Visibility): Promise<boolean> {
   const ids = all.filter((one) => one.visibility !== visibility).map((one) => one.artifact_id);
   if (ids.length === 0) {
     toast(
       `${many(all.length, 'artifact')} ${all.length === 1 ? 'is' : 'are'} ${visibility} already.`,
     );
-    return;
+    return true;
   }
   const text =
     all.length === 1
       ? `${all[0]?.name ?? ''} is ${visibility}.`
       : `${many(ids.length, 'artifact')} ${ids.length === 1 ? 'is' : 'are'} ${visibility}.`;
   const other = visibility === 'public' ? 'private' : 'public';
-  await withUndo(
-    text,
-    () => each(ids, (id) => setVisibility(id, visibility)),
-    () => each(ids, (id) => setVisibility(id, other)),
-  );
+  const result = await each(ids, (id) => setVisibility(id, visibility));
+  const { done, refused } = result;
+  const undo = async () => {
+    const back = await each(done, (id) => setVisibility(id, other));
+    if (back.refused) throw new Error(partly(back, done.length, `${other} again`));
+  };
+  const words = refused && ids.length === 1 ? wordsOf(refused) : partly(result, ids.length, visibility);
+  toast(refused ? words : text, {
+    tone: refused ? 'bad' : 'info',
+    ...(done.length > 0 && { undo }),
+  });
+  return !refused;
 }
 
-export const restoreAll = (ids: string[]): Promise<void> =>
-  each(ids, (id) => api.post('/api/v1/artifacts/{id}/restore', { path: { id } }));
+// Throws the words of what was not done.
+function failOf(result: Bulk, of: number, word: string): void {
+  if (!result.refused) return;
+  if (of === 1) throw result.refused;
+  throw new Error(partly(result, of, word));
+}
 
-export const deleteForGood = (ids: string[]): Promise<void> =>
-  each(ids, (id) => api.delete(onePath, { path: { id }, query: { permanent: true } }));
+export async function restoreAll(ids: string[]): Promise<void> {
+  const result = await each(ids, (id) =>
+    api.post('/api/v1/artifacts/{id}/restore', { path: { id } }),
+  );
+  failOf(result, ids.length, 'back');
+}
+
+export async function deleteForGood(ids: string[]): Promise<void> {
+  const result = await each(ids, (id) =>
+    api.delete(onePath, { path: { id }, query: { permanent: true } }),
+  );
+  failOf(result, ids.length, 'deleted');
+}
 
 // With a way back, for those that the daemon keeps: an upload that was never finished is gone.
 export async function deleteAll(all: Pick<Artifact, 'artifact_id' | 'name'>[]): Promise<void> {
   const kept: string[] = [];
-  await each(
+  const result = await each(
     all.map((one) => one.artifact_id),
     async (id) => {
       const gone = await api.ask('delete', onePath, { path: { id } });
       if (gone.headers.has('x-kvcs-restorable-until')) kept.push(id);
     },
   );
-  const text = all.length === 1 ? `${all[0]?.name ?? ''} is` : `${many(all.length, 'artifact')} are`;
-  toast(`${text} deleted.`, kept.length > 0 ? { undo: () => restoreAll(kept) } : {});
+  const { length } = result.done;
+  const text =
+    all.length === 1 ? `${all[0]?.name ?? ''} is` : `${many(length, 'artifact')} ${length === 1 ? 'is' : 'are'}`;
+  if (length > 0) {
+    toast(`${text} deleted.`, kept.length > 0 ? { undo: () => restoreAll(kept) } : {});
+  }
+  failOf(result, all.length, 'deleted');
 }
 
 // Where the bytes are, seen from this page: the daemon may know itself by another name.
