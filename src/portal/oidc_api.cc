@@ -67,8 +67,8 @@ int page_status(const Status& status) {
 
 // A path of this host and nothing else: what browsers take for another host (two slashes, a
 // backslash, control characters) is refused.
-Result<std::string> read_next(const http::Request& request) {
-  const std::string next = request.query_value("next").value_or("/");
+Result<std::string> read_next(const http::Request& request, const std::string& home) {
+  const std::string next = request.query_value("next").value_or(home);
   const bool is_path = next.starts_with('/') && !next.starts_with("//") &&
                        next.size() <= kNextMaxBytes &&
                        std::all_of(next.begin(), next.end(),
@@ -165,6 +165,13 @@ std::string OidcApi::redirect_uri(const Provider& provider) const {
   return s_.providers.all().size() == 1 ? all : all + "/" + provider.name;
 }
 
+std::string OidcApi::home() const {
+  const std::string url = s_.public_url();
+  const size_t scheme = url.find("://");
+  const size_t path = url.find('/', scheme == url.npos ? 0 : scheme + 3);
+  return (path == url.npos ? "" : url.substr(path)) + "/";
+}
+
 Status OidcApi::take_try(const char* of, int64_t per_minute, const http::Request& request) const {
   const int64_t wait_s =
       s_.take_try(std::string(of) + ":" + address_block(request.remote_ip), per_minute);
@@ -194,7 +201,7 @@ Result<http::Response> OidcApi::begin(http::Request& request) {
   if (provider == nullptr) {
     return failed_page(404, "No provider of sign-ins has this name (auth.providers).");
   }
-  const Result<std::string> next = read_next(request);
+  const Result<std::string> next = read_next(request, home());
   if (!next.ok()) return failed_page(400, next.status().message());
   Flow flow;
   flow.next = next.value();
@@ -221,7 +228,7 @@ Result<http::Response> OidcApi::begin_link(http::Request& request) {
   if (provider == nullptr) return not_found("No provider of sign-ins has this name.");
   KVCS_TRY(s_.sign_in.confirm_factors(request.principal, proof, caller_of(request)));
   Flow flow;
-  flow.next = "/";
+  flow.next = home();
   flow.link_person = request.principal.person_id;
   http::Response response;
   const std::string url = KVCS_TRY(leave(*provider, std::move(flow), response));
@@ -302,7 +309,7 @@ Result<http::Response> OidcApi::finish(const http::Request& request, const Flow&
 std::string OidcApi::destination(const Flow& flow, const Arrivals::Arrival& arrival) const {
   const bool asks = !arrival.is_new && !flow.invitation.empty() &&
                     s_.invitations.find_by_token(flow.invitation).ok();
-  return asks ? "/#/invitation?token=" + flow.invitation.reveal() : flow.next;
+  return asks ? home() + "#/invitation?token=" + flow.invitation.reveal() : flow.next;
 }
 
 // Which of a person's sessions an issuer's session id stands for is not kept: all that began

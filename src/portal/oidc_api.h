@@ -63,6 +63,7 @@ class OidcApi final {
   // The person whose session this browser has; "" for none.
   std::string signed_in_person(const http::Request& request) const;
   std::string redirect_uri(const Provider& provider) const;
+  std::string home() const;  // The path of the dashboard, as public_url says: "/" or "/kv/".
   // Where the browser goes once it is signed in.
   std::string destination(const Flow& flow, const Arrivals::Arrival& arrival) const;
   // RateLimited with reason too_many_tries.

@@ -128,6 +128,15 @@ test('a session that ends in the middle is begun anew, and the call goes on', as
   await assert.rejects(refused.get('/x'), { status: 401, message: 'No.' });
 });
 
+test('a wrong password, and a service that refuses its account, end no session', async () => {
+  const asks = { onSignedOut: async () => assert.fail('asked to sign in') };
+  for (const path of ['/auth/login', '/auth/login/totp', '/auth/reset/confirm']) {
+    await assert.rejects(client(daemon([401, { error: 'Wrong.' }]), asks).post(path), { status: 401, message: 'Wrong.' });
+  }
+  const refused = [401, { error: 'github answered 401.', code: 'UPSTREAM_ERROR', status: 401, details: { upstream_status: 401, upstream: { message: 'Bad credentials' } } }];
+  await assert.rejects(client(daemon(refused), asks).raw('/api/v1/t/github', { method: 'POST' }), (error) => error.details.upstream.message === 'Bad credentials');
+});
+
 test('a token of another tab\'s session is read anew, once', async () => {
   let csrf = 'old';
   const fail = [403, { error: 'X-CSRF-Token is not the session\'s.', code: 'csrf_token_missing' }];

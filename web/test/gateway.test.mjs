@@ -17,6 +17,8 @@ test('a call carries what was typed, and nothing that was not', () => {
   assert.deepEqual(callBody({ ...draft, account: 'ci', body: '{"name":"x"}', query: 'a=1' }),
     { path: '/repos', method: 'POST', account_id: 'ci', body: { name: 'x' }, query: { a: '1' } });
   assert.throws(() => callBody({ ...draft, body: '{' }), /The body is not JSON/);
+  // What was typed for another method stays at home.
+  for (const method of ['GET', 'HEAD']) assert.deepEqual(callBody({ ...draft, method, body: '{' }), { path: '/repos', method });
   assert.deepEqual(callLines({ ...draft, body: '{' }, 'http://h/'), {});
 });
 

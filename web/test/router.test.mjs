@@ -46,6 +46,9 @@ test('after signing in only pages of the dashboard are gone on to', () => {
   }
   assert.equal(web.wayBack('/auth/login/idp', '#/device?user_code=WDJB-MJHT'),
     'http://localhost/auth/login/idp?next=%2F%23%2Fdevice%3Fuser_code%3DWDJB-MJHT');
+  web.api.configure({ base: 'https://h/kv/' });
+  assert.equal(web.wayBack('/auth/login/idp', '#/artifacts'), 'https://h/kv/auth/login/idp?next=%2Fkv%2F%23%2Fartifacts');
+  web.api.configure({ base: undefined });
 });
 
 test('the palette finds words in any order', () => {

@@ -178,10 +178,11 @@ export class Client {
 
   private async send(url: string, init: RequestInit, timeoutMs: number, whole = true): Promise<Begun> {
     let begun = await this.once(url, init, timeoutMs, whole);
-    if (begun.response.status === 401 && this.settings.onSignedOut) {
-      begun.end();
+    if (begun.response.status === 401) {
+      const error = await readRefusal(begun, url);
       const isRead = (init.method ?? 'GET') === 'GET';
-      if (await this.settings.onSignedOut(isRead)) begun = await this.once(url, init, timeoutMs, whole);
+      if (!isSignedOut(error, url) || !(await this.settings.onSignedOut?.(isRead))) throw error;
+      begun = await this.once(url, init, timeoutMs, whole);
     }
     if (begun.response.ok) return begun;
     const error = await readRefusal(begun, url);
@@ -244,6 +245,10 @@ function parseBody(text: string): unknown {
     throw new ApiError(0, brokeOff);
   }
 }
+
+// A password that is wrong, and a service that refuses an account, are not the end of the session.
+const isSignedOut = ({ code }: ApiError, url: string): boolean =>
+  code !== 'UPSTREAM_ERROR' && !/\/auth\/(login|reset|register|setup)\b/.test(new URL(url).pathname);
 
 // The portal's refusals have no code: there its words tell.
 const isStaleCsrf = ({ status, code, message }: ApiError): boolean =>

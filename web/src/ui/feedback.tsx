@@ -49,6 +49,24 @@ export function Skeleton({ lines = 3 }: { lines?: number }) {
   );
 }
 
+// What a query has read; before that grey lines, and why there is nothing when it was refused.
+export function Loaded<T>({
+  query,
+  lines = 5,
+  children,
+}: {
+  query: { data: T | undefined; error: unknown; refresh: () => void };
+  lines?: number;
+  children: (data: T) => ComponentChildren;
+}) {
+  if (query.data !== undefined) return <>{children(query.data)}</>;
+  return query.error ? (
+    <ErrorBox error={query.error} onRetry={query.refresh} />
+  ) : (
+    <Skeleton lines={lines} />
+  );
+}
+
 // An empty list: one sentence on what this is for, the one action, the command that does the same.
 export function Empty({
   children,

@@ -4,7 +4,7 @@ export { Code, Command, Commands, Copy, Secret } from './Command';
 export { Button, Checkbox, type Choice, Field, LinkButton, Select, TextField } from './controls';
 export { DateRange, daysOf, type Range, useRange } from './DateRange';
 export { Confirm, Dialog } from './Dialog';
-export { Empty, ErrorBox, NewRows, Notice, Pager, Skeleton } from './feedback';
+export { Empty, ErrorBox, Loaded, NewRows, Notice, Pager, Skeleton } from './feedback';
 export { Bytes, Count, Duration, Money, Percent, Time } from './figures';
 export { type Filter, FilterBar, FilterChips } from './FilterBar';
 export {

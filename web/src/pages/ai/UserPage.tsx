@@ -115,8 +115,9 @@ function Limits({ user }: { user: User }) {
 }
 
 function Months({ id }: { id: string }) {
-  const { data } = useQuery(`/admin/users/${id}/usage/history`, (signal) => api.get('/admin/users/{user_id}/usage/history', { path: { user_id: id }, signal }));
+  const { data, error, refresh } = useQuery(`/admin/users/${id}/usage/history`, (signal) => api.get('/admin/users/{user_id}/usage/history', { path: { user_id: id }, signal }));
   const months = [...(data?.months ?? [])].reverse();
+  if (error && !data) return <ErrorBox error={error} onRetry={refresh} />;
   if (months.length === 0) return null;
   return (
     <Section title="By month">

@@ -1,9 +1,9 @@
 // Changes of one artifact: its name, description and tags; its project.
 import { api } from '../../api/client';
 import { href } from '../../router';
-import { Dialog, Field, Form, Select, TextField, toast } from '../../ui';
+import { Dialog, Field, Form, Loaded, Select, TextField, toast } from '../../ui';
 import { onePath, readAgain } from './change';
-import { useProjects } from './projects';
+import { useProjectList } from './projects';
 import { inWords } from './refusal';
 import { type Artifact, parseTags } from './words';
 
@@ -43,7 +43,8 @@ export function EditDialog({ one, onClose }: { one: Artifact; onClose: () => voi
 }
 
 export function MoveDialog({ one, onClose }: { one: Artifact; onClose: () => void }) {
-  const projects = useProjects();
+  const list = useProjectList();
+  const projects = list.data?.projects ?? [];
   const others = projects.filter((project) => project.slug !== one.project);
   const here = projects.find((project) => project.slug === one.project);
   const moveTo = async (project_id: string) => {
@@ -59,7 +60,9 @@ export function MoveDialog({ one, onClose }: { one: Artifact; onClose: () => voi
   };
   return (
     <Dialog title={`Move ${one.name}`} onClose={onClose}>
-      {others.length === 0 ? (
+      {!list.data ? (
+        <Loaded query={list}>{() => null}</Loaded>
+      ) : others.length === 0 ? (
         <p>
           The organization has no other project.{' '}
           <a href={href('/organization/projects')}>Its projects</a>

@@ -1,19 +1,18 @@
 // The projects of the active organization.
 import { api, type Schema } from '../../api/client';
-import { useQuery } from '../../api/query';
+import { type Query, useQuery } from '../../api/query';
 import { useMe } from '../../api/session';
 
 export type Project = Schema<'MyProject'>;
 
-// [] before the answer.
-export function useProjects(): Project[] {
+export function useProjectList(): Query<{ projects: Project[] }> {
   const org_id = useMe()?.organization_id ?? '';
-  const asked = useQuery(
-    org_id === '' ? null : `/api/v1/organizations/${org_id}/projects`,
-    (signal) => api.get('/api/v1/organizations/{org_id}/projects', { path: { org_id }, signal }),
+  return useQuery(org_id === '' ? null : `/api/v1/organizations/${org_id}/projects`, (signal) =>
+    api.get('/api/v1/organizations/{org_id}/projects', { path: { org_id }, signal }),
   );
-  return asked.data?.projects ?? [];
 }
+// [] before the answer.
+export const useProjects = (): Project[] => useProjectList().data?.projects ?? [];
 
 // Its name, where uploads go.
 export function useActiveProject(): string {

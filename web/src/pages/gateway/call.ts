@@ -26,6 +26,8 @@ export function readQuery(text: string): Record<string, string | string[]> {
   return out;
 }
 
+export const takesBody = (method: string): boolean => !['GET', 'HEAD'].includes(method);
+
 // What POST /api/v1/{tenant}/{provider} is sent. Throws when the body is meant as JSON and is none.
 export function callBody(draft: CallDraft): Record<string, unknown> {
   const query = readQuery(draft.query);
@@ -34,7 +36,7 @@ export function callBody(draft: CallDraft): Record<string, unknown> {
     method: draft.method,
     ...(Object.keys(query).length > 0 && { query }),
     ...(draft.account !== '' && { account_id: draft.account }),
-    ...(draft.body.trim() !== '' && { body: bodyOf(draft.body) }),
+    ...(takesBody(draft.method) && draft.body.trim() !== '' && { body: bodyOf(draft.body) }),
   };
 }
 

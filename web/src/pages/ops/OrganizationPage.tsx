@@ -6,7 +6,7 @@ import { mayOperate, useMe } from '../../api/session';
 import type { PageProps } from '../../areas';
 import { href, navigate } from '../../router';
 import {
-  Button, Code, Confirm, Count, ErrorBox, Facts, Field, Figures, Form, Meter, Money, Page, Section, Select, Skeleton, State, Time, toast, wholeOf,
+  Button, Code, Confirm, Count, ErrorBox, Facts, Field, Figures, Form, Loaded, Meter, Money, Page, Section, Select, Skeleton, State, Time, toast, wholeOf,
 } from '../../ui';
 
 const path = '/admin/organizations/{org_id}';
@@ -41,17 +41,18 @@ function Limits({ org, etag, reload }: { org: Schema<'Organization'>; etag: stri
 
 function PlanPart({ id }: { id: string }) {
   const planPath = '/admin/organizations/{org_id}/plan';
-  const { data } = useQuery(`/admin/organizations/${id}/plan`, (signal) => api.get(planPath, { path: { org_id: id }, signal }));
+  const query = useQuery(`/admin/organizations/${id}/plan`, (signal) => api.get(planPath, { path: { org_id: id }, signal }));
   const plans = useQuery('/api/v1/plans', (signal) => api.get('/api/v1/plans', { signal }));
   const give = useAction(async (plan: string | null) => {
     await api.put(planPath, { path: { org_id: id }, body: { plan } });
     invalidate(`/admin/organizations/${id}`);
     toast(plan === null ? 'What was given is taken back.' : `Plan ${plan} is given.`);
   });
-  if (!data) return <Skeleton lines={2} />;
+  const { data } = query;
+  if (!data) return <Loaded query={query} lines={2}>{() => null}</Loaded>;
   return (
     <Section title="Plan" note={data.paid_plan === null ? 'Nothing is paid for.' : `${data.paid_plan} is paid for.`}>
-      {give.error && <ErrorBox error={give.error} />}
+      {(give.error ?? plans.error) && <ErrorBox error={give.error ?? plans.error} />}
       <div class="form">
         <Select name="plan" label="Given, whatever is paid for" value={data.given_plan ?? ''} onChange={(plan) => void give.run(plan === '' ? null : plan)}
           choices={[{ value: '', label: 'none' }, ...(plans.data?.plans ?? []).map((one) => ({ value: one.name, label: one.title || one.name }))]} />
@@ -84,6 +85,7 @@ export default function OrganizationPage({ params }: PageProps) {
     <Page title={one.name} back={back} state={<><State state={one.status} tone={active ? 'good' : 'warn'} />, made <Time at={one.created_at} /></>}
       action={may && <Button busy={suspend.busy} onClick={() => void suspend.run(active)}>{active ? 'Suspend' : 'Resume'}</Button>}>
       {suspend.error && <ErrorBox error={suspend.error} />}
+      {use.error && !use.data && <ErrorBox error={use.error} onRetry={use.refresh} />}
       {use.data && (
         <Figures figures={[
           { label: `Spent in ${use.data.current_month}`, value: <Money usd={use.data.current_usage_usd} />, href: href('/ai', { org_id: id, range: 'month' }),

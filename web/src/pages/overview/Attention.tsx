@@ -18,12 +18,15 @@ export function needsSomebody(account: Account, now = serverNow()): boolean {
 
 async function readAccounts(signal: AbortSignal): Promise<Account[]> {
   const { tenants } = await api.get('/admin/tenants', { query: { limit: tenantsMax }, signal });
-  const lists = await Promise.all(
+  const lists = await Promise.allSettled(
     tenants.map((one) =>
       api.get('/admin/tenants/{tenant}/accounts', { path: { tenant: one.tenant_id }, signal }),
     ),
   );
-  return lists.flatMap((list) => list.accounts).filter((one) => needsSomebody(one));
+  // One tenant that cannot be read hides none of the others.
+  return lists
+    .flatMap((list) => (list.status === 'fulfilled' ? list.value.accounts : []))
+    .filter((one) => needsSomebody(one));
 }
 
 const linkOf = (row: Account) =>

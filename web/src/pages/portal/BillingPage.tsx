@@ -44,8 +44,10 @@ function Uses({ use }: { use: Use }) {
 
 // Another plan: the first one is bought at Stripe's page, a change is shown with its price before it is made.
 function Change({ plan, subscription, onClose }: { plan: Plan; subscription: Subscription; onClose: () => void }) {
-  const { data, error } = useQuery(`${subscriptionPath}#${plan.name}`, () =>
-    api.patch(subscriptionPath, { body: { plan: plan.name, preview: true } }));
+  const { data, error, busy, refresh } = useQuery(`${subscriptionPath}#${plan.name}`, (signal) =>
+    api.patch(subscriptionPath, { body: { plan: plan.name, preview: true }, signal }));
+  // What was said the last time may no longer be what is charged.
+  const isFresh = data !== undefined && !busy && !error;
   const change = useAction(async () => {
     const made = await api.patch(subscriptionPath, { body: { plan: plan.name, ...(data && { at: data.at }) } });
     invalidate(subscriptionPath);
@@ -55,14 +57,14 @@ function Change({ plan, subscription, onClose }: { plan: Plan; subscription: Sub
   });
   return (
     <Dialog title={`Change to ${plan.title}`} onClose={onClose}>
-      {error ? <ErrorBox error={error} /> : !data ? <Skeleton /> : (
+      {error ? <ErrorBox error={error} onRetry={refresh} /> : !isFresh ? <Skeleton /> : (
         <p>{data.amount_due > 0
           ? <>Stripe charges <b>{formatMinor(data.amount_due, data.currency)}</b> now, for the rest of the period.</>
           : <>Nothing is charged now.</>} {subscription.plan !== null && <>The plan of now, {subscription.plan}, ends.</>}</p>
       )}
       {change.error && <ErrorBox error={change.error} />}
       <div class="form-actions">
-        <Button kind="primary" disabled={!data} busy={change.busy} onClick={() => void change.run()}>Change the plan</Button>
+        <Button kind="primary" disabled={!isFresh} busy={change.busy} onClick={() => void change.run()}>Change the plan</Button>
         <Button kind="quiet" onClick={onClose}>Cancel</Button>
       </div>
     </Dialog>

@@ -4,7 +4,7 @@ import { api } from '../../api/client';
 import { invalidate, useAction, useQuery } from '../../api/query';
 import { changeMe, isOwner, loadMe, useMe } from '../../api/session';
 import {
-  Button, Code, Confirm, Dialog, ErrorBox, Facts, Field, Form, Notice, Page, Section, Skeleton, State, Time, toast,
+  Button, Code, Confirm, Dialog, Empty, ErrorBox, Facts, Field, Form, Notice, Page, Section, Skeleton, State, Time, toast,
 } from '../../ui';
 
 const path = '/api/v1/organizations';
@@ -50,8 +50,16 @@ export default function SettingsPage() {
     toast(`${place.name} stays.${ofSubscription[kept.subscription ?? 'live']}`);
   });
   if (error && !data) return <Page title="Settings"><ErrorBox error={error} onRetry={refresh} /></Page>;
-  if (!me || !place) return <Page title="Settings"><Skeleton lines={4} /></Page>;
+  if (!me || !data) return <Page title="Settings"><Skeleton lines={4} /></Page>;
   const create = <Button onClick={() => setCreating(true)}>Create an organization</Button>;
+  if (!place) {
+    return (
+      <Page title="Settings">
+        <Empty action={create}>You are in no organization, or in none that works. Artifacts, keys and people belong to one.</Empty>
+        {creating && <CreateDialog onClose={() => setCreating(false)} />}
+      </Page>
+    );
+  }
   return (
     <Page title="Settings" more={create} state={<><bdi>{place.name}</bdi>, made <Time at={place.created_at} /></>}>
       {place.deletion_at !== undefined && (
@@ -72,7 +80,7 @@ export default function SettingsPage() {
           toast('Saved.');
         }}>
           <Field name="name" label="Name" required maxLength={200} defaultValue={place.name} />
-          <Field name="slug" label="Name in addresses" required maxLength={64} spellcheck={false} defaultValue={place.slug} />
+          <Field name="slug" label="Name in addresses" required maxLength={64} spellcheck={false} pattern="[a-z0-9\-]+" defaultValue={place.slug} />
         </Form>
       </Section>
       {isOwner(me) && place.deletion_at === undefined && (

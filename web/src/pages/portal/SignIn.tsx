@@ -5,9 +5,10 @@ import { useQuery } from '../../api/query';
 import { href } from '../../router';
 import { Field, Form } from '../../ui';
 
-// Where a provider leads back to is a path of this host, with the hash of the page.
+// Where a provider leads back to is a path of this host, with the prefix and the hash of the page.
 export function wayBack(url: string, next: string): string {
-  return `${api.url(url)}?next=${encodeURIComponent(`/${next}`)}`;
+  const { pathname } = new URL(api.url('/'));
+  return `${api.url(url)}?next=${encodeURIComponent(pathname + next)}`;
 }
 
 function Providers({ next, onTop }: { next: string; onTop: boolean }) {
