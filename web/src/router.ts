@@ -1,6 +1,7 @@
 // Where the page is: the part of the address behind '#', a path and a query. Filters, ranges and
 // selections are kept in that query, so that a link leads back to the same view.
-import { useCallback, useEffect, useState } from 'preact/hooks';
+import { createContext } from 'preact';
+import { useCallback, useContext, useEffect, useState } from 'preact/hooks';
 import { createStore, useStore } from './store';
 
 // "#/artifacts/x?tab=layers" → {path: "/artifacts/x", query: tab=layers}.
@@ -72,8 +73,11 @@ export function navigate(to: string, options: { replace?: boolean } = {}): void 
   hashStore.set(location.hash);
 }
 
+// The place of the page that is drawn: while the next one is on its way, the one before keeps its own.
+export const PlaceContext = createContext<Place | null>(null);
 export function usePlace(): Place {
-  return parseHash(useStore(hashStore));
+  const place = parseHash(useStore(hashStore));
+  return useContext(PlaceContext) ?? place;
 }
 
 // A value of the address's query, and how to change it: const [sort, setSort] = useParam('sort',
@@ -104,12 +108,14 @@ export function useSelection(name = 'selected'): [string[], (ids: string[]) => v
 }
 const selectionMax = 50;
 
-// Changes several values of the query at once; null takes one out.
+// Changes several values of the query at once; null takes one out. `of`: the path of the page that asks;
+// nothing is changed once another one is gone to.
 export function setParams(
   values: QueryValues,
-  options: { replace?: boolean } = { replace: true },
+  options: { replace?: boolean; of?: string } = { replace: true },
 ): void {
   const { path, query } = parseHash(location.hash);
+  if (options.of !== undefined && options.of !== path) return;
   for (const [name, value] of Object.entries(values)) {
     if (value === undefined || value === null || value === '' || value === false)
       query.delete(name);

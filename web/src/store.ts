@@ -26,6 +26,11 @@ export function createStore<T>(initial: T): Store<T> {
 
 export function useStore<T>(store: Store<T>): T {
   const [, draw] = useState(0);
-  useEffect(() => store.subscribe(() => draw((n) => n + 1)), [store]);
-  return store.get();
+  const value = store.get();
+  useEffect(() => {
+    // It may have changed since it was drawn.
+    if (!Object.is(store.get(), value)) draw((n) => n + 1);
+    return store.subscribe(() => draw((n) => n + 1));
+  }, [store]);
+  return value;
 }

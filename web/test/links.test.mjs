@@ -72,6 +72,7 @@ test('every filter of a link is one that its page reads', async () => {
     const known = new Set([text, ...beside].flatMap((one) => [...readNames(one ?? '')]));
     if (text.includes('DateRange')) for (const name of ['range', 'from', 'to']) known.add(name);
     if (text.includes('useTab(')) known.add('tab');
+    if (text.includes('useTyped(')) known.add('q');
     for (const name of names) if (!known.has(name)) lost.push(`${relative('.', file)}: ${name} of ${path}`);
   }
   assert.deepEqual(lost, []);

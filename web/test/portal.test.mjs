@@ -15,6 +15,9 @@ test('sums of Stripe are in the smallest unit of their currency', () => {
   assert.equal(formatMinor(1500, 'jpy'), '¥1,500');
   assert.equal(formatMinor(-5, 'eur'), '-€0.05');
   assert.equal(formatMinor(7, 'nothing'), '7 nothing');
+  assert.match(formatMinor(1500, 'isk'), /^ISK\s15$/);
+  assert.match(formatMinor(1500, 'ugx'), /^UGX\s15$/);
+  assert.match(formatMinor(1500, 'mga'), /^MGA\s1,500/);
 });
 
 test('nobody gives more than their own role', () => {

@@ -163,6 +163,17 @@ export const mayWrite = (me: Me): boolean => roleOf(me) !== 'viewer';
 // May manage the organization: members, keys, plan.
 export const mayManage = (me: Me): boolean => ['owner', 'admin'].includes(roleOf(me));
 export const isOwner = (me: Me): boolean => roleOf(me) === 'owner';
+// May change what the administration has of an organization: operators all, its managers their own.
+export const mayAdminister = (me: Me, organization: string | null | undefined): boolean =>
+  mayOperate(me) ||
+  (me.organizations ?? []).some(
+    (one) => one.organization_id === organization && ['owner', 'admin'].includes(one.role),
+  );
+// Likewise of a tenant, which has its organization's name; who is no operator sees the own ones alone.
+export const mayTend = (me: Me, tenant: string): boolean =>
+  mayOperate(me) ||
+  (mayManage(me) &&
+    (!isOperator(me) || (me.organizations ?? []).some((one) => one.slug === tenant)));
 // May see the administration at all; may change it.
 export const isOperator = (me: Me): boolean => (me.operator_role ?? null) !== null;
 export const mayOperate = (me: Me): boolean => ['owner', 'admin'].includes(me.operator_role ?? '');

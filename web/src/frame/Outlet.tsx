@@ -4,7 +4,7 @@ import { Component, type ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { wordsOf } from '../api/client';
 import type { PageProps, PageRoute } from '../areas';
-import { href, usePlace } from '../router';
+import { href, PlaceContext, usePlace } from '../router';
 import { ErrorBox, LinkButton, Page, Skeleton } from '../ui';
 import { findRoute } from './map';
 
@@ -74,7 +74,10 @@ class Guard extends Component<{ children: ComponentChildren }, { error: unknown 
 }
 
 export function Outlet({ loaded }: { loaded: Loaded | undefined }) {
-  const { query } = usePlace();
+  const live = usePlace();
+  const place = useRef(live);
+  // The page that stays while the next one loads keeps its place.
+  if (!loaded || loaded.path === live.path) place.current = live;
   const before = useRef<string | null>(null);
   const path = loaded?.path;
   useEffect(() => {
@@ -112,7 +115,9 @@ export function Outlet({ loaded }: { loaded: Loaded | undefined }) {
   const { page: Content } = loaded;
   return (
     <Guard key={loaded.path}>
-      <Content params={loaded.params} query={query} />
+      <PlaceContext.Provider value={place.current}>
+        <Content params={loaded.params} query={place.current.query} />
+      </PlaceContext.Provider>
     </Guard>
   );
 }

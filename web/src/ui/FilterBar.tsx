@@ -61,6 +61,32 @@ export function FilterBar({
   );
 }
 
+const fewRows = 8;
+// The rows that fit what is typed, as ?q=, of a list that is in the page whole or as far as it was loaded.
+// `bar`: its field, once there is something to choose from. `empty`: in the place of the rows; `nothing`
+// where there are none at all.
+export function useTyped<T>(
+  rows: T[] | undefined,
+  textOf: (row: T) => string,
+  placeholder: string,
+  hasMore = false,
+): { rows: T[] | undefined; bar: ComponentChildren; empty: (nothing: ComponentChildren) => ComponentChildren } {
+  const q = (usePlace().query.get('q') ?? '').toLocaleLowerCase();
+  const count = rows?.length ?? 0;
+  return {
+    rows: rows?.filter((row) => textOf(row).toLocaleLowerCase().includes(q)),
+    bar: (q !== '' || count > fewRows) && <FilterBar search="q" placeholder={placeholder} />,
+    empty: (nothing) =>
+      q === '' || count === 0 ? (
+        nothing
+      ) : (
+        <p class="muted">
+          None of those shown fits{hasMore && '; there are more, which “Show more” loads'}.
+        </p>
+      ),
+  };
+}
+
 // What a link filters by that has no field of its own: said, and taken away by a click.
 export function FilterChips({ names }: { names: string[] }) {
   const { query } = usePlace();
@@ -85,7 +111,8 @@ export function FilterChips({ names }: { names: string[] }) {
 }
 
 function SearchField({ name, placeholder }: { name: string; placeholder: string }) {
-  const given = usePlace().query.get(name) ?? '';
+  const { path, query } = usePlace();
+  const given = query.get(name) ?? '';
   const [text, setText] = useState(given);
   const field = useRef<HTMLInputElement>(null);
   const sent = useRef(given);
@@ -98,10 +125,10 @@ function SearchField({ name, placeholder }: { name: string; placeholder: string 
     if (text === sent.current) return;
     const timer = setTimeout(() => {
       sent.current = text;
-      setParams({ [name]: text });
+      setParams({ [name]: text }, { replace: true, of: path });
     }, typingMs);
     return () => clearTimeout(timer);
-  }, [text, name]);
+  }, [text, name, path]);
   const focus = useRef(() => field.current?.focus());
   useShortcut('/', 'Filter the list', focus.current);
   return (

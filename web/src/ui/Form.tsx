@@ -39,6 +39,13 @@ export function Form({ children, submit, kind = 'primary', onSubmit, onCancel }:
   const [names, setNames] = useState<string[]>([]);
   const { run, busy, error } = useAction(onSubmit);
   const errors = fieldErrors(error, names);
+  // What is said of fields that the form lacks, beside what is said of those it has.
+  const rest =
+    error && Object.keys(errors).length > 0
+      ? Object.entries(error.fields)
+          .filter(([name]) => !names.includes(name))
+          .map(([, words]) => words)
+      : [];
   useEffect(() => {
     form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
   }, [error]);
@@ -59,6 +66,7 @@ export function Form({ children, submit, kind = 'primary', onSubmit, onCancel }:
     >
       <FormContext.Provider value={{ errors }}>{children}</FormContext.Provider>
       {error && Object.keys(errors).length === 0 && <ErrorBox error={error} />}
+      {rest.length > 0 && <ErrorBox error={new Error(rest.join(' '))} />}
       <div class="form-actions">
         <Button type="submit" kind={kind} busy={busy}>
           {submit}

@@ -81,7 +81,8 @@ interface Labelled {
 }
 
 function useFieldError(name: string, own: string | undefined): string | undefined {
-  return own ?? useContext(FormContext).errors[name];
+  const { errors } = useContext(FormContext);
+  return own ?? errors[name];
 }
 
 function Around({
@@ -218,6 +219,7 @@ export function Select({
         name={name}
         required={required}
         {...(onChange ? { value } : {})}
+        aria-invalid={said ? true : undefined}
         aria-describedby={described(id, hint, said)}
         onChange={(event) => onChange?.(event.currentTarget.value)}
       >
@@ -232,8 +234,9 @@ export function Select({
 }
 
 // Yes or no.
-export function Checkbox({ name, label, hint, ...input }: Omit<Labelled, 'error'> & InputProps) {
+export function Checkbox({ name, label, hint, error, ...input }: Labelled & InputProps) {
   const id = useId();
+  const said = useFieldError(name, error);
   return (
     <div class="field check">
       <input
@@ -241,12 +244,18 @@ export function Checkbox({ name, label, hint, ...input }: Omit<Labelled, 'error'
         type="checkbox"
         id={id}
         name={name}
-        aria-describedby={described(id, hint, false)}
+        aria-invalid={said ? true : undefined}
+        aria-describedby={described(id, hint, said)}
       />
       <label for={id}>{label}</label>
       {hint && (
         <p class="hint" id={`${id}-hint`}>
           {hint}
+        </p>
+      )}
+      {said && (
+        <p class="field-error" id={`${id}-error`} role="alert">
+          {said}
         </p>
       )}
     </div>

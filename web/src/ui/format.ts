@@ -10,10 +10,11 @@ export function formatMoney(usd: number): string {
   const sign = usd < 0 ? '−' : '';
   const size = Math.abs(usd);
   if (!Number.isFinite(usd)) return '–';
-  if (size === 0) return '$0.00';
+  // Less than a pico-dollar is what sums of floats leave over.
+  if (size < 1e-12) return '$0.00';
   if (size >= 0.01) return `${sign}$${group(size, 2)}`;
   const places = Math.min(12, 3 - Math.floor(Math.log10(size)));
-  return `${sign}$${size.toFixed(places).replace(/0+$/, '')}`;
+  return `${sign}$${size.toFixed(places).replace(/\.?0+$/, '')}`;
 }
 
 const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
@@ -123,7 +124,7 @@ export type Tone = 'good' | 'warn' | 'bad' | 'info' | 'none';
 const tones: Record<Exclude<Tone, 'none'>, string> = {
   good: 'healthy up active ok ready applied accepted delivered success succeeded valid paid done',
   warn: 'degraded frozen pending expiring past_due retrying trialing suppressed incomplete warning',
-  bad: 'unhealthy down failed expired revoked suspended error stuck broken dead canceled unpaid',
+  bad: 'critical unhealthy down failed expired revoked suspended error stuck broken dead canceled unpaid',
   info: 'proposed running refreshing queued private invited info',
 };
 // The tone of a word of the daemon's.
@@ -142,6 +143,9 @@ export function wholeOf(text: string | undefined, field: string): number | null 
   if (/^\d{1,15}$/.test(typed)) return Number(typed);
   throw fieldRefusal(field, `"${typed}" is no whole number: write it with digits alone, such as 1000.`);
 }
+
+// A code as it was typed or pasted, "123 456": without its spaces.
+export const codeOf = (text: string | undefined): string => (text ?? '').replace(/\s/g, '');
 
 // JSON with a member a line; what is no JSON as it is.
 export function prettyJson(text: string): string {

@@ -6,8 +6,9 @@ export { DateRange, daysOf, type Range, useRange } from './DateRange';
 export { Confirm, Dialog } from './Dialog';
 export { Empty, ErrorBox, Loaded, NewRows, Notice, Pager, Skeleton } from './feedback';
 export { Bytes, Count, Duration, Money, Percent, Time } from './figures';
-export { type Filter, FilterBar, FilterChips } from './FilterBar';
+export { type Filter, FilterBar, FilterChips, useTyped } from './FilterBar';
 export {
+  codeOf,
   counted,
   exactTime,
   formatBytes,

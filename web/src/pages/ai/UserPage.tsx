@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks';
 import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useAction, useQuery } from '../../api/query';
-import { mayOperate, useMe } from '../../api/session';
+import { mayAdminister, mayOperate, useMe } from '../../api/session';
 import type { PageProps } from '../../areas';
 import { href, navigate, useParam, useShortcut } from '../../router';
 import {
@@ -32,16 +32,16 @@ function KeyDialog({ user, rotated, onClose }: { user: string; rotated?: Key | u
   return (
     <Dialog title={rotated ? `Replace ${rotated.name}` : 'Create a key'} onClose={onClose}>
       {secret !== '' ? <KeyMade secret={secret} /> : (
-        <Form submit={rotated ? 'Make a new key' : 'Create key'} onCancel={onClose} onSubmit={async ({ name = '', limit = '', hours = '0' }) => {
+        <Form submit={rotated ? 'Make a new key' : 'Create key'} onCancel={onClose} onSubmit={async ({ name = '', monthly_limit_usd = '', overlap_s = '0' }) => {
           const made = rotated
-            ? await api.post('/admin/users/{user_id}/api-keys/{key_id}/rotate', { path: { user_id: user, key_id: rotated.key_id }, body: { overlap_s: Number(hours) * 3600 } })
-            : await api.post('/admin/users/{user_id}/api-keys', { path: { user_id: user }, body: { name, ...(limit !== '' && { monthly_limit_usd: limit }) } });
+            ? await api.post('/admin/users/{user_id}/api-keys/{key_id}/rotate', { path: { user_id: user, key_id: rotated.key_id }, body: { overlap_s: Number(overlap_s) * 3600 } })
+            : await api.post('/admin/users/{user_id}/api-keys', { path: { user_id: user }, body: { name, ...(monthly_limit_usd !== '' && { monthly_limit_usd }) } });
           setSecret(made.api_key);
           invalidate(`/admin/users/${user}/api-keys`);
         }}>
-          {rotated ? <Field name="hours" label="The old key works on for, hours" type="number" min={0} max={720} defaultValue={24} /> : (
+          {rotated ? <Field name="overlap_s" label="The old key works on for, hours" type="number" min={0} max={720} defaultValue={24} /> : (
             <><Field name="name" label="Name" required maxLength={100} placeholder="laptop" />
-              <Field name="limit" label="Its own budget a month, USD" inputMode="decimal" hint="Left empty, the user's." /></>
+              <Field name="monthly_limit_usd" label="Its own budget a month, USD" inputMode="decimal" hint="Left empty, the user's." /></>
           )}
         </Form>
       )}
@@ -49,13 +49,13 @@ function KeyDialog({ user, rotated, onClose }: { user: string; rotated?: Key | u
   );
 }
 
-function Keys({ user }: { user: string }) {
+function Keys({ user, may }: { user: string; may: boolean }) {
   const [create, setCreate] = useParam('create');
   const [rotated, setRotated] = useState<Key | undefined>();
   const path = '/admin/users/{user_id}/api-keys';
   const { data, error, refresh } = useQuery(`/admin/users/${user}/api-keys`, async (signal) =>
     (await api.ask<Schema<'UserKeyPage'>>('get', path, { path: { user_id: user }, query: { limit: 200 }, signal })).data.api_keys, { pollMs: 30_000 });
-  useShortcut('c', 'Create a key', () => setCreate('key'));
+  useShortcut('c', 'Create a key', may ? () => setCreate('key') : null);
   const revoke = async (key: Key) => {
     try {
       await api.delete('/admin/users/{user_id}/api-keys/{key_id}', { path: { user_id: user, key_id: key.key_id } });
@@ -76,39 +76,43 @@ function Keys({ user }: { user: string }) {
       cell: (key) => key.status === 'active' && (
         <Menu label={`Change ${key.name}`} button="Change" kind="quiet" align="right" items={[
           { label: 'Its requests', href: href('/ai/requests', { key_id: key.key_id }) },
-          { label: 'Replace', run: () => setRotated(key) },
-          { label: 'Revoke now', danger: true, run: () => void revoke(key) },
+          ...(may ? [{ label: 'Replace', run: () => setRotated(key) }, { label: 'Revoke now', danger: true, run: () => void revoke(key) }] : []),
         ]} />
       ),
     },
   ];
-  const button = <Button kind="primary" onClick={() => setCreate('key')}>Create a key</Button>;
+  const button = may && <Button kind="primary" onClick={() => setCreate('key')}>Create a key</Button>;
   return (
     <Section title="Keys" action={button}>
       <Table label="Keys" rows={data} columns={columns} idOf={(key) => key.key_id} error={error} onRetry={refresh}
         empty={<Empty command={`kvcs admin key create ${user}`}>Programs call models with a key of this user.</Empty>} />
-      {create === 'key' && <KeyDialog user={user} onClose={() => setCreate('')} />}
+      {create === 'key' && may && <KeyDialog user={user} onClose={() => setCreate('')} />}
       {rotated && <KeyDialog user={user} rotated={rotated} onClose={() => setRotated(undefined)} />}
     </Section>
   );
 }
 
+// What the fields show: they begin anew when that has changed, and not when something else has.
+const shownLimits = (one: User): string =>
+  JSON.stringify([one.monthly_limit_usd, one.requests_per_minute, one.tokens_per_minute, one.allowed_models]);
+
 function Limits({ user }: { user: User }) {
   return (
     <Section title="Limits" note="Left empty, there is none of the user's own; those of the organization hold.">
       <Form submit="Save" onSubmit={async (values) => {
-        const models = (values['models'] ?? '').split(',').map((one) => one.trim()).filter(Boolean);
+        const models = (values['allowed_models'] ?? '').split(',').map((one) => one.trim()).filter(Boolean);
         await api.patch('/admin/users/{user_id}', {
           path: { user_id: user.user_id },
-          body: { monthly_limit_usd: values['limit'] ?? '0', requests_per_minute: wholeOf(values['rpm'], 'rpm'), tokens_per_minute: wholeOf(values['tpm'], 'tpm'), allowed_models: models },
+          body: { monthly_limit_usd: values['monthly_limit_usd'] ?? '0', requests_per_minute: wholeOf(values['requests_per_minute'], 'requests_per_minute'),
+            tokens_per_minute: wholeOf(values['tokens_per_minute'], 'tokens_per_minute'), allowed_models: models },
         });
         invalidate('/admin/users');
         toast('Saved.');
       }}>
-        <Field name="limit" label="Budget a month, USD" inputMode="decimal" required defaultValue={user.monthly_limit_usd} />
-        <Field name="rpm" label="Requests a minute" inputMode="numeric" defaultValue={user.requests_per_minute ?? ''} />
-        <Field name="tpm" label="Tokens a minute" inputMode="numeric" defaultValue={user.tokens_per_minute ?? ''} />
-        <Field name="models" label="Models" defaultValue={user.allowed_models.join(', ')} hint="Several with commas between; left empty, all." spellcheck={false} />
+        <Field name="monthly_limit_usd" label="Budget a month, USD" inputMode="decimal" required defaultValue={user.monthly_limit_usd} />
+        <Field name="requests_per_minute" label="Requests a minute" inputMode="numeric" defaultValue={user.requests_per_minute ?? ''} />
+        <Field name="tokens_per_minute" label="Tokens a minute" inputMode="numeric" defaultValue={user.tokens_per_minute ?? ''} />
+        <Field name="allowed_models" label="Models" defaultValue={user.allowed_models.join(', ')} hint="Several with commas between; left empty, all." spellcheck={false} />
       </Form>
     </Section>
   );
@@ -144,10 +148,11 @@ export default function UserPage({ params }: PageProps) {
   if (!user.data) return <Page title="User" back={back}><Skeleton lines={5} /></Page>;
   const one = user.data;
   const active = one.status === 'active';
+  const may = Boolean(me && mayAdminister(me, one.org_id));
   return (
     <Page title={one.email || one.user_id} back={back} state={<State state={one.status} tone={active ? 'good' : 'warn'} />}
       action={<LinkButton kind="primary" href={href('/ai/playground', { user: id })}>Chat as this user</LinkButton>}
-      more={<Menu label="Change the user" button="Change" align="right" items={[
+      more={may && <Menu label="Change the user" button="Change" align="right" items={[
         ...(me && mayOperate(me) ? [{ label: 'Begin the month anew', run: () => setAsking('reset') }] : []),
         { label: active ? 'Suspend' : 'Let call again', run: () => void change.run(active ? 'suspended' : 'active') },
         { label: 'Delete', danger: true, run: () => setAsking('delete') },
@@ -163,8 +168,8 @@ export default function UserPage({ params }: PageProps) {
           { label: 'Failed', value: <Count n={use.data.error_count} />, href: href('/ai/requests', { user_id: id, range: 'month', outcome: 'failed' }) },
         ]} />
       )}
-      <Keys user={id} />
-      <Limits key={one.updated_at ?? ''} user={one} />
+      <Keys user={id} may={may} />
+      {may && <Limits key={shownLimits(one)} user={one} />}
       <Months id={id} />
       {asking === 'reset' && (
         <Confirm title="Begin the month anew" action="Set spent to nothing" onClose={() => setAsking(null)} onConfirm={async () => {

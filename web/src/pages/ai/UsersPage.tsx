@@ -3,22 +3,22 @@ import { useState } from 'preact/hooks';
 import { oneByOne } from '../../api/bulk';
 import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useAction, usePages } from '../../api/query';
-import { isOperator, useMe } from '../../api/session';
+import { isOperator, mayAdminister, useMe } from '../../api/session';
 import { href, navigate, useParam, useShortcut } from '../../router';
-import { Button, type Column, counted, Dialog, Empty, Field, FilterBar, Form, Meter, Money, Page, Pager, State, Table, Time, toast } from '../../ui';
+import { Button, type Column, counted, Dialog, Empty, Field, Form, Meter, Money, Page, Pager, State, Table, Time, toast, useTyped } from '../../ui';
 import { type User, usersPath } from './users';
 
 export function CreateUser({ organization, onClose }: { organization: string; onClose: () => void }) {
   return (
     <Dialog title="Create a user" onClose={onClose}>
-      <Form submit="Create user" onCancel={onClose} onSubmit={async ({ email = '', limit = '' }) => {
-        const made = await api.post('/admin/users', { body: { email, org_id: organization, ...(limit !== '' && { monthly_limit_usd: limit }) } });
+      <Form submit="Create user" onCancel={onClose} onSubmit={async ({ email = '', monthly_limit_usd = '' }) => {
+        const made = await api.post('/admin/users', { body: { email, org_id: organization, ...(monthly_limit_usd !== '' && { monthly_limit_usd }) } });
         invalidate(usersPath);
         onClose();
         navigate(href(`/ai/users/${made.user_id}`, { create: 'key' }));
       }}>
         <Field name="email" label="E-mail address" type="email" required hint="Names the user; nothing is mailed." />
-        <Field name="limit" label="Budget a month, USD" inputMode="decimal" placeholder="50" />
+        <Field name="monthly_limit_usd" label="Budget a month, USD" inputMode="decimal" placeholder="50" />
       </Form>
     </Dialog>
   );
@@ -38,7 +38,6 @@ async function setStatus(users: User[], ids: string[], status: 'active' | 'suspe
 
 export default function UsersPage() {
   const me = useMe();
-  const [q] = useParam('q');
   const [organization] = useParam('organization');
   const [create, setCreate] = useParam('create');
   const [chosen, choose] = useState<string[]>([]);
@@ -58,24 +57,25 @@ export default function UsersPage() {
     { key: 'models', label: 'Models', cell: (one) => (one.allowed_models.length === 0 ? 'all' : one.allowed_models.join(', ')), narrow: 'hide' },
     { key: 'made', label: 'Made', align: 'right', cell: (one) => <Time at={one.created_at} />, narrow: 'hide' },
   ];
-  const words = q.toLocaleLowerCase();
-  const rows = pages.rows?.filter((one) => `${one.email} ${one.user_id}`.toLocaleLowerCase().includes(words));
+  const typed = useTyped(pages.rows, (one) => `${one.email} ${one.user_id}`, 'Filter by address', pages.hasMore);
+  const { rows } = typed;
   const change = useAction(async (ids: string[], status: 'active' | 'suspended') => {
     if (await setStatus(rows ?? [], ids, status)) choose([]);
   });
-  const button = <Button kind="primary" onClick={() => setCreate('1')}>Create a user</Button>;
+  const may = Boolean(me && mayAdminister(me, organization || me.organization_id));
+  const button = may && <Button kind="primary" onClick={() => setCreate('1')}>Create a user</Button>;
   return (
     <Page title="Users and keys" action={button} state={pages.rows && <>{pages.hasMore ? `${pages.rows.length}+ users` : counted(pages.rows.length, 'user')}, each with a budget of their own</>}>
-      {(pages.rows?.length ?? 0) > 8 && <FilterBar search="q" placeholder="Filter by address" />}
+      {typed.bar}
       <Table label="Users" rows={rows} columns={columns} idOf={(one) => one.user_id} linkOf={(one) => href(`/ai/users/${one.user_id}`)}
-        selected={chosen} onSelect={choose} error={pages.error} onRetry={pages.refresh}
+        {...(may && { selected: chosen, onSelect: choose })} error={pages.error} onRetry={pages.refresh}
         bulk={(ids) => (
           <><Button busy={change.busy} onClick={() => void change.run(ids, 'suspended')}>Suspend</Button>
             <Button busy={change.busy} onClick={() => void change.run(ids, 'active')}>Let call</Button></>
         )}
-        empty={<Empty action={button} command="kvcs admin user create ada@example.com --limit 50">A user calls models with a key, up to a budget.</Empty>} />
+        empty={typed.empty(<Empty action={button} command="kvcs admin user create ada@example.com --limit 50">A user calls models with a key, up to a budget.</Empty>)} />
       <Pager shown={rows?.length ?? 0} hasMore={pages.hasMore} busy={pages.busy} onMore={pages.more} />
-      {create !== '' && me && <CreateUser organization={organization || (me.organization_id ?? '')} onClose={() => setCreate('')} />}
+      {create !== '' && me && may && <CreateUser organization={organization || (me.organization_id ?? '')} onClose={() => setCreate('')} />}
       {me && isOperator(me) && <p class="muted small">Users of all organizations are here; <a href={href('/ops/organizations')}>organizations</a> have budgets of their own.</p>}
     </Page>
   );

@@ -2,6 +2,8 @@
 import { useState } from 'preact/hooks';
 import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
+import { mayTend, useMe } from '../../api/session';
+import { serverNow } from '../../clock';
 import { href, useParam, useShortcut } from '../../router';
 import {
   Button, type Column, Confirm, counted, Empty, ErrorBox, FilterBar, Menu, Notice, Page, Skeleton, State, Table, Time, toast,
@@ -26,7 +28,7 @@ async function refreshNow(one: Account): Promise<void> {
   invalidate('/admin/tenants/');
 }
 
-function columnsOf(act: { connect: (one: Account) => void; remove: (one: Account) => void }): Column<Account>[] {
+function columnsOf(may: boolean, act: { connect: (one: Account) => void; remove: (one: Account) => void }): Column<Account>[] {
   return [
     { key: 'provider', label: 'Service', cell: (one) => <>{one.provider}{one.account_id !== 'default' && <span class="muted"> / {one.account_id}</span>}</> },
     {
@@ -42,9 +44,11 @@ function columnsOf(act: { connect: (one: Account) => void; remove: (one: Account
       cell: (one) => (
         <Menu label={`Change ${one.provider}/${one.account_id}`} button="Change" kind="quiet" align="right" items={[
           { label: 'Try a call', href: href('/gateway/console', { tenant: one.tenant, provider: one.provider, account: one.account_id }) },
-          { label: 'Refresh the token now', run: () => void refreshNow(one) },
-          { label: 'Connect anew', run: () => act.connect(one) },
-          { label: 'Remove', danger: true, run: () => act.remove(one) },
+          ...(may ? [
+            { label: 'Refresh the token now', run: () => void refreshNow(one) },
+            { label: 'Connect anew', run: () => act.connect(one) },
+            { label: 'Remove', danger: true, run: () => act.remove(one) },
+          ] : []),
         ]} />
       ),
     },
@@ -58,20 +62,22 @@ export default function AccountsPage() {
   const [connecting, setConnecting] = useState<{ provider?: string; account?: string } | null>(null);
   const [removed, setRemoved] = useState<Account | null>(null);
   const tenant = tenants.chosen;
+  const me = useMe();
+  const may = Boolean(me && mayTend(me, tenant));
   const { data, error, refresh } = useQuery(tenant === '' ? null : `/admin/tenants/${tenant}/accounts`,
     (signal) => api.get('/admin/tenants/{tenant}/accounts', { path: { tenant }, signal }), { pollMs: 15_000 });
-  useShortcut('c', 'Connect an account', () => { if (tenant !== '') setConnecting({}); });
+  useShortcut('c', 'Connect an account', tenant !== '' && may ? () => setConnecting({}) : null);
   if (tenants.error && !tenants.all) return <Page title="Accounts"><ErrorBox error={tenants.error} onRetry={tenants.refresh} /></Page>;
   if (!tenants.all) return <Page title="Accounts"><Skeleton lines={5} /></Page>;
   if (tenants.all.length === 0) return <Page title="Accounts"><NoTenant /></Page>;
   const words = q.toLocaleLowerCase();
-  const soon = Date.now() + 7 * 86_400_000;
+  const soon = serverNow() + 7 * 86_400_000;
   const fits = (one: Account) => `${one.provider} ${one.account_id}`.toLocaleLowerCase().includes(words)
     && (state === '' || (state === 'attention' ? !goodStates.includes(one.state)
-      : one.expires_at !== null && Date.parse(one.expires_at) < (state === 'expired' ? Date.now() : soon)));
+      : one.expires_at !== null && Date.parse(one.expires_at) < (state === 'expired' ? serverNow() : soon)));
   const rows = data?.accounts.filter(fits);
   const attention = data?.accounts.filter((one) => !goodStates.includes(one.state)).length ?? 0;
-  const connect = <Button kind="primary" onClick={() => setConnecting({})}>Connect an account</Button>;
+  const connect = may && <Button kind="primary" onClick={() => setConnecting({})}>Connect an account</Button>;
   return (
     <Page title="Accounts" action={connect}
       state={data && <>{counted(data.accounts.length, 'account')}{attention > 0 && <>, <a href={href('/gateway', { tenant, state: 'attention' })}>{attention} {attention === 1 ? 'needs' : 'need'} attention</a></>}</>}>
@@ -82,11 +88,11 @@ export default function AccountsPage() {
       }]}><TenantBar tenants={tenants} /></FilterBar>
       {data?.truncated && <Notice tone="warn">There are more accounts than the daemon answers at once; filter by service with the API.</Notice>}
       <Table label="Accounts" rows={rows} idOf={(one) => `${one.provider}/${one.account_id}`} error={error} onRetry={refresh}
-        columns={columnsOf({ connect: (one) => setConnecting({ provider: one.provider, account: one.account_id }), remove: setRemoved })}
+        columns={columnsOf(may, { connect: (one) => setConnecting({ provider: one.provider, account: one.account_id }), remove: setRemoved })}
         empty={<Empty action={connect} command={`kvcs gateway connect ${tenant} github`}>No account fits. Agents of {tenant} call services through accounts that are connected here.</Empty>} />
       {connecting && <ConnectDialog tenant={tenant} {...connecting} onClose={() => setConnecting(null)} />}
       {removed && (
-        <Confirm title={`Remove ${removed.provider}/${removed.account_id}`} action="Remove" onClose={() => setRemoved(null)}
+        <Confirm title={`Remove ${removed.provider}/${removed.account_id}`} typed={removed.account_id} action="Remove" onClose={() => setRemoved(null)}
           onConfirm={async () => {
             const gone = await api.delete(accountPath, { path: placeOf(removed), query: { revoke: 'true' } });
             invalidate('/admin/tenants/');

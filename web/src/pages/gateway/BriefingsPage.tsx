@@ -2,6 +2,7 @@
 import { api, ApiError, type Schema, wordsOf } from '../../api/client';
 import { invalidate, usePages, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
+import { serverNow } from '../../clock';
 import { useParam } from '../../router';
 import { Button, type Column, Empty, ErrorBox, Field, FilterBar, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, toast } from '../../ui';
 
@@ -30,7 +31,7 @@ function Words({ date }: { date: string }) {
 
 export default function BriefingsPage() {
   const me = useMe();
-  const today = new Date().toISOString().slice(0, 10);
+  const today = new Date(serverNow()).toISOString().slice(0, 10);
   const [date, setDate] = useParam('date', today);
   const [status] = useParam('status');
   const [severity] = useParam('severity');

@@ -1,8 +1,9 @@
 // The next seven days, and how many tokens expire on each; those with a refresh token are renewed before.
+import { serverNow } from '../../clock';
 import { nextDays } from './strip';
 
 export function ExpiryStrip({ accounts }: { accounts: { provider: string; account_id: string; expires_at: string | null }[] }) {
-  const days = nextDays(accounts, Date.now());
+  const days = nextDays(accounts, serverNow());
   return (
     <ol class="strip" aria-label="Tokens that expire in the next seven days">
       {days.map((day) => (

@@ -1,5 +1,4 @@
 // What a tenant's agents are to do when: a text that agents read, kept here and changed by one at a time.
-import { useState } from 'preact/hooks';
 import { api } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
@@ -11,7 +10,6 @@ const path = '/admin/agent-schedules/{tenant}';
 
 function Editor({ tenant }: { tenant: string }) {
   const me = useMe();
-  const [saved, setSaved] = useState(0);
   const key = `/admin/agent-schedules/${tenant}`;
   const { data, error, refresh } = useQuery(key, (signal) => api.ask<unknown>('get', path, { path: { tenant }, signal }));
   if (error && !data) return <ErrorBox error={error} onRetry={refresh} />;
@@ -19,7 +17,7 @@ function Editor({ tenant }: { tenant: string }) {
   const text = JSON.stringify(data.data, null, 2);
   if (!me || !mayOperate(me)) return <pre class="answer" tabIndex={0} aria-label="Schedules"><code>{text}</code></pre>;
   return (
-    <Form key={data.etag + saved} submit="Save" onSubmit={async ({ schedules = '' }) => {
+    <Form key={text} submit="Save" onSubmit={async ({ schedules = '' }) => {
       let body: unknown;
       try {
         body = JSON.parse(schedules);
@@ -28,7 +26,6 @@ function Editor({ tenant }: { tenant: string }) {
       }
       await api.ask('put', path, { path: { tenant }, body: body as never, ...(data.etag !== '' && { ifMatch: data.etag }) });
       invalidate(key);
-      setSaved(saved + 1);
       toast('Saved.');
     }}>
       <TextField name="schedules" label="Schedules, JSON" rows={18} spellcheck={false} defaultValue={text}

@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { api, type Schema, wordsOf } from '../../api/client';
 import { mustBeFree } from '../../api/free';
 import { invalidate, useAction, usePages } from '../../api/query';
-import { isOperator, mayOperate, useMe } from '../../api/session';
+import { mayOperate, mayTend, useMe } from '../../api/session';
 import {
   Button, type Column, Commands, Dialog, Empty, ErrorBox, Field, FilterBar, Form, Page, Pager, Secret, Section, Skeleton, State, Table, Time, toast,
 } from '../../ui';
@@ -29,22 +29,22 @@ function TokenDialog({ tenant, onClose }: { tenant: string; onClose: () => void 
   return (
     <Dialog title="Create a token" onClose={onClose}>
       {secret !== '' ? <Made secret={secret} tenant={tenant} /> : (
-        <Form submit="Create token" onCancel={onClose} onSubmit={async ({ name = '', until = '' }) => {
+        <Form submit="Create token" onCancel={onClose} onSubmit={async ({ name = '', expires_at = '' }) => {
           const made = await api.post('/admin/tenants/{tenant}/tokens', {
-            path: { tenant }, body: { ...(name !== '' && { name }), ...(until !== '' && { expires_at: `${until}T23:59:59Z` }) },
+            path: { tenant }, body: { ...(name !== '' && { name }), ...(expires_at !== '' && { expires_at: `${expires_at}T23:59:59Z` }) },
           });
           setSecret(made.token ?? '');
           invalidate(`/admin/tenants/${tenant}/tokens`);
         }}>
           <Field name="name" label="Name" maxLength={100} placeholder="support agent" hint="Which agent will use it." />
-          <Field name="until" label="Works until the end of" type="date" hint="Left empty, until it is revoked. Days are in UTC." />
+          <Field name="expires_at" label="Works until the end of" type="date" hint="Left empty, until it is revoked. Days are in UTC." />
         </Form>
       )}
     </Dialog>
   );
 }
 
-function Tokens({ tenant }: { tenant: string }) {
+function Tokens({ tenant, may }: { tenant: string; may: boolean }) {
   const [creating, setCreating] = useState(false);
   const path = '/admin/tenants/{tenant}/tokens';
   const tokens = usePages<Token>(`/admin/tenants/${tenant}/tokens`, async (cursor, signal) => {
@@ -68,10 +68,10 @@ function Tokens({ tenant }: { tenant: string }) {
     { key: 'ends', label: 'Ends', align: 'right', cell: (one) => <Time at={one.expires_at} missing="when revoked" />, narrow: 'hide' },
     {
       key: 'change', label: '', align: 'right', narrow: 'end',
-      cell: (one) => one.status === 'active' && <Button kind="quiet" label={`Revoke ${one.name}`} onClick={() => void revoke(one)}>Revoke</Button>,
+      cell: (one) => may && one.status === 'active' && <Button kind="quiet" label={`Revoke ${one.name}`} onClick={() => void revoke(one)}>Revoke</Button>,
     },
   ];
-  const create = <Button kind="primary" onClick={() => setCreating(true)}>Create a token</Button>;
+  const create = may && <Button kind="primary" onClick={() => setCreating(true)}>Create a token</Button>;
   return (
     <Section title="Tokens" action={create}>
       <Table label="Tokens" rows={tokens.rows} columns={columns} idOf={idOf} error={tokens.error} onRetry={tokens.refresh}
@@ -116,13 +116,13 @@ export default function TenantsPage() {
   if (!tenants.all) return <Page title="Tenants and tokens"><Skeleton lines={5} /></Page>;
   const tenant = tenants.all.find((one) => one.tenant_id === tenants.chosen);
   const operates = Boolean(me && mayOperate(me));
-  const create = me && isOperator(me) && <Button onClick={() => setCreating(true)}>Set a tenant up</Button>;
+  const create = operates && <Button onClick={() => setCreating(true)}>Set a tenant up</Button>;
   if (!tenant) return <Page title="Tenants and tokens" more={create}><NoTenant />{creating && <CreateTenant onClose={() => setCreating(false)} />}</Page>;
   return (
     <Page title="Tenants and tokens" more={create} state={<><bdi>{tenant.name || tenant.tenant_id}</bdi>: <State state={tenant.status} tone={tenant.status === 'active' ? 'good' : 'warn'} /></>}>
       <FilterBar><TenantBar tenants={tenants} /></FilterBar>
       {(change.error ?? purge.error) && <ErrorBox error={change.error ?? purge.error} />}
-      <Tokens key={tenant.tenant_id} tenant={tenant.tenant_id} />
+      <Tokens key={tenant.tenant_id} tenant={tenant.tenant_id} may={Boolean(me && mayTend(me, tenant.tenant_id))} />
       {operates && (
         <Section title="Operators" note="Answers that were kept to spare the service are told apart by tenant, service and account.">
           <div class="form-actions">

@@ -11,6 +11,10 @@ import {
 
 const path = '/admin/organizations/{org_id}';
 
+// What the fields show: they begin anew when that has changed, and not when something else has.
+const shownLimits = (org: Schema<'Organization'>): string =>
+  JSON.stringify([org.monthly_budget_usd, org.requests_per_minute, org.tokens_per_minute, org.failure_mode, org.fallback_daily_limit]);
+
 function Limits({ org, etag, reload }: { org: Schema<'Organization'>; etag: string; reload: () => void }) {
   return (
     <Section title="Limits" note="Of all users and keys together. Left empty, there is none.">
@@ -101,7 +105,7 @@ export default function OrganizationPage({ params }: PageProps) {
         { label: 'In addresses', value: <code>{one.shown_slug ?? one.slug}</code> },
         { label: 'Tenant', value: <a href={href('/gateway/tenants', { tenant: one.slug })}>{one.slug}</a> },
       ]} />
-      {may && <Limits key={one.version} org={one} etag={org.data.etag} reload={reload} />}
+      {may && <Limits key={shownLimits(one)} org={one} etag={org.data.etag} reload={reload} />}
       {may && <PlanPart id={id} />}
       {may && (
         <Section title="Delete" note="At once, with all that it has: artifacts, keys, users and accounts. This cannot be undone.">

@@ -3,15 +3,14 @@ import { useState } from 'preact/hooks';
 import { api, type Schema } from '../../api/client';
 import { invalidate, usePages } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
-import { href, useParam, useShortcut } from '../../router';
-import { Button, type Column, Dialog, Empty, Field, FilterBar, Form, Money, Page, Pager, State, Table, Time, toast } from '../../ui';
+import { href, useShortcut } from '../../router';
+import { Button, type Column, Dialog, Empty, Field, Form, Money, Page, Pager, State, Table, Time, toast, useTyped } from '../../ui';
 
 type Organization = Schema<'Organization'>;
 const path = '/admin/organizations';
 
 export default function OrganizationsPage() {
   const me = useMe();
-  const [q] = useParam('q');
   const [creating, setCreating] = useState(false);
   const all = usePages<Organization>(path, async (cursor, signal) => {
     const page = await api.ask<Schema<'OrganizationPage'>>('get', path, { query: { limit: 100, cursor }, signal });
@@ -27,25 +26,24 @@ export default function OrganizationsPage() {
     { key: 'budget', label: 'Budget a month', align: 'right', cell: (one) => <Money usd={one.monthly_budget_usd} />, narrow: 'end' },
     { key: 'made', label: 'Made', align: 'right', cell: (one) => <Time at={one.created_at} />, narrow: 'hide' },
   ];
-  const words = q.toLocaleLowerCase();
-  const rows = all.rows?.filter((one) => `${one.name} ${one.slug} ${one.shown_slug ?? ''}`.toLocaleLowerCase().includes(words));
+  const typed = useTyped(all.rows, (one) => `${one.name} ${one.slug} ${one.shown_slug ?? ''}`, 'Filter by name', all.hasMore);
   const create = may && <Button kind="primary" onClick={() => setCreating(true)}>Create an organization</Button>;
   return (
     <Page title="Organizations" action={create} state={all.rows && <>{all.rows.length}{all.hasMore && '+'} on this appliance</>}>
-      {(all.rows?.length ?? 0) > 8 && <FilterBar search="q" placeholder="Filter by name" />}
-      <Table label="Organizations" rows={rows} columns={columns} idOf={(one) => one.org_id} linkOf={(one) => href(`/ops/organizations/${one.org_id}`)}
-        error={all.error} onRetry={all.refresh} empty={<Empty action={create} command="kvcs admin org create acme --budget 100">No organization fits.</Empty>} />
-      <Pager shown={rows?.length ?? 0} hasMore={all.hasMore} busy={all.busy} onMore={all.more} />
+      {typed.bar}
+      <Table label="Organizations" rows={typed.rows} columns={columns} idOf={(one) => one.org_id} linkOf={(one) => href(`/ops/organizations/${one.org_id}`)}
+        error={all.error} onRetry={all.refresh} empty={typed.empty(<Empty action={create} command="kvcs admin org create acme --budget 100">No organization is here yet.</Empty>)} />
+      <Pager shown={typed.rows?.length ?? 0} hasMore={all.hasMore} busy={all.busy} onMore={all.more} />
       {creating && (
         <Dialog title="Create an organization" onClose={() => setCreating(false)}>
-          <Form submit="Create organization" onCancel={() => setCreating(false)} onSubmit={async ({ name = '', budget = '' }) => {
-            await api.post(path, { body: { name, ...(budget !== '' && { monthly_budget_usd: budget }) } });
+          <Form submit="Create organization" onCancel={() => setCreating(false)} onSubmit={async ({ name = '', monthly_budget_usd = '' }) => {
+            await api.post(path, { body: { name, ...(monthly_budget_usd !== '' && { monthly_budget_usd }) } });
             invalidate(path);
             setCreating(false);
             toast(`${name} is made.`);
           }}>
             <Field name="name" label="Name" required maxLength={200} />
-            <Field name="budget" label="Budget a month at model providers, in USD" inputMode="decimal" placeholder="100" />
+            <Field name="monthly_budget_usd" label="Budget a month at model providers, in USD" inputMode="decimal" placeholder="100" />
           </Form>
         </Dialog>
       )}

@@ -3,9 +3,8 @@ import { useState } from 'preact/hooks';
 import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useAction, usePages } from '../../api/query';
 import { useMe } from '../../api/session';
-import { useParam } from '../../router';
 import {
-  Badge, Button, type Column, counted, Dialog, Empty, ErrorBox, FilterBar, Menu, Page, Pager, Secret, State, Table, Time, toast,
+  Badge, Button, type Column, Confirm, counted, Dialog, Empty, ErrorBox, Menu, Page, Pager, Secret, State, Table, Time, toast, useTyped,
 } from '../../ui';
 
 type Person = Schema<'Person'>;
@@ -13,10 +12,12 @@ type Role = NonNullable<Person['operator_role']>;
 const path = '/admin/people';
 const roles: (Role | null)[] = ['owner', 'admin', 'viewer', 'billing', null];
 
-async function change(person: Person, body: Schema<'PersonChange'>, text: string): Promise<void> {
+// `before`: what Undo sets again.
+async function change(person: Person, body: Schema<'PersonChange'>, before: Schema<'PersonChange'>, text: string): Promise<void> {
+  const set = (to: Schema<'PersonChange'>) => api.patch('/admin/people/{person_id}', { path: { person_id: person.person_id }, body: to });
   try {
-    await api.patch('/admin/people/{person_id}', { path: { person_id: person.person_id }, body });
-    toast(text);
+    await set(body);
+    toast(text, { undo: async () => { await set(before); invalidate(path); } });
   } catch (error) {
     toast(wordsOf(error), { tone: 'bad' });
   }
@@ -25,7 +26,6 @@ async function change(person: Person, body: Schema<'PersonChange'>, text: string
 
 export default function PeoplePage() {
   const me = useMe();
-  const [q] = useParam('q');
   const [link, setLink] = useState<{ url: string; until: string; title: string } | null>(null);
   const people = usePages<Person>(path, async (cursor, signal) => {
     const page = await api.ask<Schema<'PersonPage'>>('get', path, { query: { limit: 100, cursor }, signal });
@@ -40,14 +40,7 @@ export default function PeoplePage() {
     const made = await api.post('/admin/people/{person_id}/reset-link', { path: { person_id: person.person_id } });
     setLink({ url: made.reset_url, until: made.expires_at, title: `A new password for ${person.name || person.email}` });
   });
-  const unlock = async (person: Person) => {
-    try {
-      await api.delete('/admin/people/{person_id}/totp', { path: { person_id: person.person_id } });
-      toast(`${person.name || person.email} signs in without a second factor.`);
-    } catch (error) {
-      toast(wordsOf(error), { tone: 'bad' });
-    }
-  };
+  const [unlocked, setUnlocked] = useState<Person | null>(null);
   const owner = me?.operator_role === 'owner';
   const columns: Column<Person>[] = [
     { key: 'name', label: 'Name', cell: (one) => <span dir="auto">{one.name || one.email}{one.person_id === me?.person_id && <> <Badge>you</Badge></>}</span> },
@@ -59,33 +52,42 @@ export default function PeoplePage() {
   if (owner) {
     columns.push({
       key: 'change', label: '', align: 'right', narrow: 'end',
-      cell: (one) => (
+      cell: (one) => one.person_id !== me?.person_id && (
         <Menu label={`Change ${one.name || one.email}`} button="Change" kind="quiet" align="right" items={[
           { label: 'Operator', heading: true },
           ...roles.map((role) => ({
             label: role ?? 'none', chosen: role === (one.operator_role ?? null),
-            run: () => void change(one, { operator_role: role }, role === null ? 'No operator any more.' : `Operator with role ${role}.`),
+            run: () => {
+              const before = one.operator_role ?? null;
+              if (role !== before) void change(one, { operator_role: role }, { operator_role: before }, role === null ? 'No operator any more.' : `Operator with role ${role}.`);
+            },
           })),
           { label: 'Make a link for a new password', run: () => void makeLink.run(one) },
-          { label: 'Take the second factor off', run: () => void unlock(one) },
+          { label: 'Take the second factor off', run: () => setUnlocked(one) },
           one.status === 'active'
-            ? { label: 'Suspend', danger: true, run: () => void change(one, { status: 'suspended' }, 'Suspended; the sessions have ended.') }
-            : { label: 'Let in again', run: () => void change(one, { status: 'active' }, 'May sign in again.') },
+            ? { label: 'Suspend', danger: true, run: () => void change(one, { status: 'suspended' }, { status: 'active' }, 'Suspended; the sessions have ended.') }
+            : { label: 'Let in again', run: () => void change(one, { status: 'active' }, { status: 'suspended' }, 'May sign in again.') },
         ]} />
       ),
     });
   }
-  const words = q.toLocaleLowerCase();
-  const rows = people.rows?.filter((one) => `${one.name} ${one.email}`.toLocaleLowerCase().includes(words));
+  const typed = useTyped(people.rows, (one) => `${one.name} ${one.email}`, 'Filter by name or address', people.hasMore);
   const operators = people.rows?.filter((one) => one.operator_role).length ?? 0;
   return (
     <Page title="People" state={people.rows && <>{people.hasMore ? `${people.rows.length}+ people` : counted(people.rows.length, 'person', 'people')}, {operators} of them {operators === 1 ? 'an operator' : 'operators'}</>}
       action={owner && <Button kind="primary" busy={makeLink.busy} onClick={() => void makeLink.run(null)}>Invite an owner</Button>}>
       {makeLink.error && <ErrorBox error={makeLink.error} />}
-      {(people.rows?.length ?? 0) > 8 && <FilterBar search="q" placeholder="Filter by name or address" />}
-      <Table label="People" rows={rows} columns={columns} idOf={(one) => one.person_id} error={people.error} onRetry={people.refresh}
-        empty={<Empty command="kvcs admin people list">Nobody fits this filter.</Empty>} />
-      <Pager shown={rows?.length ?? 0} hasMore={people.hasMore} busy={people.busy} onMore={people.more} />
+      {typed.bar}
+      <Table label="People" rows={typed.rows} columns={columns} idOf={(one) => one.person_id} error={people.error} onRetry={people.refresh}
+        empty={typed.empty(<Empty command="kvcs admin people list">Nobody is here yet.</Empty>)} />
+      <Pager shown={typed.rows?.length ?? 0} hasMore={people.hasMore} busy={people.busy} onMore={people.more} />
+      {unlocked && (
+        <Confirm title={`Take the second factor off ${unlocked.name || unlocked.email}`} typed={unlocked.email} action="Take it off" onClose={() => setUnlocked(null)}
+          onConfirm={async () => {
+            await api.delete('/admin/people/{person_id}/totp', { path: { person_id: unlocked.person_id } });
+            toast(`${unlocked.name || unlocked.email} signs in without a second factor.`);
+          }}>From now on a password is enough to sign in as this person, until they set a new one up.</Confirm>
+      )}
       {link && (
         <Dialog title={link.title} onClose={() => setLink(null)}>
           <Secret label="The link" text={link.url}>Send it to this person alone; it works once, until <Time at={link.until} />.</Secret>

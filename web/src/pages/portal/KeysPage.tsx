@@ -3,9 +3,9 @@ import { useState } from 'preact/hooks';
 import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useAction, usePages } from '../../api/query';
 import { mayManage, useMe } from '../../api/session';
-import { useParam, useShortcut } from '../../router';
+import { useShortcut } from '../../router';
 import {
-  Button, type Column, Commands, Dialog, Empty, ErrorBox, Field, FilterBar, Form, Menu, Page, Pager, Secret, Select, Table, Time, toast,
+  Button, type Column, Commands, Dialog, Empty, Field, Form, Menu, Page, Pager, Secret, Select, Table, Time, toast, useTyped,
 } from '../../ui';
 
 type Key = Schema<'OwnKey'>;
@@ -33,26 +33,26 @@ function CreateDialog({ onClose, wide }: { onClose: () => void; wide: boolean })
   return (
     <Dialog title="Create a key" onClose={onClose}>
       {secret !== '' ? <Made secret={secret} /> : (
-        <Form submit="Create key" onCancel={onClose} onSubmit={async ({ name = '', may = '', reach = '', until = '' }) => {
+        <Form submit="Create key" onCancel={onClose} onSubmit={async ({ name = '', permissions = '', project_id = '', expires_at = '' }) => {
           const made = await api.post(path, {
             body: {
               name,
-              permissions: may === 'read' ? ['read'] : ['read', 'write'],
-              ...(reach === 'organization' && { project_id: null }),
-              ...(until !== '' && { expires_at: new Date(`${until}T23:59:59Z`).toISOString() }),
+              permissions: permissions === 'read' ? ['read'] : ['read', 'write'],
+              ...(project_id === 'organization' && { project_id: null }),
+              ...(expires_at !== '' && { expires_at: new Date(`${expires_at}T23:59:59Z`).toISOString() }),
             },
           });
           setSecret(made.api_key);
           invalidate(path);
         }}>
           <Field name="name" label="Name" required maxLength={200} placeholder="laptop" hint="Where the key will be used." />
-          <Select name="may" label="May" value="write"
+          <Select name="permissions" label="May" value="write"
             choices={[{ value: 'write', label: 'read and write' }, { value: 'read', label: 'read' }]} />
           {wide && (
-            <Select name="reach" label="Reaches" value="project" choices={[
+            <Select name="project_id" label="Reaches" value="project" choices={[
               { value: 'project', label: 'the active project' }, { value: 'organization', label: 'all projects of the organization' }]} />
           )}
-          <Field name="until" label="Works until the end of" type="date" hint="Left empty, until it is revoked. Days are in UTC." />
+          <Field name="expires_at" label="Works until the end of" type="date" hint="Left empty, until it is revoked. Days are in UTC." />
         </Form>
       )}
     </Dialog>
@@ -64,15 +64,15 @@ function RotateDialog({ subject, onClose }: { subject: Key; onClose: () => void 
   return (
     <Dialog title={`Replace ${subject.name}`} onClose={onClose}>
       {secret !== '' ? <Made secret={secret} /> : (
-        <Form submit="Make a new key" onCancel={onClose} onSubmit={async ({ overlap = '0' }) => {
+        <Form submit="Make a new key" onCancel={onClose} onSubmit={async ({ overlap_s = '0' }) => {
           const made = await api.post('/api/v1/api-keys/{key_id}/rotate', {
-            path: { key_id: subject.id }, body: { overlap_s: Number(overlap) },
+            path: { key_id: subject.id }, body: { overlap_s: Number(overlap_s) },
           });
           setSecret(made.api_key);
           invalidate(path);
         }}>
           <p>A new key with the same rights takes its place.</p>
-          <Select name="overlap" label="The old key" value="86400" choices={overlaps} />
+          <Select name="overlap_s" label="The old key" value="86400" choices={overlaps} />
         </Form>
       )}
     </Dialog>
@@ -81,7 +81,6 @@ function RotateDialog({ subject, onClose }: { subject: Key; onClose: () => void 
 
 export default function KeysPage() {
   const me = useMe();
-  const [q] = useParam('q');
   const [creating, setCreating] = useState(false);
   const [rotated, setRotated] = useState<Key | null>(null);
   const keys = usePages<Key>(path, async (cursor, signal) => {
@@ -121,17 +120,15 @@ export default function KeysPage() {
       ),
     });
   }
-  const words = q.toLocaleLowerCase();
-  const rows = keys.rows?.filter((key) => key.name.toLocaleLowerCase().includes(words));
+  const typed = useTyped(keys.rows, (key) => key.name, 'Filter by name', keys.hasMore);
   const create = manages && <Button kind="primary" onClick={() => setCreating(true)}>Create a key</Button>;
   return (
     <Page title="API keys" action={create}
       state={keys.rows && <>{keys.rows.length}{keys.hasMore && '+'} {keys.rows.length === 1 ? 'key reaches' : 'keys reach'} the active project</>}>
-      {revoke.error && <ErrorBox error={revoke.error} />}
-      {(keys.rows?.length ?? 0) > 8 && <FilterBar search="q" placeholder="Filter by name" />}
-      <Table label="API keys" rows={rows} columns={columns} idOf={(key) => key.id} error={keys.error} onRetry={keys.refresh}
-        empty={<Empty action={create} command="kvcs key create laptop">Programs reach your artifacts with a key.</Empty>} />
-      <Pager shown={rows?.length ?? 0} hasMore={keys.hasMore} busy={keys.busy} onMore={keys.more} />
+      {typed.bar}
+      <Table label="API keys" rows={typed.rows} columns={columns} idOf={(key) => key.id} error={keys.error} onRetry={keys.refresh}
+        empty={typed.empty(<Empty action={create} command="kvcs key create laptop">Programs reach your artifacts with a key.</Empty>)} />
+      <Pager shown={typed.rows?.length ?? 0} hasMore={keys.hasMore} busy={keys.busy} onMore={keys.more} />
       {creating && <CreateDialog wide={manages} onClose={() => setCreating(false)} />}
       {rotated && <RotateDialog subject={rotated} onClose={() => setRotated(null)} />}
     </Page>

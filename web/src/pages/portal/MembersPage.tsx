@@ -1,12 +1,11 @@
 // Who is in the organization with which role, and who is invited.
 import { useState } from 'preact/hooks';
 import { api, type Schema, wordsOf } from '../../api/client';
-import { invalidate, useAction, useQuery } from '../../api/query';
+import { invalidate, useQuery } from '../../api/query';
 import { isOwner, mayManage, type Role, roleOf, useMe } from '../../api/session';
 import {
-  Badge, Button, type Column, Confirm, counted, Empty, ErrorBox, FilterBar, Menu, Page, Section, Table, Time, toast,
+  Badge, Button, type Column, Confirm, counted, Empty, Menu, Page, Section, Table, Time, toast, useTyped,
 } from '../../ui';
-import { useParam } from '../../router';
 import { Invitations } from './Invitations';
 import { InviteDialog } from './InviteDialog';
 import { rolesUpTo } from './roles';
@@ -35,7 +34,9 @@ function RowMenu({ member, own, onRemove, onHandOver }: {
   const roles = rolesUpTo(own);
   const items = [
     { label: 'Role', heading: true },
-    ...roles.map((role) => ({ label: role, chosen: role === member.role, run: () => void setRole(member, role) })),
+    ...roles.map((role) => ({
+      label: role, chosen: role === member.role, run: () => { if (role !== member.role) void setRole(member, role); },
+    })),
     ...(onHandOver ? [{ label: 'Hand the organization over', run: onHandOver }] : []),
     { label: 'Remove from the organization', danger: true, run: onRemove },
   ];
@@ -44,21 +45,16 @@ function RowMenu({ member, own, onRemove, onHandOver }: {
 
 export default function MembersPage() {
   const me = useMe();
-  const [q] = useParam('q');
   const [inviting, setInviting] = useState(false);
   const [removed, setRemoved] = useState<Member | null>(null);
   const [heir, setHeir] = useState<Member | null>(null);
+  const [leaving, setLeaving] = useState(false);
   const { data, error, refresh } = useQuery(path, (signal) => api.get(path, { signal }));
-  const leave = useAction(async () => {
-    if (!me?.person_id) return;
-    await api.delete('/api/v1/members/{person_id}', { path: { person_id: me.person_id } });
-    location.reload();
-  });
+  const typed = useTyped(data?.members, (one) => `${one.name} ${one.email}`, 'Filter by name or address');
   if (!me) return null;
   const own = roleOf(me);
   const manages = mayManage(me);
-  const words = q.toLocaleLowerCase();
-  const rows = data?.members.filter((one) => `${one.name} ${one.email}`.toLocaleLowerCase().includes(words));
+  const place = me.organizations?.find((one) => one.organization_id === me.organization_id);
   const columns: Column<Member>[] = [
     {
       key: 'name', label: 'Name',
@@ -81,14 +77,13 @@ export default function MembersPage() {
   return (
     <Page title="Members" action={invite}
       state={data && <>{counted(data.members.length, 'person', 'people')}; your role is {own}</>}>
-      {(data?.members.length ?? 0) > 8 && <FilterBar search="q" placeholder="Filter by name or address" />}
-      <Table label="Members" rows={rows} columns={columns} idOf={(one) => one.person_id} error={error} onRetry={refresh}
-        empty={<Empty action={invite} command="kvcs member invite ada@example.com --role member">Nobody fits this filter.</Empty>} />
+      {typed.bar}
+      <Table label="Members" rows={typed.rows} columns={columns} idOf={(one) => one.person_id} error={error} onRetry={refresh}
+        empty={typed.empty(<Empty action={invite} command="kvcs member invite ada@example.com --role member">Nobody is here yet.</Empty>)} />
       {manages && <Invitations onInvite={() => setInviting(true)} />}
       <Section title="Leave" note="You lose what your role gives you here at once. The last owner stays.">
-        {leave.error && <ErrorBox error={leave.error} />}
         <div class="form-actions">
-          <Button kind="danger" busy={leave.busy} onClick={() => void leave.run()}>Leave the organization</Button>
+          <Button kind="danger" onClick={() => setLeaving(true)}>Leave the organization</Button>
         </div>
       </Section>
       {inviting && <InviteDialog own={own} onClose={() => setInviting(false)} />}
@@ -102,8 +97,17 @@ export default function MembersPage() {
           What this person made stays. Sessions lose the organization at once; an invitation brings the person back.
         </Confirm>
       )}
+      {leaving && (
+        <Confirm title={`Leave ${place?.name ?? 'the organization'}`} {...(place && { typed: place.slug })} action="Leave"
+          onClose={() => setLeaving(false)} onConfirm={async () => {
+            await api.delete('/api/v1/members/{person_id}', { path: { person_id: me.person_id ?? '' } });
+            location.reload();
+          }}>
+          What you made stays. Only somebody who is in it can bring you back.
+        </Confirm>
+      )}
       {heir && (
-        <Confirm title={`Hand the organization over to ${heir.name || heir.email}`} action="Hand over"
+        <Confirm title={`Hand the organization over to ${heir.name || heir.email}`} {...(place && { typed: place.slug })} action="Hand over"
           onClose={() => setHeir(null)} onConfirm={async () => {
             await api.post('/api/v1/organizations/{org_id}/owner', {
               path: { org_id: me.organization_id ?? '' }, body: { person_id: heir.person_id },

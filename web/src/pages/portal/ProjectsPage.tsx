@@ -2,7 +2,7 @@
 import { useState } from 'preact/hooks';
 import { api, type Schema } from '../../api/client';
 import { invalidate, useAction, useQuery } from '../../api/query';
-import { changeMe, mayManage, useMe } from '../../api/session';
+import { changeMe, loadMe, mayManage, useMe } from '../../api/session';
 import { useShortcut } from '../../router';
 import {
   Badge, Button, Code, type Column, Confirm, counted, Dialog, Empty, Field, Form, Menu, Page, Table, Time, toast,
@@ -49,7 +49,7 @@ export default function ProjectsPage() {
     { key: 'made', label: 'Made', align: 'right', cell: (one) => <Time at={one.created_at} />, narrow: 'side' },
     {
       key: 'change', label: '', align: 'right', narrow: 'end',
-      cell: (one) => (
+      cell: (one) => (manages || one.project_id !== me?.project_id) && (
         <Menu label={`Change ${one.name}`} button="Change" kind="quiet" align="right" items={[
           ...(one.project_id === me?.project_id ? [] : [{ label: 'Make it the active one', run: () => void activate.run(one.project_id) }]),
           ...(manages ? [
@@ -74,6 +74,8 @@ export default function ProjectsPage() {
               path: { org_id: removed.organization_id, project_id: removed.project_id }, query: { force: 'true' },
             });
             invalidate(path);
+            // The session goes on in another one.
+            if (removed.project_id === me?.project_id) await loadMe();
             toast(`Project ${removed.name} is deleted.`);
           }}>
           Its artifacts, share links and keys go with it. This cannot be undone.

@@ -5,6 +5,7 @@ import { api, type Schema } from '../../api/client';
 import { loadMe, useMe } from '../../api/session';
 import {
   Button,
+  codeOf,
   Copy,
   Dialog,
   downloadText,
@@ -89,7 +90,7 @@ function TurnOn({
         onCancel={onClose}
         onSubmit={async ({ code = '' }) => {
           const { recovery_codes } = await api.post('/auth/totp/confirm', {
-            body: { code: code.replace(/\s/g, '') },
+            body: { code: codeOf(code) },
           });
           onCodes(recovery_codes);
           await loadMe();
@@ -157,7 +158,7 @@ function SecondFactor({ isOn }: { isOn: boolean }) {
             kind="danger"
             onCancel={() => setEnding(false)}
             onSubmit={async ({ code = '' }) => {
-              await api.delete('/auth/totp', { body: { code: code.replace(/\s/g, '') } });
+              await api.delete('/auth/totp', { body: { code: codeOf(code) } });
               setEnding(false);
               await loadMe();
               toast('The second factor is off.');

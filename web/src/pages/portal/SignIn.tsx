@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks';
 import { api } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { href } from '../../router';
-import { Field, Form } from '../../ui';
+import { codeOf, Field, Form } from '../../ui';
 
 // Where a provider leads back to is a path of this host, with the prefix and the hash of the page.
 export function wayBack(url: string, next: string): string {
@@ -52,7 +52,7 @@ export function SignIn({
         submit="Go on"
         onCancel={() => setTicket('')}
         onSubmit={async ({ code = '' }) => {
-          await api.post('/auth/login/totp', { body: { ticket, code: code.trim() } });
+          await api.post('/auth/login/totp', { body: { ticket, code: codeOf(code) } });
           onDone();
         }}
       >
