@@ -143,7 +143,7 @@ const shortcuts = new Set<Shortcut>();
 export const allShortcuts = (): Shortcut[] => [...shortcuts];
 
 // `keys`: "c", "/", "g a" (one after the other), "mod+k" (Ctrl or ⌘). Letters do nothing while
-// somebody types. null: none just now.
+// somebody types, and none does under a dialog. null: none just now.
 export function useShortcut(keys: string, text: string, run: (() => void) | null): void {
   useEffect(() => {
     if (run === null) return;
@@ -158,7 +158,9 @@ export function useShortcut(keys: string, text: string, run: (() => void) | null
 const sequenceMs = 1200;
 export function isTyping(target: EventTarget | null): boolean {
   const element = target as HTMLElement | null;
-  return Boolean(element?.closest?.('input, textarea, select, [contenteditable]'));
+  // A box that is ticked takes no letters.
+  const fields = 'input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]';
+  return Boolean(element?.closest?.(fields));
 }
 
 export function installShortcuts(): () => void {
@@ -167,7 +169,7 @@ export function installShortcuts(): () => void {
   const listen = (event: KeyboardEvent) => {
     if (event.defaultPrevented || event.altKey) return;
     const mod = event.ctrlKey || event.metaKey;
-    if (!mod && (isTyping(event.target) || document.querySelector('dialog[open]'))) return;
+    if ((!mod && isTyping(event.target)) || document.querySelector('dialog[open]')) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
     const keys = mod ? `mod+${key}` : key;
     const sequence = event.timeStamp - firstAt < sequenceMs ? `${first} ${keys}` : '';

@@ -70,3 +70,8 @@ test('a limit is a whole number or none, and what is neither becomes no limit', 
     assert.throws(() => web.wholeOf(text, 'rpm'), (error) => error.status === 400 && error.fields.rpm.includes(`"${text}"`));
   }
 });
+
+test('what sums of floats leave over is nothing; small sums keep no bare point', () => {
+  assert.deepEqual([0.1 + 0.2 - 0.3, -1e-15, 1e-12, 0.001, 0.000412, 1e-9].map(web.formatMoney), ['$0.00', '$0.00', '$0.000000000001', '$0.001', '$0.000412', '$0.000000001']);
+  assert.deepEqual([web.codeOf(' 123 456\n'), web.codeOf(undefined), web.toneOf('critical')], ['123456', '', 'bad']);
+});

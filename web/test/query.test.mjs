@@ -234,3 +234,17 @@ test('what a button does runs once at a time, and says why it was refused', asyn
   assert.deepEqual([await again, button.now().error], [true, undefined]);
   await button.leave();
 });
+
+test('a value that changes before anybody listens is shown all the same', async () => {
+  const store = web.createStore(1);
+  const shown = await stage(web, () => {
+    const value = web.useStore(store);
+    if (value === 1) store.set(2);
+    return value;
+  });
+  assert.equal(shown.now(), 2);
+  store.set(3);
+  await settle();
+  assert.equal(shown.now(), 3);
+  await shown.leave();
+});

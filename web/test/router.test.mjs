@@ -70,3 +70,14 @@ test('a span of days is that of the address, in UTC', () => {
   assert.equal(range('range=__proto__', '30d').name, '30d');
   assert.deepEqual(web.daysOf(range('from=2026-02-27&to=2026-03-01')), ['2026-02-27', '2026-02-28', '2026-03-01']);
 });
+
+test('what a page still has to say does not land on the next one', () => {
+  globalThis.location = { hash: '#/keys?q=a' };
+  globalThis.history = { state: null, replaceState: (_state, _title, to) => { location.hash = to; } };
+  web.setParams({ q: 'law' }, { replace: true, of: '/artifacts' });
+  assert.equal(location.hash, '#/keys?q=a');
+  web.setParams({ q: 'law' }, { replace: true, of: '/keys' });
+  assert.equal(location.hash, '#/keys?q=law');
+  delete globalThis.location;
+  delete globalThis.history;
+});

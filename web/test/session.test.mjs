@@ -176,3 +176,17 @@ test('what can be taken back is so in its place, and what was said is nobody els
   await one.signOut();
   assert.deepEqual(words(), []);
 }));
+
+test('what is offered is what the daemon lets one do', async () => {
+  const { mayAdminister, mayTend } = await loadBundle().then((web) => web.session);
+  const me = (operator_role, role) => ({ operator_role, organization_id: 'x', organizations: [{ organization_id: 'x', slug: 'xs', role }] });
+  for (const [who, own, others] of [
+    [me(null, 'owner'), true, false], [me(null, 'admin'), true, false], [me(null, 'member'), false, false],
+    [me('owner', 'viewer'), true, true], [me('admin', 'viewer'), true, true], [me('viewer', 'member'), false, false], [me('billing', 'owner'), true, false],
+  ]) {
+    const name = JSON.stringify(who);
+    assert.deepEqual([mayAdminister(who, 'x'), mayAdminister(who, 'y'), mayAdminister(who, null)], [own, others, others], name);
+    assert.equal(mayTend(who, 'xs'), own, name);
+    if (who.operator_role) assert.equal(mayTend(who, 'ys'), others, name);
+  }
+});

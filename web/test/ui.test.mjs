@@ -29,6 +29,8 @@ test('a table is one to those who hear it; its rows are links and can be chosen'
     sort: '-name', onSort() {}, selected: ['b'], onSelect() {}, bulk: () => 'Delete' });
   for (const part of ['role="table"', 'aria-label="Things"', 'aria-sort="descending"', 'href="#/x/a"', 'aria-rowcount="3"',
     'aria-label="Choose row 2"', '1 chosen', 'Delete', 'at-title', 'at-side']) assert.ok(html.includes(part), part);
+  const named = draw(ui.Table, { label: 'x', rows, columns, idOf: (row) => row.id, nameOf: (row) => row.id, selected: [], onSelect() {} });
+  assert.ok(named.includes('aria-label="Choose row 1: a"'));
   assert.ok(draw(ui.Table, { label: 'x', rows: [], columns, idOf: String, empty: 'Nothing yet.' }).includes('Nothing yet.'));
   assert.ok(draw(ui.Table, { label: 'x', rows: undefined, columns, idOf: String }).includes('role="status"'));
   const failed = draw(ui.Table, { label: 'x', rows: undefined, columns, idOf: String, error: new web.ApiError(0, 'No answer.') });
@@ -80,4 +82,35 @@ test('what is missing is a dash, and never a zero', () => {
     assert.ok(draw(piece, { usd: null, bytes: null, n: undefined, part: null, at: null }).includes('–'));
   }
   assert.ok(draw(ui.Time, { at: null, missing: 'never' }).includes('never'));
+});
+
+test('a list that is filtered by a link can be seen to be, and be cleared', () => {
+  const Probe = ({ rows, hasMore }) => {
+    const typed = ui.useTyped(rows, (row) => row, 'Filter by name', hasMore);
+    return [typed.bar, h('p', null, typed.rows?.join(' ')), typed.rows?.length === 0 && typed.empty('Nothing yet.')];
+  };
+  const at = (hash, props) => h(web.PlaceContext.Provider, { value: web.parseHash(hash) }, h(Probe, props));
+  const show = (hash, rows, hasMore = false) => web.render(at(hash, { rows, hasMore }));
+  assert.doesNotMatch(show('#/x', ['ada', 'bob']), /Filter by name/);
+  assert.match(show('#/x?q=AD', ['ada', 'bob']), /Filter by name.*<p>ada<\/p>/);
+  assert.match(show('#/x', Array(9).fill('ada')), /Filter by name/);
+  assert.match(show('#/x?q=z', ['ada']), /None of those shown fits\./);
+  assert.match(show('#/x?q=z', ['ada'], true), /None of those shown fits; there are more/);
+  assert.match(show('#/x?q=z', []), /Nothing yet\./);
+});
+
+test('what is read is shown, what is refused is said, and before that it is on its way', () => {
+  const show = (query) => draw(ui.Loaded, { query: { refresh() {}, ...query }, children: (data) => `read ${data}` });
+  assert.equal(show({ data: 0 }), 'read 0');
+  assert.equal(show({ data: 1, error: new Error('No.') }), 'read 1');
+  assert.match(show({ error: new Error('No.') }), /role="alert".*No\..*Try again/);
+  assert.match(show({}), /role="status"/);
+});
+
+test('of too many words those go first that cannot be taken back', () => {
+  const undo = async () => {};
+  for (const [n, more] of [[1, { undo }], [2, {}], [3, { undo }], [4, { undo }], [5, { undo }]]) ui.toast(`Word ${n}`, more);
+  assert.deepEqual(draw(ui.Toasts).match(/Word \d/g), ['Word 1', 'Word 3', 'Word 4', 'Word 5']);
+  ui.toast('Word 6');
+  assert.deepEqual(draw(ui.Toasts).match(/Word \d/g), ['Word 3', 'Word 4', 'Word 5', 'Word 6']);
 });

@@ -93,15 +93,15 @@ export function DateRange({ fallback = 'month' }: { fallback?: string }) {
             type="date"
             aria-label="From"
             value={range.from}
-            max={range.to}
-            onChange={(event) => set(event.currentTarget.value, range.to)}
+            onChange={({ currentTarget: { value } }) => set(value, value > range.to ? value : range.to)}
           />
           <input
             type="date"
             aria-label="To"
             value={range.to}
-            min={range.from}
-            onChange={(event) => set(range.from, event.currentTarget.value)}
+            onChange={({ currentTarget: { value } }) =>
+              set(value < range.from ? value : range.from, value)
+            }
           />
         </>
       )}

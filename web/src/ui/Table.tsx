@@ -27,6 +27,8 @@ export interface TableProps<T> {
   rows: T[] | undefined;
   columns: Column<T>[];
   idOf: (row: T) => string;
+  // What a row is called, for the name of its box.
+  nameOf?: (row: T) => string;
   // Where a row leads to; its first cell is the link, and the row can be clicked.
   linkOf?: (row: T) => string | undefined;
   sort?: string;
@@ -136,12 +138,13 @@ interface RowProps<T> {
   at: number;
   columns: Column<T>[];
   link: string | undefined;
+  name: string | undefined;
   // Undefined where rows cannot be chosen.
   chosen: boolean | undefined;
   onChoose: (on: boolean, range: boolean) => void;
   onFocus: () => void;
 }
-function Row<T>({ row, at, columns, link, chosen, onChoose, onFocus }: RowProps<T>) {
+function Row<T>({ row, at, columns, link, name, chosen, onChoose, onFocus }: RowProps<T>) {
   return (
     <tr
       role="row"
@@ -159,7 +162,7 @@ function Row<T>({ row, at, columns, link, chosen, onChoose, onFocus }: RowProps<
         <td role="cell" class="box">
           <input
             type="checkbox"
-            aria-label={`Choose row ${at + 1}`}
+            aria-label={`Choose row ${at + 1}${name ? `: ${name}` : ''}`}
             checked={chosen}
             onClick={(event) => onChoose(event.currentTarget.checked, event.shiftKey)}
           />
@@ -273,6 +276,7 @@ export function Table<T>(props: TableProps<T>) {
                 at={at}
                 columns={columns}
                 link={linkOf?.(row)}
+                name={props.nameOf?.(row)}
                 chosen={onSelect ? chosen.has(idOf(row)) : undefined}
                 onChoose={(on, range) => choose(at, on, range)}
                 onFocus={() => {

@@ -2,6 +2,7 @@
 // the thing.
 import { wordsOf } from '../api/error';
 import { identityOf, meStore } from '../api/session';
+import { useShortcut } from '../router';
 import { createStore, useStore } from '../store';
 
 interface Shown {
@@ -14,6 +15,7 @@ const shown = createStore<Shown[]>([]);
 let lastId = 0;
 const plainMs = 5000;
 const undoMs = 10_000;
+const shownMax = 4;
 
 const drop = (id: number) => shown.set(shown.get().filter((one) => one.id !== id));
 
@@ -34,7 +36,10 @@ export function toast(
   options: { tone?: 'info' | 'bad'; undo?: () => Promise<unknown> } = {},
 ): void {
   const one: Shown = { id: ++lastId, text, tone: options.tone ?? 'info', undo: options.undo };
-  shown.set([...shown.get().slice(-3), one]);
+  const before = shown.get();
+  // Of too many the oldest goes that cannot be taken back.
+  const out = before.length < shownMax ? undefined : (before.find((old) => !old.undo) ?? before[0]);
+  shown.set([...before.filter((old) => old !== out), one]);
   if (one.tone !== 'bad') setTimeout(() => drop(one.id), one.undo ? undoMs : plainMs);
 }
 
@@ -65,6 +70,8 @@ export function Toasts() {
       toast(wordsOf(error), { tone: 'bad' });
     }
   };
+  const last = [...all].reverse().find((one) => one.undo);
+  useShortcut('u', 'Undo what was done last', last ? () => void takeBack(last) : null);
   return (
     <div class="toasts" role="status" aria-live="polite">
       {all.map((one) => (

@@ -1,10 +1,9 @@
 // Who may call models, with which budget, and what is spent of it.
-import { useState } from 'preact/hooks';
 import { oneByOne } from '../../api/bulk';
 import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useAction, usePages } from '../../api/query';
 import { isOperator, mayAdminister, useMe } from '../../api/session';
-import { href, navigate, useParam, useShortcut } from '../../router';
+import { href, navigate, useParam, useSelection, useShortcut } from '../../router';
 import { Button, type Column, counted, Dialog, Empty, Field, Form, Meter, Money, Page, Pager, State, Table, Time, toast, useTyped } from '../../ui';
 import { type User, usersPath } from './users';
 
@@ -40,7 +39,7 @@ export default function UsersPage() {
   const me = useMe();
   const [organization] = useParam('organization');
   const [create, setCreate] = useParam('create');
-  const [chosen, choose] = useState<string[]>([]);
+  const [chosen, choose] = useSelection();
   const pages = usePages<User>(`${usersPath}?${organization}`, async (cursor, signal) => {
     const page = await api.ask<Schema<'UserPage'>>('get', usersPath, { query: { limit: 100, cursor, org_id: organization }, signal });
     return { rows: page.data.users, next: page.data.cursor };
@@ -67,7 +66,7 @@ export default function UsersPage() {
   return (
     <Page title="Users and keys" action={button} state={pages.rows && <>{pages.hasMore ? `${pages.rows.length}+ users` : counted(pages.rows.length, 'user')}, each with a budget of their own</>}>
       {typed.bar}
-      <Table label="Users" rows={rows} columns={columns} idOf={(one) => one.user_id} linkOf={(one) => href(`/ai/users/${one.user_id}`)}
+      <Table label="Users" rows={rows} columns={columns} idOf={(one) => one.user_id} nameOf={(one) => one.email || one.user_id} linkOf={(one) => href(`/ai/users/${one.user_id}`)}
         {...(may && { selected: chosen, onSelect: choose })} error={pages.error} onRetry={pages.refresh}
         bulk={(ids) => (
           <><Button busy={change.busy} onClick={() => void change.run(ids, 'suspended')}>Suspend</Button>

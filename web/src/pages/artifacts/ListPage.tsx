@@ -4,7 +4,7 @@ import { useState } from 'preact/hooks';
 import { api } from '../../api/client';
 import { useAction, usePages } from '../../api/query';
 import { mayWrite, useMe } from '../../api/session';
-import { href, setParams, useParam, usePlace } from '../../router';
+import { href, setParams, useParam, usePlace, useSelection } from '../../router';
 import { useStore } from '../../store';
 import { Button, Empty, FilterBar, LinkButton, NewRows, Page, Pager, Table } from '../../ui';
 import { changeVisibility, listPath } from './change';
@@ -80,7 +80,7 @@ const ShowAll = () => (
 export default function ListPage() {
   const me = useMe();
   const [sort, setSort] = useParam('sort', '-created');
-  const [chosen, choose] = useState<string[]>([]);
+  const [chosen, choose] = useSelection();
   const [deleting, setDeleting] = useState<Artifact[]>([]);
   const { asked, list, least } = useList(sort);
   const projects = useProjects();
@@ -109,6 +109,7 @@ export default function ListPage() {
         idOf={(one) => one.artifact_id}
         error={list.error}
         onRetry={list.refresh}
+        nameOf={(one) => one.name}
         linkOf={(one) => href(`/artifacts/${one.artifact_id}`)}
         sort={sort}
         onSort={setSort}

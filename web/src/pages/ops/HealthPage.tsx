@@ -2,6 +2,7 @@
 import { api, type Schema } from '../../api/client';
 import { invalidate, useAction, useQuery } from '../../api/query';
 import { useMe } from '../../api/session';
+import { readHealth } from '../../frame/health';
 import { href } from '../../router';
 import {
   Button, Code, type Column, Count, Duration, ErrorBox, Facts, Notice, Page, Section, Skeleton, State, Table, Time, toast,
@@ -36,11 +37,7 @@ function Mode({ mode }: { mode: string }) {
 }
 
 export default function HealthPage() {
-  const health = useQuery('/health', async (signal) => {
-    // An unhealthy daemon says so with 503, and in the same words.
-    const response = await fetch(api.url('/health'), { cache: 'no-store', signal });
-    return await response.json() as Schema<'Health'>;
-  }, { pollMs: 5000 });
+  const health = useQuery('/health', readHealth, { pollMs: 5000 });
   const checks = useQuery('/admin/health', async (signal) => {
     const { checks: rows, warnings: words } = await api.get('/admin/health', { signal });
     return { checks: [...rows], warnings: words };
