@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
 
-const { callBody, callLines, fieldsOf, namesIn, nextDays, readQuery } = await loadBundle();
+const { callBody, callLines, fieldsOf, leadTo, namesIn, nextDays, readQuery } = await loadBundle();
 const draft = { tenant: 'acme', provider: 'github', account: '', method: 'POST', path: '/repos', query: '', body: '', user: 'u' };
 
 test('a query is one name=value a line; a name that stands twice has a list', () => {
@@ -42,4 +42,10 @@ test('tokens are counted on the day that they expire', () => {
   const days = nextDays([one(null), one(new Date(now - 1000).toISOString()), one(new Date(now + 1000).toISOString()),
     one(new Date(2026, 11, 3, 0).toISOString()), one(new Date(2026, 11, 7, 0).toISOString())], now);
   assert.deepEqual(days.map((day) => day.expiring.length), [1, 0, 0, 1, 0, 0, 0]);
+});
+
+test('the page of consent does not get hold of this one', () => {
+  const page = { opener: {}, location: { href: 'about:blank' } };
+  leadTo(page, 'https://idp.example/consent');
+  assert.deepEqual(page, { opener: null, location: { href: 'https://idp.example/consent' } });
 });

@@ -6,7 +6,7 @@ import jsQR from 'jsqr';
 import { loadBundle } from './bundle.mjs';
 
 const {
-  auditVerb, auditVerbs, closedWords, counted, formatMinor, h, QrCode, render, rolesUpTo, stateOfJobs, stepWords, wordsOfActor, wordsOfChange,
+  auditVerb, auditVerbs, closedWords, counted, formatMinor, h, keyAsk, limitsAsk, planAsk, QrCode, render, rolesUpTo, stateOfJobs, stepWords, wordsOfActor, wordsOfChange,
 } = await loadBundle();
 const document = JSON.parse(readFileSync(new URL('../api/openapi.json', import.meta.url), 'utf8'));
 
@@ -106,4 +106,19 @@ test('a camera reads from the QR code what it is made of', () => {
     }
     assert.equal(jsQR(pixels, size * scale, size * scale)?.data, text);
   }
+});
+
+test('a key may what was chosen and no more, where it was chosen', () => {
+  assert.deepEqual(keyAsk({ name: 'a', permissions: 'read', project_id: 'project', expires_at: '' }), { name: 'a', permissions: ['read'] });
+  assert.deepEqual(keyAsk({ name: 'a', permissions: 'write', project_id: 'organization', expires_at: '2026-11-30' }),
+    { name: 'a', permissions: ['read', 'write'], project_id: null, expires_at: '2026-11-30T23:59:59.000Z' });
+  assert.deepEqual(keyAsk({ name: 'a' }).permissions, ['read']);
+});
+
+test('a plan is charged as its preview said, and limits overwrite nobody', () => {
+  assert.deepEqual(planAsk('team', { at: 7, amount_due: 1 }), { plan: 'team', at: 7 });
+  const ask = limitsAsk('o', '"7"', { monthly_budget_usd: '5', requests_per_minute: '', tokens_per_minute: '10', failure_mode: 'fail_open', fallback_daily_limit: '1' });
+  assert.deepEqual(ask, { path: { org_id: 'o' }, ifMatch: '"7"', body: {
+    monthly_budget_usd: '5', requests_per_minute: null, tokens_per_minute: 10, failure_mode: 'fail_open', fallback_daily_limit: '1' } });
+  assert.throws(() => limitsAsk('o', '', { requests_per_minute: '1,000' }), /no whole number/);
 });

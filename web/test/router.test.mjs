@@ -78,6 +78,9 @@ test('what a page still has to say does not land on the next one', () => {
   assert.equal(location.hash, '#/keys?q=a');
   web.setParams({ q: 'law' }, { replace: true, of: '/keys' });
   assert.equal(location.hash, '#/keys?q=law');
+  // Typing does not fill the history: there is no pushState here.
+  web.setParams({ q: 'laws' });
+  assert.equal(location.hash, '#/keys?q=laws');
   delete globalThis.location;
   delete globalThis.history;
 });

@@ -31,6 +31,7 @@ export function Budget({ used, allowed }: { used: number; allowed: number | null
 }
 
 function Own() {
+  const me = useMe();
   const { data, error, refresh } = useQuery('/api/v1/quota', (signal) => api.get('/api/v1/quota', { signal }), { pollMs: 30_000 });
   const use = data?.plan?.ai_usd;
   return (

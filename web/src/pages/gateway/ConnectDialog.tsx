@@ -6,7 +6,7 @@ import { mustBeFree } from '../../api/free';
 import { invalidate, useAction } from '../../api/query';
 import { href } from '../../router';
 import { Button, Dialog, ErrorBox, Field, Form, LinkButton, Notice, Select, TextField, Time, toast, type Values } from '../../ui';
-import { fieldsOf, hasConsent, isReady, type Provider, useProviders } from './providers';
+import { fieldsOf, hasConsent, isReady, leadTo, type Provider, useProviders } from './providers';
 
 const accountPath = '/admin/tenants/{tenant}/providers/{provider}/accounts/{account}';
 const looked = (tenant: string, provider: Provider, account: string) =>
@@ -23,10 +23,7 @@ function Consent({ tenant, provider, account, isNew }: { tenant: string; provide
         path: { tenant, provider: provider.provider }, body: account === '' ? {} : { account_id: account },
       });
       setLink(made);
-      if (page) {
-        page.opener = null;
-        page.location.href = made.url;
-      }
+      if (page) leadTo(page, made.url);
     } catch (error) {
       page?.close();
       throw error;

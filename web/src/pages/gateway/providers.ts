@@ -21,6 +21,12 @@ export function isReady(provider: Provider): boolean {
   return !hasConsent(provider) || (typeof auth['client_id'] === 'string' && auth['client_id'] !== '');
 }
 
+// Leads a window that was opened here to a page of somebody else's, which does not get hold of this one.
+export function leadTo(page: Window, url: string): void {
+  page.opener = null;
+  page.location.href = url;
+}
+
 export interface AccountField { name: string; label: string; secret: boolean; required: boolean }
 const secret = (name: string, label: string, required = true): AccountField => ({ name, label, secret: true, required });
 const plain = (name: string, label: string, required = true): AccountField => ({ name, label, secret: false, required });

@@ -6,8 +6,9 @@ import { mayOperate, useMe } from '../../api/session';
 import type { PageProps } from '../../areas';
 import { href, navigate } from '../../router';
 import {
-  Button, Code, Confirm, Count, ErrorBox, Facts, Field, Figures, Form, Loaded, Meter, Money, Page, Section, Select, Skeleton, State, Time, toast, wholeOf,
+  Button, Code, Confirm, Count, ErrorBox, Facts, Field, Figures, Form, Loaded, Meter, Money, Page, Section, Select, Skeleton, State, Time, toast,
 } from '../../ui';
+import { limitsAsk } from './limits';
 
 const path = '/admin/organizations/{org_id}';
 
@@ -19,16 +20,7 @@ function Limits({ org, etag, reload }: { org: Schema<'Organization'>; etag: stri
   return (
     <Section title="Limits" note="Of all users and keys together. Left empty, there is none.">
       <Form submit="Save" onSubmit={async (values) => {
-        await api.patch(path, {
-          path: { org_id: org.org_id }, ...(etag !== '' && { ifMatch: etag }),
-          body: {
-            monthly_budget_usd: values['monthly_budget_usd'] ?? '0',
-            requests_per_minute: wholeOf(values['requests_per_minute'], 'requests_per_minute'),
-            tokens_per_minute: wholeOf(values['tokens_per_minute'], 'tokens_per_minute'),
-            failure_mode: values['failure_mode'] === 'fail_open' ? 'fail_open' : 'fail_closed',
-            fallback_daily_limit: values['fallback_daily_limit'] ?? '0',
-          },
-        });
+        await api.patch(path, limitsAsk(org.org_id, etag, values));
         reload();
         toast('Saved.');
       }}>

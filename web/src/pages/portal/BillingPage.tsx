@@ -7,6 +7,7 @@ import { isOwner, useMe } from '../../api/session';
 import {
   Bytes, Button, type Column, Count, Dialog, Empty, ErrorBox, Meter, Money, Notice, Page, Pager, Section, Skeleton, State, Table, Time, toast,
 } from '../../ui';
+import { planAsk } from './asks';
 import { formatMinor } from './format';
 
 type Use = Schema<'PlanUse'>;
@@ -49,7 +50,8 @@ function Change({ plan, subscription, onClose }: { plan: Plan; subscription: Sub
   // What was said the last time may no longer be what is charged.
   const isFresh = data !== undefined && !busy && !error;
   const change = useAction(async () => {
-    const made = await api.patch(subscriptionPath, { body: { plan: plan.name, ...(data && { at: data.at }) } });
+    if (!data) return;
+    const made = await api.patch(subscriptionPath, { body: planAsk(plan.name, data) });
     invalidate(subscriptionPath);
     invalidate(quotaPath);
     toast(made.waits_for_payment ? 'The change waits for its payment at Stripe.' : `The plan is ${plan.title} from now on.`);

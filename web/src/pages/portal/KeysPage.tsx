@@ -7,6 +7,7 @@ import { useShortcut } from '../../router';
 import {
   Button, type Column, Commands, Dialog, Empty, Field, Form, Menu, Page, Pager, Secret, Select, Table, Time, toast, useTyped,
 } from '../../ui';
+import { keyAsk } from './asks';
 
 type Key = Schema<'OwnKey'>;
 const path = '/api/v1/api-keys';
@@ -33,15 +34,8 @@ function CreateDialog({ onClose, wide }: { onClose: () => void; wide: boolean })
   return (
     <Dialog title="Create a key" onClose={onClose}>
       {secret !== '' ? <Made secret={secret} /> : (
-        <Form submit="Create key" onCancel={onClose} onSubmit={async ({ name = '', permissions = '', project_id = '', expires_at = '' }) => {
-          const made = await api.post(path, {
-            body: {
-              name,
-              permissions: permissions === 'read' ? ['read'] : ['read', 'write'],
-              ...(project_id === 'organization' && { project_id: null }),
-              ...(expires_at !== '' && { expires_at: new Date(`${expires_at}T23:59:59Z`).toISOString() }),
-            },
-          });
+        <Form submit="Create key" onCancel={onClose} onSubmit={async (values) => {
+          const made = await api.post(path, { body: keyAsk(values) });
           setSecret(made.api_key);
           invalidate(path);
         }}>
