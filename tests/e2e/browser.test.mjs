@@ -67,9 +67,34 @@ inBrowser('a session that ends in the middle loses nothing that was typed', asyn
   await page.getByRole('button', { name: 'Save name' }).click();
   const dialog = page.getByRole('dialog', { name: 'Sign in again' });
   await dialog.waitFor();
+  await signIn(page, { password: 'wrong' });
+  await dialog.getByText('The address or the password is wrong.').waitFor();
   await signIn(page);
   await page.getByText('Name saved.').waitFor();
   assert.equal(await name.inputValue(), 'Ada King');
+});
+
+inBrowser('the tabs of a browser are in one place, and are left together', async () => {
+  const [one, two] = [page, await browser.open({ context: page.context() })];
+  const placeOf = (tab) => tab.getByRole('button', { name: /^Organization and project:/ });
+  await one.goto(`${daemon.url}/#/organization/keys`);
+  await settled(one);
+  await two.goto(`${daemon.url}/#/organization/settings`);
+  await two.getByRole('button', { name: 'Create an organization' }).click();
+  const dialog = two.getByRole('dialog', { name: 'Create an organization' });
+  await dialog.getByRole('textbox', { name: 'Name', exact: true }).fill('Second');
+  await dialog.getByRole('button', { name: 'Create organization' }).click();
+  for (const tab of [two, one]) await placeOf(tab).filter({ hasText: 'Second' }).waitFor();
+  await placeOf(one).click();
+  await one.getByRole('menuitemradio', { name: 'default' }).or(one.getByRole('menuitem', { name: 'default' })).first().click();
+  await placeOf(two).filter({ hasText: 'default' }).waitFor();
+  await two.getByRole('button', { name: /account and looks/ }).click();
+  await two.getByRole('menuitem', { name: 'Sign out' }).click();
+  for (const tab of [two, one]) await tab.getByRole('heading', { name: 'Sign in', level: 1 }).waitFor();
+  await two.close();
+  await signIn(one);
+  await one.getByRole('heading', { name: 'API keys', level: 1 }).waitFor();
+  assert.deepEqual(one.faults, []);
 });
 
 inBrowser('whoever is not signed in is led to signing in, and from there to the page', async () => {

@@ -246,7 +246,8 @@ inBrowser('chosen rows are compared and deleted, and the words of the deletion a
   await page.getByRole('table', { name: 'The two artifacts' }).waitFor();
   await page.goBack();
   await settled(page);
-  await boxes.nth(0).check();
+  assert.ok(await boxes.nth(0).isChecked());
+  await boxes.nth(1).uncheck();
   await page.getByRole('button', { name: 'Delete' }).click();
   const dialog = page.getByRole('dialog', { name: 'Delete again' });
   await dialog.getByText('For 1 d 0 h you can bring it back').waitFor();

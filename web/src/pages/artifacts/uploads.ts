@@ -67,7 +67,7 @@ const shownOf = (key: number): Shown | undefined => uploads.get().find((one) => 
 function change(key: number, part: Partial<Shown>): void {
   uploads.set(uploads.get().map((one) => (one.key === key ? { ...one, ...part } : one)));
 }
-const isActive = ({ phase }: Pick<Shown, 'phase'>): boolean => ['reading', 'sending', 'retrying'].includes(phase);
+const isActive = ({ phase }: Shown): boolean => ['reading', 'sending', 'retrying'].includes(phase);
 
 const here = (): At => {
   const me = meStore.get();
@@ -178,7 +178,8 @@ async function run(key: number): Promise<void> {
   try {
     if (isElsewhere(work)) return waitFor(key, work);
     if (!shownOf(key)?.id) await announceFile(key, work, file);
-    if (work.stop.signal.aborted || !isActive(shownOf(key) ?? { phase: 'failed' })) return;
+    const isOver = ['done', 'failed', 'stopped'].includes(shownOf(key)?.phase ?? 'failed');
+    if (work.stop.signal.aborted || isOver) return;
     await begin(key, work, file);
   } catch (error) {
     fail(key, error);
