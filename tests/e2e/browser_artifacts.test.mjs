@@ -239,6 +239,7 @@ inBrowser('a session that ends in an upload is begun anew on top of it', async (
 inBrowser('chosen rows are compared and deleted, and the words of the deletion are typed', async () => {
   await page.goto(`${daemon.url}/#/artifacts?sort=name`);
   await settled(page);
+  await page.getByRole('row').nth(1).filter({ hasText: 'again' }).waitFor();
   const boxes = page.getByRole('checkbox', { name: /^Choose row/ });
   await boxes.nth(0).check();
   await boxes.nth(1).check();
