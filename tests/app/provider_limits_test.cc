@@ -7,10 +7,13 @@ using namespace kvcs::test;
 
 TEST_CASE("providers: sign-ins that begin have a share per address, and are short",
           "[contract][app][portal]") {
-  TestApp app([](Config& config) {
-    config.auth.providers = R"({"idp": {"issuer": "http://127.0.0.1:1", "client_id": "kvcs"}})";
-    config.http.server.trusted_proxies = {"127.0.0.1"};
-  });
+  ManualClock clock{1'800'000'000'000};  // On which no share fills up again.
+  TestApp app(
+      [](Config& config) {
+        config.auth.providers = R"({"idp": {"issuer": "http://127.0.0.1:1", "client_id": "kvcs"}})";
+        config.http.server.trusted_proxies = {"127.0.0.1"};
+      },
+      AppOptions{.clock = &clock, .kv_faults = {}});
   const auto begin = [&](const std::string& address, const std::string& query) {
     return app.call("GET", "/auth/login/idp" + query, {{"X-Forwarded-For", address}}).status;
   };

@@ -177,11 +177,13 @@ TEST_CASE("keys: of many that are made at once no more fit than the limit says",
           "[fault][identity]") {
   IdentityRig rig;
   const KeyOwner owner = rig.owner(PrincipalKind::kProjectKey, rig.organization());
-  for (size_t i = 0; i + 1 < kKeysPerOwnerMax; i++) rig.key(owner);
+  NewKey wanted;
+  wanted.name = "one of many";
+  KvBatch present;
+  for (size_t i = 0; i + 1 < kKeysPerOwnerMax; i++) rig.keys.prepare(owner, wanted, present);
+  REQUIRE(rig.kv->write(present, KvDurability::kSynced).ok());
   Meeting meeting{[](std::string_view op, std::string_view) { return op == "write"; }};
   rig.fault = std::ref(meeting);
-  NewKey wanted;
-  wanted.name = "last";
   const auto make = [&](int) { return rig.keys.create(owner, wanted, rig.who).status(); };
   CHECK(many_at_once(4, make) == 1);
 }

@@ -72,12 +72,12 @@ TEST_CASE("sign-in: a suspension that comes meanwhile leaves no session", "[faul
   rig.on_first_project = [&] { set_active(false); };
   CHECK(rig.sign_in.sign_in("a@b.c", kPassword, rig.caller).status().reason() ==
         "person_suspended");
-  set_active(true);
   CHECK(rig.sessions.list(id)->empty());
+  set_active(true);
   const Person before = rig.people.find(id).value();
   CHECK(rig.sign_in.start(before, "idp", rig.caller).status().reason() == "person_suspended");
-  set_active(true);
   CHECK(rig.sessions.list(id)->empty());
+  set_active(true);
   rig.on_first_project = {};
   // While the password is compared: no ticket of a second step either.
   const std::string secret =
