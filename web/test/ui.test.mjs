@@ -114,3 +114,18 @@ test('of too many words those go first that cannot be taken back', () => {
   ui.toast('Word 6');
   assert.deepEqual(draw(ui.Toasts).match(/Word \d/g), ['Word 3', 'Word 4', 'Word 5', 'Word 6']);
 });
+
+test('what one click does is done once, said, and read anew', async () => {
+  let go, runs = 0;
+  const act = () => { runs++; return new Promise((resolve, reject) => { go = { resolve, reject }; }); };
+  const first = ui.told('Revoked.', act, '/x');
+  assert.equal(await ui.told('Revoked.', act, '/x'), false);
+  assert.equal(runs, 1);
+  go.resolve();
+  assert.equal(await first, true);
+  assert.match(draw(ui.Toasts), /Revoked\./);
+  const again = ui.told('Revoked.', act, '/x', async () => {});
+  go.reject(new web.ApiError(409, 'Gone already.'));
+  assert.equal(await again, false);
+  assert.match(draw(ui.Toasts), /toast bad"><span>Gone already\./);
+});

@@ -1,6 +1,7 @@
 // Short words at the bottom of the page about what was just done, with Undo where the daemon keeps
 // the thing.
 import { wordsOf } from '../api/error';
+import { invalidate } from '../api/query';
 import { identityOf, meStore } from '../api/session';
 import { useShortcut } from '../router';
 import { createStore, useStore } from '../store';
@@ -57,6 +58,34 @@ export async function withUndo(
   }
   toast(text, { undo });
   return true;
+}
+
+// What is under way, by its words: a second click on the same does nothing.
+const underWay = new Set<string>();
+// Does `act` and says `text`, or why it was refused; then everything under `path` is read anew.
+export async function told(
+  text: string,
+  act: () => Promise<unknown>,
+  path: string,
+  undo?: () => Promise<unknown>,
+): Promise<boolean> {
+  if (underWay.has(text)) return false;
+  underWay.add(text);
+  try {
+    await act();
+    const back = async () => {
+      await undo?.();
+      invalidate(path);
+    };
+    toast(text, undo ? { undo: back } : {});
+    return true;
+  } catch (error) {
+    toast(wordsOf(error), { tone: 'bad' });
+    return false;
+  } finally {
+    underWay.delete(text);
+    invalidate(path);
+  }
 }
 
 export function Toasts() {

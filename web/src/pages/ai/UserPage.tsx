@@ -1,13 +1,13 @@
 // One user: spent and left, limits, and keys, each shown once.
 import { useState } from 'preact/hooks';
-import { api, type Schema, wordsOf } from '../../api/client';
+import { api, type Schema } from '../../api/client';
 import { invalidate, useAction, useQuery } from '../../api/query';
 import { mayAdminister, mayOperate, useMe } from '../../api/session';
 import type { PageProps } from '../../areas';
 import { href, navigate, useParam, useShortcut } from '../../router';
 import {
   Button, Chart, type Column, Commands, Confirm, Count, Dialog, Empty, ErrorBox, Field, Figures, Form, LinkButton, Menu, Meter, Money,
-  Page, Secret, Section, Skeleton, State, Table, Time, toast, wholeOf,
+  Page, Secret, Section, Skeleton, State, Table, Time, toast, told, wholeOf,
 } from '../../ui';
 import { modelKey } from '../../ui/lines';
 import type { User } from './users';
@@ -56,15 +56,9 @@ function Keys({ user, may }: { user: string; may: boolean }) {
   const { data, error, refresh } = useQuery(`/admin/users/${user}/api-keys`, async (signal) =>
     (await api.ask<Schema<'UserKeyPage'>>('get', path, { path: { user_id: user }, query: { limit: 200 }, signal })).data.api_keys, { pollMs: 30_000 });
   useShortcut('c', 'Create a key', may ? () => setCreate('key') : null);
-  const revoke = async (key: Key) => {
-    try {
-      await api.delete('/admin/users/{user_id}/api-keys/{key_id}', { path: { user_id: user, key_id: key.key_id } });
-      toast(`${key.name} is revoked.`);
-    } catch (refused) {
-      toast(wordsOf(refused), { tone: 'bad' });
-    }
-    invalidate(`/admin/users/${user}/api-keys`);
-  };
+  const revoke = (key: Key) =>
+    told(`${key.name} (${key.key_prefix}…) is revoked.`,
+      () => api.delete('/admin/users/{user_id}/api-keys/{key_id}', { path: { user_id: user, key_id: key.key_id } }), `/admin/users/${user}/api-keys`);
   const columns: Column<Key>[] = [
     { key: 'name', label: 'Name', cell: (key) => <span dir="auto">{key.name}</span> },
     { key: 'hint', label: 'Key', cell: (key) => <code>{key.key_prefix}…</code>, narrow: 'sub' },

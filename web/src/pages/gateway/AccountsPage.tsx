@@ -1,12 +1,12 @@
 // A tenant's accounts at other services: their state, what comes next, and one click to mend them.
 import { useState } from 'preact/hooks';
-import { api, type Schema, wordsOf } from '../../api/client';
+import { api, type Schema } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
 import { mayTend, useMe } from '../../api/session';
 import { serverNow } from '../../clock';
 import { href, useParam, useShortcut } from '../../router';
 import {
-  Button, type Column, Confirm, counted, Empty, ErrorBox, FilterBar, Menu, Notice, Page, Skeleton, State, Table, Time, toast,
+  Button, type Column, Confirm, counted, Empty, ErrorBox, FilterBar, Menu, Notice, Page, Skeleton, State, Table, Time, toast, told,
 } from '../../ui';
 import { ConnectDialog } from './ConnectDialog';
 import { ExpiryStrip } from './ExpiryStrip';
@@ -18,15 +18,8 @@ const accountPath = '/admin/tenants/{tenant}/providers/{provider}/accounts/{acco
 const placeOf = (one: Account) => ({ tenant: one.tenant, provider: one.provider, account: one.account_id });
 const goodStates = ['active', 'valid', 'ok'];
 
-async function refreshNow(one: Account): Promise<void> {
-  try {
-    await api.post(`${accountPath}/refresh`, { path: placeOf(one) });
-    toast(`${one.provider}/${one.account_id} has a fresh token.`);
-  } catch (error) {
-    toast(wordsOf(error), { tone: 'bad' });
-  }
-  invalidate('/admin/tenants/');
-}
+const refreshNow = (one: Account) =>
+  told(`${one.provider}/${one.account_id} has a fresh token.`, () => api.post(`${accountPath}/refresh`, { path: placeOf(one) }), '/admin/tenants/');
 
 function columnsOf(may: boolean, act: { connect: (one: Account) => void; remove: (one: Account) => void }): Column<Account>[] {
   return [

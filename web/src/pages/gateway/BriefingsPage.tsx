@@ -1,23 +1,17 @@
 // What the daemon found in its own records each morning, and what was decided about it.
-import { api, ApiError, type Schema, wordsOf } from '../../api/client';
-import { invalidate, usePages, useQuery } from '../../api/query';
+import { api, ApiError, type Schema } from '../../api/client';
+import { usePages, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { serverNow } from '../../clock';
 import { useParam } from '../../router';
-import { Button, type Column, Empty, ErrorBox, Field, FilterBar, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, toast } from '../../ui';
+import { Button, type Column, Empty, ErrorBox, Field, FilterBar, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, told } from '../../ui';
 
 type Decision = Schema<'Decision'>;
 const path = '/admin/decisions';
 
-async function decide(one: Decision, status: 'accepted' | 'rejected'): Promise<void> {
-  try {
-    await api.patch('/admin/decisions/{id}', { path: { id: one.id }, body: { status } });
-    toast(`${status === 'accepted' ? 'Accepted' : 'Rejected'}: ${one.suggestion}`);
-  } catch (error) {
-    toast(wordsOf(error), { tone: 'bad' });
-  }
-  invalidate(path);
-}
+const decide = (one: Decision, status: 'accepted' | 'rejected') =>
+  told(`${status === 'accepted' ? 'Accepted' : 'Rejected'}: ${one.suggestion}`,
+    () => api.patch('/admin/decisions/{id}', { path: { id: one.id }, body: { status } }), path);
 
 function Words({ date }: { date: string }) {
   const { data, error } = useQuery(`/admin/briefings/${date}`, async (signal) =>

@@ -1,11 +1,11 @@
 // Whose agents may call, with which tokens.
 import { useState } from 'preact/hooks';
-import { api, type Schema, wordsOf } from '../../api/client';
+import { api, type Schema } from '../../api/client';
 import { mustBeFree } from '../../api/free';
 import { invalidate, useAction, usePages } from '../../api/query';
 import { mayOperate, mayTend, useMe } from '../../api/session';
 import {
-  Button, type Column, Commands, Dialog, Empty, ErrorBox, Field, FilterBar, Form, Page, Pager, Secret, Section, Skeleton, State, Table, Time, toast,
+  Button, type Column, Commands, Dialog, Empty, ErrorBox, Field, FilterBar, Form, Page, Pager, Secret, Section, Skeleton, State, Table, Time, toast, told,
 } from '../../ui';
 import { NoTenant, TenantBar } from './TenantBar';
 import { tenantsPath, useTenants } from './tenants';
@@ -51,15 +51,9 @@ function Tokens({ tenant, may }: { tenant: string; may: boolean }) {
     const page = await api.ask<Schema<'TokenPage'>>('get', path, { path: { tenant }, query: { limit: 100, cursor }, signal });
     return { rows: page.data.tokens, next: page.data.cursor };
   }, { idOf, pollMs: 30_000 });
-  const revoke = async (one: Token) => {
-    try {
-      await api.delete('/admin/tenants/{tenant}/tokens/{token_id}', { path: { tenant, token_id: idOf(one) } });
-      toast(`${one.name || one.key_prefix} is revoked.`);
-    } catch (error) {
-      toast(wordsOf(error), { tone: 'bad' });
-    }
-    invalidate(`/admin/tenants/${tenant}/tokens`);
-  };
+  const revoke = (one: Token) =>
+    told(`${one.name || 'The token'} (${one.key_prefix}…) is revoked.`,
+      () => api.delete('/admin/tenants/{tenant}/tokens/{token_id}', { path: { tenant, token_id: idOf(one) } }), `/admin/tenants/${tenant}/tokens`);
   const columns: Column<Token>[] = [
     { key: 'name', label: 'Name', cell: (one) => <span dir="auto">{one.name || <span class="muted">without a name</span>}</span> },
     { key: 'hint', label: 'Token', cell: (one) => <code>{one.key_prefix}…</code>, narrow: 'sub' },

@@ -1,10 +1,10 @@
 // Everybody with an account on this appliance: operators among them, links for lost passwords.
 import { useState } from 'preact/hooks';
-import { api, type Schema, wordsOf } from '../../api/client';
-import { invalidate, useAction, usePages } from '../../api/query';
+import { api, type Schema } from '../../api/client';
+import { useAction, usePages } from '../../api/query';
 import { useMe } from '../../api/session';
 import {
-  Badge, Button, type Column, Confirm, counted, Dialog, Empty, ErrorBox, Menu, Page, Pager, Secret, State, Table, Time, toast, useTyped,
+  Badge, Button, type Column, Confirm, counted, Dialog, Empty, ErrorBox, Menu, Page, Pager, Secret, State, Table, Time, toast, told, useTyped,
 } from '../../ui';
 
 type Person = Schema<'Person'>;
@@ -13,15 +13,9 @@ const path = '/admin/people';
 const roles: (Role | null)[] = ['owner', 'admin', 'viewer', 'billing', null];
 
 // `before`: what Undo sets again.
-async function change(person: Person, body: Schema<'PersonChange'>, before: Schema<'PersonChange'>, text: string): Promise<void> {
-  const set = (to: Schema<'PersonChange'>) => api.patch('/admin/people/{person_id}', { path: { person_id: person.person_id }, body: to });
-  try {
-    await set(body);
-    toast(text, { undo: async () => { await set(before); invalidate(path); } });
-  } catch (error) {
-    toast(wordsOf(error), { tone: 'bad' });
-  }
-  invalidate(path);
+function change({ person_id, name, email }: Person, to: Schema<'PersonChange'>, before: Schema<'PersonChange'>, text: string): Promise<boolean> {
+  const set = (body: Schema<'PersonChange'>) => api.patch('/admin/people/{person_id}', { path: { person_id }, body });
+  return told(`${name || email}: ${text}`, () => set(to), path, () => set(before));
 }
 
 export default function PeoplePage() {

@@ -1,8 +1,8 @@
 // Invitations that nobody has taken yet.
 import { useState } from 'preact/hooks';
-import { api, type Schema, wordsOf } from '../../api/client';
+import { api, type Schema } from '../../api/client';
 import { invalidate, useAction, useQuery } from '../../api/query';
-import { Badge, Button, type Column, Dialog, ErrorBox, Section, Table, Time, toast } from '../../ui';
+import { Badge, Button, type Column, Dialog, ErrorBox, Section, Table, Time, told } from '../../ui';
 import { InvitationLink } from './InviteDialog';
 
 type Invitation = Schema<'Invitation'>;
@@ -15,15 +15,9 @@ export function Invitations({ onInvite }: { onInvite: () => void }) {
     setMade(await api.post('/api/v1/invitations/{invitation_id}/resend', { path: { invitation_id: id } }));
     invalidate(path);
   });
-  const withdraw = async (one: Invitation) => {
-    try {
-      await api.delete('/api/v1/invitations/{invitation_id}', { path: { invitation_id: one.invitation_id } });
-      toast('The link works no longer.');
-    } catch (refused) {
-      toast(wordsOf(refused), { tone: 'bad' });
-    }
-    invalidate(path);
-  };
+  const withdraw = (one: Invitation) =>
+    told(`The link for ${one.email ?? 'whoever opens it'}, as ${one.role}, works no longer.`,
+      () => api.delete('/api/v1/invitations/{invitation_id}', { path: { invitation_id: one.invitation_id } }), path);
   const columns: Column<Invitation>[] = [
     { key: 'email', label: 'For', cell: (one) => <span dir="auto">{one.email ?? 'whoever opens the link'}</span> },
     { key: 'role', label: 'Role', cell: (one) => <Badge>{one.role}</Badge>, narrow: 'side' },

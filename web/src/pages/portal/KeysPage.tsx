@@ -1,11 +1,11 @@
 // The API keys of the active project and of the organization: made, rotated and revoked.
 import { useState } from 'preact/hooks';
-import { api, type Schema, wordsOf } from '../../api/client';
-import { invalidate, useAction, usePages } from '../../api/query';
+import { api, type Schema } from '../../api/client';
+import { invalidate, usePages } from '../../api/query';
 import { mayManage, useMe } from '../../api/session';
 import { useShortcut } from '../../router';
 import {
-  Button, type Column, Commands, Dialog, Empty, Field, Form, Menu, Page, Pager, Secret, Select, Table, Time, toast, useTyped,
+  Button, type Column, Commands, Dialog, Empty, Field, Form, Menu, Page, Pager, Secret, Select, Table, Time, told, useTyped,
 } from '../../ui';
 import { keyAsk } from './asks';
 
@@ -81,15 +81,8 @@ export default function KeysPage() {
     const page = await api.get(path, { query: cursor === undefined ? {} : { cursor }, signal });
     return { rows: page.keys, next: page.cursor };
   }, { idOf: (key) => key.id, pollMs: 30_000 });
-  const revoke = useAction(async (key: Key) => {
-    try {
-      await api.delete('/api/v1/api-keys/{key_id}', { path: { key_id: key.id } });
-      toast(`${key.name} is revoked.`);
-    } catch (error) {
-      toast(wordsOf(error), { tone: 'bad' });
-    }
-    invalidate(path);
-  });
+  const revoke = (key: Key) =>
+    told(`${key.name} (${key.hint}) is revoked.`, () => api.delete('/api/v1/api-keys/{key_id}', { path: { key_id: key.id } }), path);
   const manages = Boolean(me && mayManage(me));
   useShortcut('c', 'Create a key', () => { if (manages) setCreating(true); });
   const columns: Column<Key>[] = [
@@ -109,7 +102,7 @@ export default function KeysPage() {
       cell: (key) => (
         <Menu label={`Change ${key.name}`} button="Change" kind="quiet" align="right" items={[
           { label: 'Replace', run: () => setRotated(key) },
-          { label: 'Revoke now', danger: true, run: () => void revoke.run(key) },
+          { label: 'Revoke now', danger: true, run: () => void revoke(key) },
         ]} />
       ),
     });

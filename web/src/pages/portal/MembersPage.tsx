@@ -1,10 +1,10 @@
 // Who is in the organization with which role, and who is invited.
 import { useState } from 'preact/hooks';
-import { api, type Schema, wordsOf } from '../../api/client';
+import { api, type Schema } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
 import { isOwner, mayManage, type Role, roleOf, useMe } from '../../api/session';
 import {
-  Badge, Button, type Column, Confirm, counted, Empty, Menu, Page, Section, Table, Time, toast, useTyped,
+  Badge, Button, type Column, Confirm, counted, Empty, Menu, Page, Section, Table, Time, toast, told, useTyped,
 } from '../../ui';
 import { Invitations } from './Invitations';
 import { InviteDialog } from './InviteDialog';
@@ -13,19 +13,9 @@ import { rolesUpTo } from './roles';
 type Member = Schema<'Member'>;
 const path = '/api/v1/members';
 
-async function setRole(member: Member, role: Role): Promise<void> {
-  try {
-    await api.patch('/api/v1/members/{person_id}', { path: { person_id: member.person_id }, body: { role } });
-    toast(`${member.name} is ${role} from now on.`, {
-      undo: async () => {
-        await api.patch('/api/v1/members/{person_id}', { path: { person_id: member.person_id }, body: { role: member.role } });
-        invalidate(path);
-      },
-    });
-  } catch (error) {
-    toast(wordsOf(error), { tone: 'bad' });
-  }
-  invalidate(path);
+function setRole({ person_id, name, email, role: before }: Member, to: Role): Promise<boolean> {
+  const set = (role: Role) => api.patch('/api/v1/members/{person_id}', { path: { person_id }, body: { role } });
+  return told(`${name || email} is ${to} from now on.`, () => set(to), path, () => set(before));
 }
 
 function RowMenu({ member, own, onRemove, onHandOver }: {

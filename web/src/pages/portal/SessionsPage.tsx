@@ -1,23 +1,13 @@
 // Where one is signed in, and by what ways one signs in. To end a session acts at once.
 import { useState } from 'preact/hooks';
-import { api, type Schema, wordsOf } from '../../api/client';
+import { api, type Schema } from '../../api/client';
 import { useAction, useQuery } from '../../api/query';
-import { Badge, Button, type Column, ErrorBox, Page, Section, Table, Time, toast } from '../../ui';
+import { Badge, Button, type Column, ErrorBox, Page, Section, Table, Time, toast, told } from '../../ui';
 import { AccountTabs } from './AccountTabs';
 import { ItIsYou } from './ItIsYou';
 
 type Session = Schema<'MySession'>;
 type SignIn = Schema<'MySignIn'>;
-
-const told = async (text: string, act: () => Promise<unknown>, then: () => void) => {
-  try {
-    await act();
-    toast(text);
-  } catch (error) {
-    toast(wordsOf(error), { tone: 'bad' });
-  }
-  then();
-};
 
 // "Firefox on Linux" of a User-Agent, or the start of it.
 export function browserOf(agent: string): string {
@@ -37,10 +27,10 @@ function Sessions() {
   );
   const end = (row: Session) =>
     told(
-      'The session has ended.',
+      `${row.device ?? browserOf(row.user_agent)} (${row.address}) is signed out.`,
       () =>
         api.delete('/api/v1/me/sessions/{session_id}', { path: { session_id: row.session_id } }),
-      list.refresh,
+      '/api/v1/me/sessions',
     );
   const others = useAction(async () => {
     await api.delete('/api/v1/me/sessions');
@@ -121,10 +111,10 @@ function Ways() {
   const [adding, setAdding] = useState('');
   const drop = (row: SignIn) =>
     told(
-      'The way to sign in is taken away.',
+      `${row.provider ?? row.issuer} is no way to sign in any more.`,
       () =>
         api.delete('/api/v1/me/sign-ins/{sign_in_id}', { path: { sign_in_id: row.sign_in_id } }),
-      list.refresh,
+      '/api/v1/me/sign-ins',
     );
   const columns: Column<SignIn>[] = [
     { key: 'way', label: 'Way', cell: (row) => row.provider ?? 'configured no longer' },
