@@ -100,6 +100,31 @@ inBrowser('one artifact says what is inside, is edited with a way back, and its 
   assert.deepEqual(page.faults, []);
 });
 
+inBrowser('a page keeps its filters until the next one is there', async () => {
+  const other = await browser.open({ context: page.context() });
+  await other.goto(`${daemon.url}/#/artifacts?q=demo`);
+  await other.getByRole('row').nth(1).waitFor();
+  await settled(other);
+  const asked = [];
+  other.on('request', (one) => {
+    const { pathname, search } = new URL(one.url());
+    if (pathname === '/api/v1/artifacts') asked.push(search);
+  });
+  let go;
+  const held = new Promise((resolve) => { go = resolve; });
+  await other.route(/\/DetailPage-/, async (route) => {
+    await held;
+    await route.continue();
+  });
+  await other.getByRole('row').nth(1).getByRole('link').click();
+  await other.waitForFunction(() => /^#\/artifacts\/\w/.test(location.hash));
+  await other.waitForFunction(() => document.querySelector('.skeleton') !== null);
+  go();
+  await other.getByRole('heading', { name: 'demo', level: 1 }).waitFor();
+  assert.deepEqual(asked.filter((search) => !search.includes('q=demo')), []);
+  await other.close();
+});
+
 inBrowser('a refusal stands beside its field, in the words of the daemon', async () => {
   await page.keyboard.press('e');
   const dialog = page.getByRole('dialog', { name: 'Edit demo' });
