@@ -57,6 +57,8 @@ inBrowser('the overview tells how the gateways answered, and when the month goes
   });
   await change('/api/v1/usage', (body) => ({ ...body, ai_usd: { used: 200, projected: 412.5, allowed: 310 } }));
   await go('#/');
+  await page.reload();
+  await settled(page);
   const doors = page.getByRole('table', { name: 'Times of answers' });
   const cells = await doors.getByRole('row', { name: /Models/ }).getByRole('cell').allInnerTexts();
   assert.deepEqual(cells, ['Models', '1,204', '7', '450 ms', '3.2 s', '9.1 s']);
@@ -82,6 +84,7 @@ inBrowser('the overview tells how the gateways answered, and when the month goes
 inBrowser('usage is stacked by model, beside the budget of a day, and goes along as CSV', async () => {
   await go('#/ai');
   const chart = page.locator('figure').filter({ hasText: 'Spent by day and model' });
+  await chart.waitFor();
   const legend = await chart.locator('.chart-legend li').allInnerTexts();
   assert.equal(legend.length, 3);
   assert.ok(legend.some((one) => one.includes('gpt-5')) && legend.some((one) => one.includes('gpt-4o-mini')));
@@ -96,7 +99,7 @@ inBrowser('usage is stacked by model, beside the budget of a day, and goes along
   assert.ok((await chart.getByRole('table').innerText()).includes(`$${Number(spent.toPrecision(4))}`));
   const csv = await page.evaluate(async (url) => (await fetch(url)).text(), await page.getByRole('link', { name: 'CSV' }).getAttribute('href'));
   assert.match(csv, /^model,requests,/);
-  await page.getByLabel('sums').selectOption('user');
+  await page.locator('label.filter select').last().selectOption('user');
   await page.locator('figure').filter({ hasText: 'Spent by day and user' }).waitFor();
   assert.deepEqual(page.faults, []);
 });

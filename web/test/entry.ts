@@ -52,3 +52,4 @@ export { callAgain, doorOf } from '../src/pages/ai/again';
 export { default as QrCode } from '../src/ui/QrCode';
 export { moved, plainDecimal } from '../src/ui/decimal';
 export { perMillion, priceBody, priceRows, priceText } from '../src/pages/ai/prices';
+export { topOf } from '../src/ui/drawing';

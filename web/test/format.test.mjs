@@ -75,3 +75,12 @@ test('what sums of floats leave over is nothing; small sums keep no bare point',
   assert.deepEqual([0.1 + 0.2 - 0.3, -1e-15, 1e-12, 0.001, 0.000412, 1e-9].map(web.formatMoney), ['$0.00', '$0.00', '$0.000000000001', '$0.001', '$0.000412', '$0.000000001']);
   assert.deepEqual([web.codeOf(' 123 456\n'), web.codeOf(undefined), web.toneOf('critical')], ['123456', '', 'bad']);
 });
+
+test('a chart is as high as its bars, and shows a level that is not far above them', () => {
+  const chart = { title: 't', unit: 'usd', times: [0, 86400], kind: 'bars', series: [{ label: 'a', values: [1, null] }, { label: 'b', values: [2, 1] }] };
+  assert.equal(web.topOf(chart), 3);
+  assert.equal(web.topOf({ ...chart, kind: 'lines' }), 2);
+  assert.equal(web.topOf({ ...chart, line: { value: 9, label: 'l' } }), 9);
+  assert.equal(web.topOf({ ...chart, line: { value: 9.1, label: 'l' } }), 3);
+  assert.equal(web.topOf({ ...chart, series: [], line: { value: 9, label: 'l' } }), 9);
+});

@@ -16,10 +16,12 @@ export function Projection({
       <Money usd={usd} /> at the month’s end
     </>
   );
-  if (allowed === null || allowed === undefined || usd <= allowed) return <span>{words}</span>;
+  if (allowed === null || allowed === undefined || usd <= allowed) return <span class="projection">{words}</span>;
   return (
-    <State state="over" tone="warn">
-      {words}, over the budget
-    </State>
+    <span class="projection">
+      <State state="over" tone="warn">
+        {words}, over the budget
+      </State>
+    </span>
   );
 }

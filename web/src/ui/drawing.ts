@@ -140,7 +140,7 @@ function tellHovered(read: () => ChartProps): uPlot.Plugin {
 export function draw(box: HTMLElement, first: ChartProps): Drawn {
   let props = first;
   const size = () => ({ width: Math.max(200, box.clientWidth), height: first.height ?? 220 });
-  const top = (max: number) => Math.max(max, props.line?.value ?? 0) * 1.05 || 1;
+  const top = () => topOf(props) * 1.05 || 1;
   const options: uPlot.Options = {
     ...size(),
     legend: { show: false },
@@ -157,7 +157,7 @@ export function draw(box: HTMLElement, first: ChartProps): Drawn {
           range: (_, min, max) => [min - 43_200 * spread(props), max + 43_200 * spread(props)],
         }),
       },
-      y: props.log ? { distr: 3 } : { range: (_, _min, max) => [0, top(max)] },
+      y: props.log ? { distr: 3 } : { range: () => [0, top()] },
     },
     axes: axes(box, props),
     series: seriesOf(box, props),
@@ -192,6 +192,19 @@ export function draw(box: HTMLElement, first: ChartProps): Drawn {
       plot.destroy();
     },
   };
+}
+
+// The highest value. A level far above all of them stays out of sight, since below it they would be
+// too; the legend has its figure.
+const levelMaxTimes = 3;
+export function topOf({ times, series, kind, line }: ChartProps): number {
+  const tops = times.map((_, at) => {
+    const values = series.map((one) => one.values[at] ?? 0);
+    return kind === 'bars' ? values.reduce((sum, one) => sum + one, 0) : Math.max(...values, 0);
+  });
+  const highest = Math.max(...tops, 0);
+  const level = line?.value ?? 0;
+  return highest === 0 || level <= levelMaxTimes * highest ? Math.max(highest, level) : highest;
 }
 
 // How wide a bar's room is, in days.

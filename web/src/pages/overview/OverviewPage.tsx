@@ -121,9 +121,7 @@ export default function OverviewPage() {
             note: (
               <>
                 <Budget use={plan.ai_usd} operates={mayOperate(me)} />
-                <span class="projection">
-                  <Projection usd={plan.ai_usd.projected} allowed={plan.ai_usd.allowed} />
-                </span>
+                <Projection usd={plan.ai_usd.projected} allowed={plan.ai_usd.allowed} />
               </>
             ),
           },
