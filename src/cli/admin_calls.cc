@@ -182,14 +182,14 @@ int run_delete(const Invocation& in, Console& console, const Deletion& deletion)
   const auto& [path, what, verb, is_forced] = deletion;
   const std::string question = verb + " " + what + "? This cannot be undone.";
   if (const auto exit = declined(in, console, question)) return *exit;
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto answer = api.call("DELETE", path + (is_forced ? "?force=true" : ""));
   return show_deleted(console, answer, verb + "d " + what);
 }
 
 int run_delete_owner(const Invocation& in, Console& console, const Deletion& deletion) {
   if (!in.flag("dry-run")) return run_delete(in, console, deletion);
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   return show_object(console, api.call("DELETE", deletion.path + "?dry_run=true"));
 }
 

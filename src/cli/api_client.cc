@@ -6,16 +6,21 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <optional>
 
 #include "base/bytes.h"
 #include "base/json_size.h"
 #include "base/mutex.h"
+#include "cli/client_settings.h"
 #include "cli/credentials.h"
 #include "cli/error_codes.h"
+#include "cli/interrupt.h"
 #include "cli/server_words.h"
+#include "cli/state_paths.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::cli {
@@ -24,74 +29,51 @@ namespace {
 // The configuration and the credentials; both are some hundred bytes.
 constexpr uint64_t kSmallFileMaxBytes = 64 << 10;
 constexpr size_t kAnswerMaxBytes = 256 << 20;  // A list of everything may be long.
-// A longer Retry-After is not believed.
-constexpr uint64_t kRetryAfterMaxS = 3600;
 // Of the refusal of a key where a person is needed, which bears no code.
 constexpr std::string_view kNeedsPerson = "somebody who has signed in";
-constexpr const char* kDefaultUrl = "http://127.0.0.1:8080";
+constexpr int kDropMs = 2'000;
+// How often a wait looks for a signal.
+constexpr int64_t kPauseStepMs = 100;
 
-// The first variable that is set and not empty.
-std::string environment(std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    const char* const value = std::getenv(name);
-    if (value != nullptr && *value != '\0') return value;
-  }
-  return {};
+// The variables of the environment that have a say.
+constexpr std::array<const char*, 16> kVariables = {
+    "KVCS_API_URL",   "KVCDN_API_URL",  "KVCS_TOKEN",    "KVCS_API_KEY",
+    "KVCDN_API_KEY",  "KVCS_ADMIN_KEY", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE", "http_proxy",     "https_proxy",   "HTTPS_PROXY",
+    "all_proxy",      "ALL_PROXY",      "no_proxy",      "NO_PROXY"};
+
+std::string environment(const std::string& name) {
+  const char* const value = std::getenv(name.c_str());
+  return value == nullptr ? "" : value;
 }
 
-// The credentials that a local daemon has left at its first start; {} when there are none that this
-// user may read. The first folder with a readable file wins.
-Json local_credentials() {
+// The credentials that a local daemon has left at its first start; nothing when there are none that
+// this user may read. The first folder with a readable file wins.
+LocalDaemon local_daemon() {
   for (const std::string& folder :
-       {environment({"KVCS_DATA_DIR"}), std::string("data"), std::string("/var/lib/kvcs")}) {
+       {environment("KVCS_DATA_DIR"), std::string("data"), std::string("/var/lib/kvcs")}) {
     if (folder.empty()) continue;
     const auto text =
         kvfile::read_small_file(folder + "/initial-credentials.json", kSmallFileMaxBytes);
     if (!text.ok()) continue;
-    auto json = parse_json(*text);
-    if (json.ok() && (*json).is_object()) return std::move(json).value();
+    const auto json = parse_json(*text);
+    if (!json.ok() || !(*json).is_object()) continue;
+    return {text_member(*json, "url"), text_member(*json, "api_key"),
+            text_member(*json, "admin_key")};
   }
-  return Json::object();
+  return {};
 }
 
-// Paths begin with a slash, so the base must not end with one.
-std::string without_slash(std::string url) {
-  while (url.ends_with('/')) url.pop_back();
-  return url;
-}
-
-std::string find_url(const Json& config, const Json& local) {
-  std::string url = environment({"KVCS_API_URL", "KVCDN_API_URL"});
-  if (url.empty()) url = text_member(config, "api_url");
-  if (url.empty()) url = text_member(local, "url");
-  if (url.empty()) url = kDefaultUrl;
-  return without_slash(url);
-}
-
-// Takes `key` unless one was found before; callers try the sources in their order of rank.
-void take_key(ApiSettings& found, std::string key, const char* source) {
-  if (found.key_source.empty()) found.key_source = "none";
-  if (!found.key.empty() || key.empty()) return;
-  found.key = Secret(std::move(key));
-  found.key_source = source;
-}
-
-// A login at the server is renewed here when it is about to end.
-void take_login(ApiSettings& found) {
-  if (!found.key.empty()) return;
-  const Result<std::optional<Login>> login = fresh_login(found.url);
-  if (!login.ok()) {
-    found.key_advice = login.status().message();
-  } else if (*login) {
-    take_key(found, (*login)->access_token.reveal(), "login");
-    found.key_advice = "Run `kvcs login` again.";
+StoredSettings read_stored(const Json& config) {
+  StoredSettings stored{text_member(config, "api_url"), text_member(config, "api_key"),
+                        text_member(config, "api_key_url")};
+  const auto servers = config.find("servers");
+  if (servers == config.end() || !servers->is_object()) return stored;
+  for (const auto& [url, one] : servers->items()) {
+    if (!one.is_object()) continue;
+    stored.servers[url] = {text_member(one, "ca_file"), text_member(one, "proxy")};
   }
-}
-
-// Whether the server that was chosen is the one that the local credentials belong to. Their key
-// must not go to any other server.
-bool is_local(const ApiSettings& found, const Json& local) {
-  return found.url == without_slash(text_member(local, "url"));
+  return stored;
 }
 
 // The code of an HTTP status for a command. A status that the list lacks is the server's fault from
@@ -114,9 +96,11 @@ Code code_of(int http_status) {
     case 423:
       return Code::kConflict;
     case 413:
+    case 507:
       return Code::kTooLarge;
     case 429:
       return Code::kRateLimited;
+    case 425:
     case 503:
       return Code::kUnavailable;
     case 504:
@@ -129,9 +113,8 @@ Code code_of(int http_status) {
 }  // namespace
 
 std::string client_config_path() {
-  const std::string base = environment({"XDG_CONFIG_HOME"});
-  if (!base.empty()) return base + "/kvcs/config.json";
-  return environment({"HOME"}) + "/.config/kvcs/config.json";
+  const std::string folder = config_folder();
+  return folder.empty() ? "" : folder + "/config.json";
 }
 
 Result<Json> read_client_config() {
@@ -141,7 +124,7 @@ Result<Json> read_client_config() {
   const std::string text = KVCS_TRY(kvfile::read_small_file(path, kSmallFileMaxBytes));
   auto config = parse_json(text);
   if (!config.ok() || !(*config).is_object()) {
-    return invalid(path + " is not a JSON object; correct or remove it.");
+    return invalid(printable(path, kShownText) + " is not a JSON object; correct or remove it.");
   }
   return config;
 }
@@ -150,6 +133,9 @@ Result<Json> read_client_config() {
 // meanwhile; commands have one thread here.
 Status write_client_config(const Json& config) {
   const std::filesystem::path path = client_config_path();
+  if (path.empty()) {
+    return invalid("This user has no home folder: set HOME, or XDG_CONFIG_HOME to a whole path.");
+  }
   std::error_code failed;
   std::filesystem::create_directories(path.parent_path(), failed);
   if (failed) return io_error("create", path.parent_path().string(), failed.value());
@@ -163,67 +149,129 @@ Status write_client_config(const Json& config) {
   return ok();
 }
 
-std::string find_api_url(std::string_view named_url) {
-  if (!named_url.empty()) return without_slash(std::string(named_url));
-  return find_url(read_client_config().value_or(Json::object()), local_credentials());
-}
-
 namespace {
 
 // The advice for a key that is used though somebody may have signed in.
-std::string advice_before_login(const ApiSettings& settings) {
-  if (settings.key_source == "configuration") {
+std::string advice_before_login(const KeyChoice& choice) {
+  if (choice.source == "configuration") {
     return "The stored key goes before a login: `kvcs api-key clear` forgets it.";
   }
   std::string options;
-  for (const std::string& name : settings.key_variables) options += " -u " + name;
-  return "The key of " + join(settings.key_variables, ", ") + " goes before a login: `env" +
-         options + " kvcs …` leaves it out.";
+  for (const std::string& name : choice.variables) options += " -u " + name;
+  return "The key of " + join(choice.variables, ", ") + " goes before a login: `env" + options +
+         " kvcs …` leaves it out.";
 }
 
-void take_environment_key(ApiSettings& found, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    const std::string key = environment({name});
-    if (key.empty()) continue;
-    take_key(found, key, "environment");
-    found.key_variables.emplace_back(name);
+// What lies on this machine. A configuration file that cannot be read, and logins that others can,
+// are faults: going on without them would ask another server, or the same one as nobody.
+Sources find_sources(const ServerFlags& flags, Status& fault, Status& login_fault) {
+  Sources sources{flags.server, flags.cacert};
+  for (const char* const name : kVariables) {
+    std::string value = environment(name);
+    if (!value.empty()) sources.variables[name] = std::move(value);
   }
+  const Result<Json> config = read_client_config();
+  if (config.ok()) {
+    sources.stored = read_stored(*config);
+  } else {
+    fault = config.status();
+  }
+  const Result<std::vector<Login>> logins = read_logins();
+  if (logins.ok()) {
+    for (const Login& login : *logins) sources.logins.insert(login.server);
+  } else {
+    login_fault = logins.status();
+  }
+  sources.local = local_daemon();
+  return sources;
+}
+
+void take_way(const Sources& sources, ApiSettings& found) {
+  const WayChoice way = choose_way(sources, found.url);
+  found.policy = fetch_policy(sources);
+  found.policy.stopped = interrupted;
+  found.ca_file = way.way.ca_file.empty() ? way.way.ca_folder : way.way.ca_file;
+  found.ca_source = way.ca_source;
+  found.proxy_source = way.proxy_source;
+  if (way.proxy_source == "none") return;
+  found.proxy = found.url.starts_with("https://") ? way.way.https_proxy : way.way.http_proxy;
+}
+
+// A login is renewed here when it is about to end.
+void take_key(const Sources& sources, const Door& door, const ServerChoice& server,
+              ApiSettings& found) {
+  KeyChoice choice = choose_key(sources, door, server);
+  found.key = choice.key;
+  found.key_source = choice.source;
+  if (!choice.key.empty() && choice.source != "local daemon") {
+    found.key_advice = advice_before_login(choice);
+  }
+  found.key_variables = std::move(choice.variables);
+  if (choice.source != "login") return;
+  const Result<std::optional<Login>> login = fresh_login(found.url, found.policy);
+  if (login.ok() && *login) {
+    found.key = (*login)->access_token;
+    found.key_advice = "Run `kvcs login` again.";
+  } else {
+    found.key_source = "none";
+    if (!login.ok()) found.key_advice = login.status().message();
+  }
+}
+
+ApiSettings find_settings(const ServerFlags& flags, const Door& door, std::string advice) {
+  ApiSettings found;
+  found.key_advice = std::move(advice);
+  found.key_source = "none";
+  Status login_fault;
+  Sources sources = find_sources(flags, found.fault, login_fault);
+  for (const std::string& name : door.key_variables) {
+    if (std::string value = environment(name); !value.empty()) sources.variables[name] = value;
+  }
+  if (!found.fault.ok()) return found;
+  const Result<ServerChoice> server = choose_server(sources, door);
+  if (!server.ok()) {
+    found.fault = server.status();
+    return found;
+  }
+  found.url = server->url;
+  found.url_source = server->source;
+  take_way(sources, found);
+  take_key(sources, door, *server, found);
+  if (found.key.empty() && !login_fault.ok()) found.key_advice = login_fault.message();
+  const bool is_other = !sources.local.url.empty() && found.key_source != "local daemon" &&
+                        http::origin_of(sources.local.url) != http::origin_of(found.url);
+  if (is_other) {
+    found.key_advice += " A daemon that keeps its data here answers at " +
+                        printable(http::without_password(sources.local.url), kShownValue) +
+                        ": `--server URL` asks it.";
+  }
+  return found;
 }
 
 }  // namespace
 
-// A damaged configuration file is ignored here, and reported by the commands that change it.
-ApiSettings find_api_settings(std::string_view named_url) {
-  const Json config = read_client_config().value_or(Json::object());
-  const Json local = local_credentials();
-  ApiSettings found;
-  found.url = named_url.empty() ? find_url(config, local) : without_slash(std::string(named_url));
-  take_environment_key(found, {"KVCS_TOKEN", "KVCS_API_KEY", "KVCDN_API_KEY"});
-  const std::string key_url = text_member(config, "api_key_url");
-  if (key_url.empty() || key_url == found.url) {
-    take_key(found, text_member(config, "api_key"), "configuration");
-  }
-  if (!found.key.empty()) found.key_advice = advice_before_login(found);
-  take_login(found);
-  if (is_local(found, local)) take_key(found, text_member(local, "api_key"), "local daemon");
-  return found;
+ApiSettings find_api_settings(const ServerFlags& flags) {
+  return find_settings(flags, api_door(), ApiSettings().key_advice);
 }
 
-// An administrator's key is never taken from the configuration file: the environment or the
-// daemon's own credentials have it.
-ApiSettings find_admin_settings() {
-  const Json config = read_client_config().value_or(Json::object());
-  const Json local = local_credentials();
-  ApiSettings found;
-  found.url = find_url(config, local);
-  found.key_advice =
-      "Set KVCS_ADMIN_KEY, run `kvcs login` as an operator, or run this where "
-      "initial-credentials.json is.";
-  take_environment_key(found, {"KVCS_ADMIN_KEY"});
-  if (!found.key.empty()) found.key_advice = advice_before_login(found);
-  if (is_local(found, local)) take_key(found, text_member(local, "admin_key"), "local daemon");
-  take_login(found);
-  return found;
+ApiSettings find_admin_settings(const ServerFlags& flags) {
+  return find_settings(flags, admin_door(),
+                       "Set KVCS_ADMIN_KEY, run `kvcs login` as an operator, or run this where "
+                       "initial-credentials.json is.");
+}
+
+ApiSettings find_settings_of(const ServerFlags& flags, const std::string& variable) {
+  return find_settings(flags, variable_door(variable), "Set " + variable + ".");
+}
+
+Result<NamedServer> find_named_server(const ServerFlags& flags) {
+  Status fault, login_fault;
+  const Sources sources = find_sources(flags, fault, login_fault);
+  KVCS_TRY(std::move(fault));
+  const ServerChoice server = KVCS_TRY(choose_server(sources, Door()));
+  http::FetchPolicy policy = fetch_policy(sources);
+  policy.stopped = interrupted;
+  return NamedServer{server.url, std::move(policy)};
 }
 
 // A wait on a condition that nobody signals, as the house forbids sleeps.
@@ -254,6 +302,11 @@ Status status_of_answer(int http_status, std::string_view body) {
     }
   }
   message = in_commands(std::move(message));
+  // Whose disk: the one here may be full as well.
+  constexpr std::string_view kTheirDisk = "The disk ";
+  if (code == "disk_full" && message.starts_with(kTheirDisk)) {
+    message = "The server's disk " + message.substr(kTheirDisk.size());
+  }
   if (message.empty() && http_status == 413) {
     message =
         "A proxy on the way refused the body for its size (413). Raise its limit; nginx's is "
@@ -265,22 +318,70 @@ Status status_of_answer(int http_status, std::string_view body) {
       .with_reason(code);
 }
 
+Status status_of_answer(const http::FetchAnswer& answer) {
+  Status failed = status_of_answer(answer.status, answer.body);
+  const int wait_s = retry_after_s(answer.header("retry-after").value_or(""),
+                                   answer.header("date").value_or(""), std::time(nullptr));
+  return wait_s == 0 ? std::move(failed) : std::move(failed).with_retry_after_s(wait_s);
+}
+
+// In steps, so that Ctrl-C ends the wait.
+Repeat::Hooks silent_repeat_hooks() {
+  return {.note = {},
+          .pause =
+              [](int64_t ms) {
+                for (; ms > 0 && !interrupted(); ms -= kPauseStepMs) {
+                  pause_ms(std::min(ms, kPauseStepMs));
+                }
+              },
+          .stopped = interrupted};
+}
+
+Repeat::Hooks repeat_hooks(Console& console) {
+  Repeat::Hooks hooks = silent_repeat_hooks();
+  hooks.note = [&console](const std::string& line) { console.note(line); };
+  return hooks;
+}
+
 ApiClient::ApiClient(ApiSettings settings)
-    : settings_(std::move(settings)),
-      clock_(make_system_clock()),
-      upstream_(http::make_http_upstream({}, *clock_)) {}
+    : settings_(std::move(settings)), fetcher_(settings_.policy) {}
+
+namespace {
+
+// Of a URL that is not the server's own, or needs no key there.
+Status status_of_elsewhere(const http::FetchAnswer& answer) {
+  if (answer.moved_to.empty()) return status_of_answer(answer);
+  return invalid("It has moved to " +
+                 printable(http::without_password(answer.moved_to), kShownWhole) +
+                 ", where a password does not follow by itself.")
+      .with_reason("moved");
+}
+
+http::FetchRequest json_request(std::string_view method, const Json& body) {
+  http::FetchRequest request;
+  request.method = method;
+  request.body = dump_json(body);
+  request.headers.push_back({"content-type", "application/json"});
+  return request;
+}
+
+}  // namespace
 
 Result<Json> ApiClient::call(std::string_view method, const std::string& path) {
-  http::UpstreamRequest request;
+  http::FetchRequest request;
   request.method = method;
   return read_answer(send(std::move(request), path), path);
 }
 
 Result<Json> ApiClient::call(std::string_view method, const std::string& path, const Json& body) {
-  http::UpstreamRequest request;
-  request.method = method;
-  request.body = dump_json(body);
-  request.headers.push_back({"content-type", "application/json"});
+  return read_answer(send(json_request(method, body), path), path);
+}
+
+Result<Json> ApiClient::post_repeatable(const std::string& path, const Json& body,
+                                        const std::string& idempotency_key) {
+  http::FetchRequest request = json_request("POST", body);
+  request.is_repeatable = true;
+  if (!idempotency_key.empty()) request.headers.push_back({"idempotency-key", idempotency_key});
   return read_answer(send(std::move(request), path), path);
 }
 
@@ -290,17 +391,14 @@ Result<Json> ApiClient::get_tagged(const std::string& path, std::string& etag) {
 
 Result<Json> ApiClient::put_tagged(const std::string& path, const Json& body,
                                    const std::string& etag) {
-  http::UpstreamRequest request;
-  request.method = "PUT";
-  request.body = dump_json(body);
-  request.headers.push_back({"content-type", "application/json"});
+  http::FetchRequest request = json_request("PUT", body);
   if (!etag.empty()) request.headers.push_back({"if-match", etag});
   return read_answer(send(std::move(request), path), path);
 }
 
 Result<std::string> ApiClient::call_bytes(std::string_view method, const std::string& path,
                                           std::string body, const std::string& content_type) {
-  http::UpstreamRequest request;
+  http::FetchRequest request;
   request.method = method;
   request.body = std::move(body);
   if (!content_type.empty()) request.headers.push_back({"content-type", content_type});
@@ -319,41 +417,44 @@ Result<Json> ApiClient::read_answer(const Result<std::string>& body,
   return json;
 }
 
-Result<std::unique_ptr<http::UpstreamResponse>> ApiClient::exchange(http::UpstreamRequest request,
-                                                                    const std::string& path) {
+Result<http::FetchAnswer> ApiClient::exchange(http::FetchRequest request, const std::string& path) {
+  KVCS_TRY(Status(settings_.fault));
   if (settings_.key.empty()) {
     return unauthenticated("There is no key for " + settings_.url + ". " + settings_.key_advice);
   }
   request.url = settings_.url + path;
-  request.allow_private_addresses = true;
   request.headers.push_back({"authorization", "Bearer " + settings_.key.reveal()});
-  auto answer = upstream_->open(request);
-  if (!answer.ok()) {
-    return std::move(answer).status().with_context(settings_.url + " cannot be reached");
-  }
+  http::FetchAnswer answer = KVCS_TRY(fetcher_.ask(request, kAnswerMaxBytes));
+  if (!answer.moved_to.empty()) return moved(answer, path);
   return answer;
 }
 
-Result<std::string> ApiClient::send(http::UpstreamRequest request, const std::string& path,
+// The server of before may be named by anybody who has its address now: the key does not follow.
+Status ApiClient::moved(const http::FetchAnswer& answer, const std::string& path) const {
+  std::string there = answer.moved_to;
+  if (there.ends_with(path)) there.resize(there.size() - path.size());
+  const std::string shown = printable(http::without_password(there), kShownValue);
+  return invalid(settings_.url + " has moved to " + shown +
+                 ". A key follows to no other server by itself: set KVCS_API_URL=" + shown +
+                 ", or run `kvcs server use " + shown + "`.")
+      .with_reason("moved");
+}
+
+Result<std::string> ApiClient::send(http::FetchRequest request, const std::string& path,
                                     std::string* etag) {
-  const auto answer = KVCS_TRY(exchange(std::move(request), path));
-  std::string body = KVCS_TRY(answer->read_all(kAnswerMaxBytes));
-  const int http_status = answer->status();
-  if (etag != nullptr) *etag = answer->header("etag").value_or("");
-  if (http_status / 100 == 2) return body;
-  Status failed = refusal(http_status, body);
-  const auto wait_s = parse_u64(answer->header("retry-after").value_or(""), "retry-after");
-  if (!wait_s.ok() || *wait_s > kRetryAfterMaxS) return failed;
-  return std::move(failed).with_retry_after_s(static_cast<int>(*wait_s));
+  http::FetchAnswer answer = KVCS_TRY(exchange(std::move(request), path));
+  if (etag != nullptr) *etag = answer.header("etag").value_or("");
+  if (answer.ok()) return std::move(answer.body);
+  return refusal(answer);
 }
 
 // The advice says where a key belongs, and what hides a login; the server's words alone would not.
-Status ApiClient::refusal(int http_status, std::string_view body) const {
-  const Status failed = status_of_answer(http_status, body);
+Status ApiClient::refusal(const http::FetchAnswer& answer) const {
+  const Status failed = status_of_answer(answer);
   std::string message = failed.message();
-  if (http_status == 401) {
+  if (answer.status == 401) {
     message += " " + settings_.key_advice;
-  } else if (http_status == 403 && message.find(kNeedsPerson) != message.npos) {
+  } else if (answer.status == 403 && message.find(kNeedsPerson) != message.npos) {
     const auto logins = read_logins();
     const bool is_signed_in =
         logins.ok() && std::any_of(logins->begin(), logins->end(), [this](const Login& login) {
@@ -364,59 +465,64 @@ Status ApiClient::refusal(int http_status, std::string_view body) const {
         settings_.key_source == "environment" || settings_.key_source == "configuration";
     if (goes_before) message += " " + settings_.key_advice;
   }
-  return Status(failed.code(), std::move(message)).with_reason(failed.reason());
+  return Status(failed.code(), std::move(message))
+      .with_reason(failed.reason())
+      .with_retry_after_s(failed.retry_after_s());
+}
+
+void ApiClient::drop(const std::string& path) {
+  http::FetchRequest request;
+  request.method = "DELETE";
+  request.deadline_ms = kDropMs;
+  request.ignores_stop = true;
+  (void)exchange(std::move(request), path);
+}
+
+Result<http::FetchAnswer> ApiClient::fetch(const http::FetchRequest& request) {
+  http::FetchAnswer answer = KVCS_TRY(fetcher_.ask(request, kAnswerMaxBytes));
+  if (!answer.ok()) return status_of_elsewhere(answer);
+  return answer;
 }
 
 Result<ApiClient::Remote> ApiClient::look_at(const std::string& url,
                                              const std::string& authorization) {
-  http::UpstreamRequest request;
+  http::FetchRequest request;
   request.method = "HEAD";
   request.url = url;
-  request.allow_private_addresses = true;
   if (!authorization.empty()) request.headers.push_back({"authorization", authorization});
-  auto answer = KVCS_TRY(upstream_->open(request));
-  if (answer->status() / 100 == 3) {
-    return invalid("It has moved to " +
-                   printable(answer->header("location").value_or("another address"), kShownWhole) +
-                   ".");
-  }
+  const http::FetchAnswer answer = KVCS_TRY(fetcher_.ask(request, kAnswerMaxBytes));
   // The answer to a HEAD has no body and so no reason for a refusal; a GET of one byte brings it.
-  if (answer->status() / 100 != 2) {
+  if (answer.status >= 400) {
     request.method = "GET";
     request.headers.push_back({"range", "bytes=0-0"});
-    answer = KVCS_TRY(upstream_->open(request));
-    const std::string body = KVCS_TRY(answer->read_all(kAnswerMaxBytes));
-    return status_of_answer(answer->status(), body);
+    return status_of_elsewhere(KVCS_TRY(fetcher_.ask(request, kAnswerMaxBytes)));
   }
-  const auto size = parse_u64(answer->header("content-length").value_or(""), "content-length");
+  if (!answer.ok()) return status_of_elsewhere(answer);
+  const auto size = parse_u64(answer.header("content-length").value_or(""), "content-length");
   if (!size.ok()) return upstream_failed("The server does not say how many bytes there are.");
-  std::string etag(answer->header("etag").value_or(""));
+  std::string etag(answer.header("etag").value_or(""));
   std::erase(etag, '"');
   return Remote{*size, std::move(etag),
-                std::string(answer->header("content-disposition").value_or(""))};
+                std::string(answer.header("content-disposition").value_or(""))};
 }
 
 // A download without deadline, because its length is anyone's guess. With If-Range the server sends
 // the whole file (200) instead of the rest (206) when it has changed; the caller tells them apart
 // by the status.
-Result<std::unique_ptr<http::UpstreamResponse>> ApiClient::get_bytes(
-    const std::string& url, uint64_t offset, const std::string& etag,
-    const std::string& authorization) {
-  http::UpstreamRequest request;
+Status ApiClient::get_bytes(const std::string& url, uint64_t offset, const std::string& etag,
+                            const std::string& authorization, const http::Fetcher::Take& take) {
+  http::FetchRequest request;
   request.url = url;
-  request.allow_private_addresses = true;
   if (!authorization.empty()) request.headers.push_back({"authorization", authorization});
   request.deadline_ms = 0;
   if (offset > 0) {
     request.headers.push_back({"range", "bytes=" + std::to_string(offset) + "-"});
     if (!etag.empty()) request.headers.push_back({"if-range", "\"" + etag + "\""});
   }
-  auto answer = KVCS_TRY(upstream_->open(request));
-  if (answer->status() / 100 != 2) {
-    const std::string body = KVCS_TRY(answer->read_all(64 << 10));
-    return status_of_answer(answer->status(), body);
-  }
-  return answer;
+  const http::FetchAnswer answer = KVCS_TRY(fetcher_.receive(request, take));
+  if (answer.ok()) return ok();
+  Status failed = status_of_elsewhere(answer);
+  return answer.status == 416 ? std::move(failed).with_reason("range_refused") : failed;
 }
 
 }  // namespace kvcs::cli

@@ -81,6 +81,7 @@ struct BoundCommand {
   const Command* command;
   CLI::App* parser;
   std::vector<BoundOption> options;
+  CLI::Option *server = nullptr, *cacert = nullptr;  // Of those that ask a server.
 };
 // The flags that every command has. All commands share one set, since only one command runs.
 struct CommonFlags {
@@ -91,7 +92,7 @@ struct CommonFlags {
 // collects them, and read_invocation() checks them, so that a value from the environment is checked
 // by the same rules as a typed one.
 BoundCommand bind_command(const Command& command, CLI::App& parser, CommonFlags& common) {
-  BoundCommand bound{&command, &parser, {}};
+  BoundCommand bound{&command, &parser, {}, nullptr, nullptr};
   parser.footer(examples_text(command));
   for (const Option& option : command.options) {
     CLI::Option* parsed;
@@ -116,6 +117,16 @@ BoundCommand bind_command(const Command& command, CLI::App& parser, CommonFlags&
       if (option.env.empty()) parsed->required(option.required);
     }
     bound.options.push_back({&option, parsed});
+  }
+  if (command.asks_server) {
+    const auto collect = [](const CLI::results_t&) { return true; };
+    bound.server =
+        parser.add_option("--server", collect, "The server to ask, in place of the usual.")
+            ->expected(1)
+            ->type_name("URL");
+    bound.cacert = parser.add_option("--cacert", collect, "Trust these authorities alone (PEM).")
+                       ->expected(1)
+                       ->type_name("FILE");
   }
   parser.add_flag("--json", common.json, "Print the result as JSON.");
   parser.add_flag("-q,--quiet", common.quiet, "Print nothing but the result.");
@@ -179,7 +190,49 @@ Result<Invocation> read_invocation(const BoundCommand& bound) {
     }
     invocation.set(asked_name(*option), std::move(values));
   }
+  ServerFlags flags;
+  for (const auto& [parsed, value] :
+       {std::pair(bound.server, &flags.server), std::pair(bound.cacert, &flags.cacert)}) {
+    if (parsed == nullptr || parsed->count() == 0) continue;
+    *value = parsed->results().front();
+    if (value->empty()) return invalid(parsed->get_name() + ": it is empty.");
+  }
+  invocation.set_server_flags(std::move(flags));
   return invocation;
+}
+
+// How many words from `at` on are one of the flags that every command has; 0: they are none.
+size_t common_flag_words(const std::vector<std::string>& words, size_t at) {
+  const std::string& word = words[at];
+  if (word == "--json" || word == "-q" || word == "--quiet" || word == "--no-color") return 1;
+  if (word.starts_with("--server=") || word.starts_with("--cacert=")) return 1;
+  const bool takes_value = word == "--server" || word == "--cacert";
+  return takes_value && at + 1 < words.size() ? 2 : 0;
+}
+
+// `kvcs --json list` means `kvcs list --json`: the flags that every command has may stand before
+// its words. Without a command they are left out, for the parser to say what is missing.
+std::vector<std::string> flags_behind_command(const CLI::App& root,
+                                              const std::vector<std::string>& arguments) {
+  size_t begin = 0;
+  while (begin < arguments.size()) {
+    const size_t words = common_flag_words(arguments, begin);
+    if (words == 0) break;
+    begin += words;
+  }
+  size_t end = begin;
+  const CLI::App* reached = &root;
+  for (; end < arguments.size(); end++) {
+    const std::vector<const CLI::App*> next = reached->get_subcommands(
+        [&](const CLI::App* one) { return one->get_name() == arguments[end]; });
+    if (next.empty()) break;
+    reached = next.front();
+  }
+  const auto at = [&](size_t i) { return arguments.begin() + static_cast<ptrdiff_t>(i); };
+  std::vector<std::string> words(at(begin), at(end));
+  if (end > begin) words.insert(words.end(), at(0), at(begin));
+  words.insert(words.end(), at(end), arguments.end());
+  return words;
 }
 
 // How results are printed. Colour needs a terminal on both streams, or CLICOLOR_FORCE
@@ -342,6 +395,10 @@ std::vector<Option> common_options() {
   return {{.name = "--json", .kind = ValueKind::kFlag, .help = "Print the result as JSON."},
           {.name = "-q,--quiet", .kind = ValueKind::kFlag, .help = "Print nothing but the result."},
           {.name = "--no-color", .kind = ValueKind::kFlag, .help = "Print without colours."},
+          {.name = "--server",
+           .help = "The server to ask, in place of the usual.",
+           .value_name = "URL"},
+          {.name = "--cacert", .help = "Trust these authorities alone (PEM).", .value_name = "FILE"},
           {.name = "-h,--help", .kind = ValueKind::kFlag, .help = "Print the help and exit."}};
 }
 
@@ -370,9 +427,9 @@ std::optional<int> run_hidden(const std::vector<std::string>& arguments,
 
 }  // namespace
 
-int run_cli(const std::vector<std::string>& arguments, const std::vector<Command>& all,
+int run_cli(const std::vector<std::string>& typed, const std::vector<Command>& all,
             const Console::Writer& out, const Console::Writer& error) {
-  if (const auto ran = run_hidden(arguments, all, out, error)) return *ran;
+  if (const auto ran = run_hidden(typed, all, out, error)) return *ran;
   CLI::App root("kvcs: artifact store, tool gateway and AI gateway in one daemon.", "kvcs");
   root.set_version_flag("-V,--version", std::string("kvcs ") + version());
   root.require_subcommand(1);
@@ -382,6 +439,7 @@ int run_cli(const std::vector<std::string>& arguments, const std::vector<Command
   for (const Command& command : all) {
     bound.push_back(bind_command(command, place_command(root, command), common));
   }
+  const std::vector<std::string> arguments = flags_behind_command(root, typed);
   try {
     // CLI11 takes the arguments in reverse.
     const std::vector<std::string> read = with_dash_words(arguments, all);
@@ -422,6 +480,7 @@ namespace {
 // argv[0] is the program's name and is left out; a caller may pass no argument at all.
 int run_process(int argc, const char* const* argv, std::vector<Command> more) {
   std::vector<Command> all = std::move(more);
+  for (Command& command : all) command.asks_server = false;  // They are the daemon's own.
   for (Command& command : commands()) all.push_back(std::move(command));
   return run_cli(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc), all,
                  stream_writer(stdout), stream_writer(stderr));

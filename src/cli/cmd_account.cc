@@ -45,7 +45,7 @@ Result<Json> begin_totp(Console& console, ApiClient& api) {
 }
 
 int run_totp_on(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   if (const auto code = in.optional_text("code")) return confirm_totp(console, api, *code);
   const Result<Json> begun = begin_totp(console, api);
   if (!begun.ok() || console.mode().json) return show_object(console, begun);
@@ -62,7 +62,7 @@ int run_totp_off(const Invocation& in, Console& console) {
   auto code = in.optional_text("code");
   if (!code) code = ask_line(console, "A code of the app, or a recovery code: ");
   if (!code || code->empty()) return console.fail(invalid("There was no code; give --code."));
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   return show_done(console, api.call("DELETE", kTotp, Json{{"code", *code}}).status(),
                    "The second factor is off.");
 }
@@ -91,20 +91,19 @@ Status keep_session(const ApiSettings& settings, const std::string& cookie, cons
 }
 
 Status change_password(const Secret& current, const Secret& wanted, ApiClient& api) {
-  http::UpstreamRequest request;
+  http::FetchRequest request;
   request.method = "POST";
   request.body =
       dump_json(Json{{"current_password", current.reveal()}, {"new_password", wanted.reveal()}});
   request.headers.push_back({"content-type", "application/json"});
   const auto answer = KVCS_TRY(api.exchange(std::move(request), "/auth/password"));
-  const std::string body = KVCS_TRY(answer->read_all(kAnswerMaxBytes));
-  if (answer->status() / 100 != 2) return api.refusal(answer->status(), body);
+  if (!answer.ok()) return api.refusal(answer);
   if (api.settings().key_source != "login") return ok();
-  return keep_session(api.settings(), std::string(answer->header("set-cookie").value_or("")),
-                      parse_json(body).value_or(Json::object()));
+  return keep_session(api.settings(), std::string(answer.header("set-cookie").value_or("")),
+                      parse_json(answer.body).value_or(Json::object()));
 }
 
-int run_password(const Invocation&, Console& console) {
+int run_password(const Invocation& in, Console& console) {
   const auto current = ask_secret(console, "Present password: ");
   const auto wanted = ask_secret(console, "New password: ");
   if (!current || !wanted || current->empty() || wanted->empty()) {
@@ -113,7 +112,7 @@ int run_password(const Invocation&, Console& console) {
   if (can_ask() && ask_secret(console, "New password again: ") != wanted) {
     return console.fail(invalid("The new passwords differ; nothing was changed."));
   }
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Status changed = change_password(*current, *wanted, api);
   const bool is_kept = api.settings().key_source == "login";
   return show_done(console, changed,
@@ -121,8 +120,8 @@ int run_password(const Invocation&, Console& console) {
                        std::string(is_kept ? "" : " Sign in again with `kvcs login`."));
 }
 
-int run_session_list(const Invocation&, Console& console) {
-  ApiClient api(find_api_settings());
+int run_session_list(const Invocation& in, Console& console) {
+  ApiClient api(find_api_settings(in));
   return show_list(console, read_list(api, kSessions, "sessions"),
                    {{"SESSION ID", "session_id"},
                     kCurrentColumn,
@@ -140,7 +139,7 @@ int run_session_end(const Invocation& in, Console& console) {
   if (id.has_value() == all_others) {
     return console.fail(invalid("SESSION_ID, --others: give one of them."));
   }
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const std::string path = kSessions + (id ? "/" + percent_encode(*id) : std::string());
   return show_done(console, api.call("DELETE", path).status(),
                    id ? "Ended session " + printable(*id, kShownName) + "."

@@ -26,14 +26,14 @@ std::string key_path(const Invocation& in, std::string_view rest = "") {
 
 // Sends one request and shows the object that it answers. A body that could not be made is the
 // command's failure, and nothing is sent.
-int run_send(Console& console, const char* method, const std::string& path,
+int run_send(const Invocation& in, Console& console, const char* method, const std::string& path,
              const Result<Json>& body) {
   if (!body.ok()) return console.fail(body.status());
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   return show_object(console, api.call(method, path, *body));
 }
-int run_read(Console& console, const std::string& path) {
-  ApiClient api(find_admin_settings());
+int run_read(const Invocation& in, Console& console, const std::string& path) {
+  ApiClient api(find_admin_settings(in));
   return show_object(console, api.call("GET", path));
 }
 // The body of a create or an update. Options that were not given are left out, so an update changes
@@ -110,11 +110,11 @@ constexpr const char* kId = "3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f";
 int run_organization_create(const Invocation& in, Console& console) {
   Result<Json> body = organization_body(in);
   if (body.ok() && in.optional_text("slug")) (*body)["slug"] = in.text("slug");
-  return run_send(console, "POST", kOrganizations, body);
+  return run_send(in, console, "POST", kOrganizations, body);
 }
 
 int run_organization_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto max = static_cast<uint64_t>(in.number("max"));
   return show_list(console, read_pages(api, kOrganizations, "organizations", max),
                    {{"ORG ID", "org_id"},
@@ -130,8 +130,8 @@ int run_organization_list(const Invocation& in, Console& console) {
 int run_organization_plan(const Invocation& in, Console& console) {
   const std::string path = organization_path(in, "/plan");
   const auto plan = in.optional_text("give");
-  if (!plan) return run_read(console, path);
-  return run_send(console, "PUT", path,
+  if (!plan) return run_read(in, console, path);
+  return run_send(in, console, "PUT", path,
                   Json{{"plan", *plan == "none" ? Json(nullptr) : Json(*plan)}});
 }
 
@@ -147,7 +147,7 @@ std::vector<Command> organization_reads() {
        .summary = "Show one organization.",
        .options = {kOrganization},
        .examples = {{std::string("kvcs admin org show ") + kId, ""}},
-       .run = [](const auto& in, auto& out) { return run_read(out, organization_path(in)); }},
+       .run = [](const auto& in, auto& out) { return run_read(in, out, organization_path(in)); }},
       {.name = "admin org usage",
        .summary = "Show what an organization has used this month.",
        .options = {kOrganization,
@@ -156,7 +156,8 @@ std::vector<Command> organization_reads() {
        .run =
            [](const Invocation& in, Console& console) {
              return run_read(
-                 console, organization_path(in, in.flag("history") ? "/usage/history" : "/usage"));
+                 in, console,
+                 organization_path(in, in.flag("history") ? "/usage/history" : "/usage"));
            }},
   };
 }
@@ -166,7 +167,7 @@ std::vector<Command> organization_reads() {
 std::vector<Command> organization_writes() {
   const auto put_status = [](const char* verb) {
     return [verb](const Invocation& in, Console& console) {
-      return run_send(console, "POST", organization_path(in, verb), Json::object());
+      return run_send(in, console, "POST", organization_path(in, verb), Json::object());
     };
   };
   return {
@@ -186,7 +187,7 @@ std::vector<Command> organization_writes() {
        .examples = {{std::string("kvcs admin org update ") + kId + " --budget 15000", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_send(console, "PATCH", organization_path(in), organization_body(in));
+             return run_send(in, console, "PATCH", organization_path(in), organization_body(in));
            }},
       {.name = "admin org plan",
        .summary = "Show an organization's plan, or give it one whatever it pays for.",
@@ -233,12 +234,12 @@ int run_user_create(const Invocation& in, Console& console) {
   Result<Json> body = user_body(in);
   if (body.ok()) (*body)["email"] = in.text("email");
   if (body.ok()) (*body)["org_id"] = in.text("org");
-  return run_send(console, "POST", kUsers, body);
+  return run_send(in, console, "POST", kUsers, body);
 }
 
 // Users of all organizations, or of one.
 int run_user_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   std::string path(kUsers);
   if (!in.text("org").empty()) path += "?org_id=" + segment(in, "org");
   const auto max = static_cast<uint64_t>(in.number("max"));
@@ -264,7 +265,7 @@ std::vector<Command> user_reads() {
        .summary = "Show one user.",
        .options = {kUser},
        .examples = {{std::string("kvcs admin user show ") + kId, ""}},
-       .run = [](const auto& in, auto& out) { return run_read(out, user_path(in)); }},
+       .run = [](const auto& in, auto& out) { return run_read(in, out, user_path(in)); }},
       {.name = "admin user usage",
        .summary = "Show what a user has used this month.",
        .options = {kUser,
@@ -272,7 +273,7 @@ std::vector<Command> user_reads() {
        .examples = {{std::string("kvcs admin user usage ") + kId, ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_read(console,
+             return run_read(in, console,
                              user_path(in, in.flag("history") ? "/usage/history" : "/usage"));
            }},
   };
@@ -300,7 +301,7 @@ std::vector<Command> user_writes() {
        .examples = {{std::string("kvcs admin user update ") + kId + " --limit 500", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_send(console, "PATCH", user_path(in), user_body(in));
+             return run_send(in, console, "PATCH", user_path(in), user_body(in));
            }},
       {.name = "admin user delete",
        .summary = "Delete a user and its keys.",
@@ -324,7 +325,7 @@ std::vector<Command> user_writes() {
                      ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_send(console, "POST", user_path(in, "/reset-quota"),
+             return run_send(in, console, "POST", user_path(in, "/reset-quota"),
                              body_of(in, {{"reason", "reset_reason"}, {"scope", "scope"}}));
            }},
   };
@@ -339,14 +340,14 @@ int run_key_create(const Invocation& in, Console& console) {
                                  {"requests-per-minute", "requests_per_minute", MemberKind::kLimit},
                                  {"tokens-per-minute", "tokens_per_minute", MemberKind::kLimit},
                                  {"allow-model", "allowed_models", MemberKind::kList}});
-  const int code = run_send(console, "POST", user_path(in, "/api-keys"), body);
+  const int code = run_send(in, console, "POST", user_path(in, "/api-keys"), body);
   if (code == kExitOk) console.note("The key is shown this once.");
   return code;
 }
 
 // A revoked key stays in the list; only its status changes. So there is no question here.
 int run_key_revoke(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   return show_object(console, api.call("DELETE", key_path(in)));
 }
 
@@ -355,19 +356,19 @@ int run_key_revoke(const Invocation& in, Console& console) {
 int run_key_rotate(const Invocation& in, Console& console) {
   Json body = Json::object();
   if (const auto overlap_s = in.optional_number("overlap")) body["overlap_s"] = *overlap_s;
-  return run_send(console, "POST", key_path(in, "/rotate"), body);
+  return run_send(in, console, "POST", key_path(in, "/rotate"), body);
 }
 
 // null takes an expiry away.
 int run_key_expire(const Invocation& in, Console& console) {
   const std::string when = in.text("when");
   const Json body{{"expires_at", when == "never" ? Json(nullptr) : Json(when)}};
-  return run_send(console, "PATCH", key_path(in), body);
+  return run_send(in, console, "PATCH", key_path(in), body);
 }
 
 // The prefix is the part of a key that may be shown, so that people tell their keys apart.
 int run_key_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   return show_list(console, read_pages(api, user_path(in, "/api-keys"), "api_keys"),
                    {{"KEY ID", "key_id"},
                     {"NAME", "name"},

@@ -16,7 +16,7 @@ constexpr const char* kPrices = "/admin/ai/prices";
 // Sums of the ledger, one row per group. CSV is made by the server and is written as it came, so
 // that a large export is not parsed here.
 int run_usage(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   std::string path = "/admin/usage" + query_of(in, {{"group-by", "group_by"},
                                                     {"from", "from"},
                                                     {"to", "to"},
@@ -58,7 +58,7 @@ std::string price_path(const Invocation& in) {
 // The answer has two lists: what was set here, and what came with the program. Overrides stand
 // first because they win.
 int run_price_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto answer = api.call("GET", kPrices);
   if (!answer.ok()) return console.fail(answer.status());
   if (console.mode().json) {
@@ -99,7 +99,7 @@ int run_price_set(const Invocation& in, Console& console) {
     }
     (*body)[member.substr(0, equals)] = member.substr(equals + 1);
   }
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   return show_object(console, api.call("PUT", price_path(in), *body));
 }
 
@@ -127,7 +127,7 @@ std::vector<Command> price_commands() {
        .examples = {{"kvcs admin prices get openai/gpt-4.1-mini", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             ApiClient api(find_admin_settings());
+             ApiClient api(find_admin_settings(in));
              return show_object(console, api.call("GET", price_path(in)));
            }},
       {.name = "admin prices set",
@@ -229,7 +229,7 @@ std::vector<Option> usage_filters() {
 
 // Single requests, newest first, page by page.
 int run_request_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto max = static_cast<uint64_t>(in.number("max"));
   return show_list(console, read_pages(api, filtered_requests(in), "requests", max),
                    {{"REQUEST ID", "request_id"},
@@ -246,7 +246,7 @@ int run_request_list(const Invocation& in, Console& console) {
 
 // Sizes only: the bodies themselves are shown one request at a time.
 int run_body_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto max = static_cast<uint64_t>(in.number("max"));
   return show_list(console, read_pages(api, filtered_bodies(in), "bodies", max),
                    {{"REQUEST ID", "request_id"},
@@ -280,7 +280,7 @@ std::vector<Command> request_commands() {
        .examples = {{"kvcs admin bodies show 61204f5ad635151c", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             ApiClient api(find_admin_settings());
+             ApiClient api(find_admin_settings(in));
              return show_object(console,
                                 api.call("GET", "/admin/ai/bodies/" + segment(in, "request_id")));
            }},
@@ -289,8 +289,8 @@ std::vector<Command> request_commands() {
 
 // The answer is shown in any case; a chain that does not hold is exit code 1, for scripts that
 // watch it.
-int run_audit_verify(const Invocation&, Console& console) {
-  ApiClient api(find_admin_settings());
+int run_audit_verify(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings(in));
   const auto answer = api.call("GET", "/admin/audit/verify");
   const int code = show_object(console, answer);
   return code == kExitOk && !(*answer).value("ok", false) ? int{kExitFailed} : code;
@@ -298,7 +298,7 @@ int run_audit_verify(const Invocation&, Console& console) {
 
 // Without --run a list; with it one run is started, and the command does not wait for its end.
 int run_jobs(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   if (const auto job = in.optional_text("run")) {
     const std::string path = "/admin/jobs/" + segment(in, "run") + "/run";
     return show_done(console, api.call("POST", path, Json::object()).status(),
@@ -326,7 +326,7 @@ Command jobs_command() {
 }
 
 int run_alerts(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto alerts =
       read_pages(api, "/admin/alerts", "alerts", static_cast<uint64_t>(in.number("max")));
   return show_list(

@@ -68,13 +68,13 @@ int run_provider_set(const Invocation& in, Console& console) {
   if (!headers.ok()) return console.fail(headers);
   const Status key = read_api_key(in, *body);
   if (!key.ok()) return console.fail(key);
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   return show_object(console, api.call("PUT", provider_path(in), *body));
 }
 
 // The answer says of a key only whether there is one.
-int run_provider_list(const Invocation&, Console& console) {
-  ApiClient api(find_admin_settings());
+int run_provider_list(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings(in));
   const auto answer = api.call("GET", kProviders);
   if (!answer.ok()) return console.fail(answer.status());
   const Result<Json> list = (*answer).value("providers", Json::array());
@@ -138,7 +138,7 @@ int run_set_key(const Invocation& in, Console& console) {
   const Status key = read_api_key(in, body);
   if (!key.ok()) return console.fail(key);
   if (body.empty()) return console.fail(invalid("Give --api-key-env or --api-key-stdin."));
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   return show_object(console, api.call("PUT", credential_path(in), body));
 }
 
@@ -186,7 +186,7 @@ std::vector<Command> admin_provider_commands() {
        .examples = {{"kvcs admin provider get openai", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             ApiClient api(find_admin_settings());
+             ApiClient api(find_admin_settings(in));
              return show_object(console, api.call("GET", provider_path(in)));
            }},
       provider_set_command(name),

@@ -109,7 +109,7 @@ void print_list(const Json& items, bool is_long, bool of_one_project, Console& c
 }
 
 int run_list(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<ListPlace> place = find_place(in, api);
   if (!place.ok()) return console.fail(place.status());
   const auto answer = api.call("GET", kArtifacts + list_query(in, place->project));
@@ -153,7 +153,7 @@ Json use_of_quota(const Json& body) {
 }
 
 int run_quota(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const auto answer = api.call("GET", "/api/v1/quota");
   if (!answer.ok()) return console.fail(answer.status());
   if (!answer->is_object()) {

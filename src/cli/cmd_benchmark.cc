@@ -29,9 +29,11 @@ constexpr uint64_t kCsvBytesMax = 16 << 20;
 
 // Runs another command of this program in this process, as if it had been typed with --json, and
 // returns what it printed. Its failure keeps the words that it wrote to stderr.
-Result<Json> run_command(std::vector<std::string> arguments) {
+Result<Json> run_command(std::vector<std::string> arguments, const ServerFlags& flags) {
   std::string out, error;
   arguments.push_back("--json");
+  if (!flags.server.empty()) arguments.insert(arguments.end(), {"--server", flags.server});
+  if (!flags.cacert.empty()) arguments.insert(arguments.end(), {"--cacert", flags.cacert});
   const int code = run_cli(
       arguments, commands(), [&](std::string_view text) { out += text; },
       [&](std::string_view text) { error += text; });
@@ -44,23 +46,25 @@ Result<Json> run_command(std::vector<std::string> arguments) {
 // Upload and download beside their limits: both hash every byte (sha256), and a download writes it
 // to disk as well. Each upload makes a new artifact, so the one before is deleted first, outside of
 // the measured time.
-Status measure_transfers(const std::string& path, const std::string& scratch, uint64_t repetitions,
+Status measure_transfers(const Invocation& in, const std::string& scratch, uint64_t repetitions,
                          BenchmarkReport& report) {
+  const std::string path = in.text("file");
+  const ServerFlags& flags = in.server_flags();
   std::string id;
   const auto upload = [&]() -> Status {
-    const Json done = KVCS_TRY(
-        run_command({"upload", path, "--name", "kvcs-benchmark-" + std::to_string(getpid())}));
+    const Json done = KVCS_TRY(run_command(
+        {"upload", path, "--name", "kvcs-benchmark-" + std::to_string(getpid())}, flags));
     id = done.value("artifact_id", "");
     return ok();
   };
   const auto remove = [&]() -> Status {
     if (id.empty()) return ok();
     const std::string last = std::exchange(id, "");
-    return run_command({"delete", last, "-y"}).status();
+    return run_command({"delete", last, "-y"}, flags).status();
   };
   const std::string target = scratch + "/downloaded.kv";
   const auto download = [&]() -> Status {
-    return run_command({"download", id, "-o", target, "--force"}).status();
+    return run_command({"download", id, "-o", target, "--force"}, flags).status();
   };
   std::error_code ignored;
   const uint64_t bytes = std::filesystem::file_size(path, ignored);
@@ -86,23 +90,21 @@ Status measure_transfers(const std::string& path, const std::string& scratch, ui
 // A server that --server names must answer, and it is asked before the long work begins. A server
 // that is merely configured may be away: then the report has a note instead of its figures.
 Status check_server(const Invocation& in) {
-  const std::optional<std::string> server = in.optional_text("server");
-  if (!server || in.flag("no-server")) return ok();
-  ::setenv("KVCS_API_URL", server->c_str(), 1);  // The commands below look there first.
-  return run_command({"quota"}).status();
+  if (in.server_flags().server.empty() || in.flag("no-server")) return ok();
+  return run_command({"quota"}, in.server_flags()).status();
 }
 
 // Adds the two transfers, or a note that says why they are missing.
 Status measure_server(const Invocation& in, const std::string& scratch, uint64_t repetitions,
                       BenchmarkReport& report) {
-  const std::optional<std::string> server = in.optional_text("server");
+  const bool server = !in.server_flags().server.empty();
   if (in.flag("no-server")) return ok();
-  const ApiSettings settings = find_api_settings();
+  const ApiSettings settings = find_api_settings(in);
   if (!server && settings.key_source == "none") {
     report.notes.push_back("no upload and download: no server is configured (--server URL)");
     return ok();
   }
-  const Status done = measure_transfers(in.text("file"), scratch, repetitions, report);
+  const Status done = measure_transfers(in, scratch, repetitions, report);
   if (done.ok()) {
     report.notes.push_back("upload and download against " + settings.url);
     return ok();
@@ -306,9 +308,6 @@ std::vector<Option> benchmark_options() {
           {.name = "--prefill-csv",
            .help = "Your prefill timings: columns tokens and prefill_s. Adds kvcdn's columns.",
            .value_name = "P.csv"},
-          {.name = "--server",
-           .help = "Upload to and download from this server; else the configured one.",
-           .value_name = "URL"},
           {.name = "--no-server", .kind = ValueKind::kFlag, .help = "Do not ask any server."},
           {.name = "--scratch",
            .help = "A folder on the disk to measure; else that of the output.",

@@ -8,26 +8,20 @@
 #include "cli/commands.h"
 #include "cli/confirm.h"
 #include "cli/own_calls.h"
-#include "http/client/upstream.h"
 
 namespace kvcs::cli {
 namespace {
 
-constexpr uint64_t kAnswerMaxBytes = 64 << 10;
-
 // Until when it can be restored; "" where it is gone.
 Result<std::string> send_delete(ApiClient& api, const std::string& id, bool permanent) {
-  http::UpstreamRequest request;
-  request.method = "DELETE";
   const std::string path = "/api/v1/artifacts/" + id + (permanent ? "?permanent=true" : "");
-  const auto answer = KVCS_TRY(api.exchange(std::move(request), path));
-  const std::string body = KVCS_TRY(answer->read_all(kAnswerMaxBytes));
-  if (answer->status() / 100 != 2) return api.refusal(answer->status(), body);
-  return std::string(answer->header("x-kvcs-restorable-until").value_or(""));
+  const http::FetchAnswer answer = KVCS_TRY(api.exchange({.method = "DELETE"}, path));
+  if (!answer.ok()) return api.refusal(answer);
+  return std::string(answer.header("x-kvcs-restorable-until").value_or(""));
 }
 
 int run_artifact_delete(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const std::string called = in.text("artifact");
   const bool permanent = in.flag("permanent");
   // What was deleted before has no name any more.
@@ -64,13 +58,13 @@ int run_restore(const Invocation& in, Console& console) {
                                 "' is not an artifact id; `kvcs "
                                 "deleted` lists those that can be restored."));
   }
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const std::string path = "/api/v1/artifacts/" + lower_ascii(id) + "/restore";
   return show_object(console, api.call("POST", path));
 }
 
 int run_deleted(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const std::string limit = std::to_string(in.optional_number("limit").value_or(100));
   const auto answer = api.call("GET", "/api/v1/artifacts/deleted?limit=" + limit);
   if (!answer.ok()) return console.fail(answer.status());

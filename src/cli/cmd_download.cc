@@ -15,6 +15,7 @@
 #include "cli/api_client.h"
 #include "cli/ask.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/own_calls.h"
 #include "cli/progress.h"
 #include "kvfile/tools/slice.h"
@@ -23,9 +24,8 @@
 namespace kvcs::cli {
 namespace {
 
-// Attempts in a row that bring no byte.
-constexpr int kAttemptsMax = 5;
 constexpr size_t kStepBytes = 256 << 10;
+constexpr std::string_view kRangeRefused = "range_refused";
 constexpr size_t kLinkNameMaxBytes = 100;
 
 // An artifact, or a slice of it, that is to be fetched, and the paths that it goes to. `part` is
@@ -113,6 +113,16 @@ Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
   return wanted;
 }
 
+Result<Wanted> ask_often(const Invocation& in, ApiClient& api, Repeat& repeat) {
+  Wanted wanted;
+  const auto attempt = [&](bool&) -> Status {
+    wanted = KVCS_TRY(ask_server(in, api));
+    return ok();
+  };
+  KVCS_TRY(repeat.run("look-up", attempt));
+  return wanted;
+}
+
 bool is_link(std::string_view text) {
   return text.starts_with("https://") || text.starts_with("http://");
 }
@@ -141,16 +151,27 @@ std::string basic_authorization(const Secret& password) {
   return "Basic " + to_base64("share:" + password.reveal());
 }
 
+// HEAD, as often as it takes.
+Result<ApiClient::Remote> look_at(const Wanted& wanted, ApiClient& api, Repeat& repeat) {
+  ApiClient::Remote remote;
+  const auto attempt = [&](bool&) -> Status {
+    remote = KVCS_TRY(api.look_at(wanted.url, wanted.authorization));
+    return ok();
+  };
+  KVCS_TRY(repeat.run("look-up", attempt));
+  return remote;
+}
+
 // The server of a link answers with the digest as ETag, and wants a password or none. It is asked
 // without the key, which is for another server, or for the same one and not needed.
-Result<Wanted> ask_link(const Invocation& in, ApiClient& api, Console& console) {
+Result<Wanted> ask_link(const Invocation& in, ApiClient& api, Repeat& repeat, Console& console) {
   Wanted wanted;
   const std::string link = in.text("artifact");
   wanted.url = link.substr(0, link.find('#'));
   if (const auto password = KVCS_TRY(read_password_file(in))) {
     wanted.authorization = basic_authorization(*password);
   }
-  Result<ApiClient::Remote> remote = api.look_at(wanted.url, wanted.authorization);
+  Result<ApiClient::Remote> remote = look_at(wanted, api, repeat);
   const bool wants_password =
       remote.code() == Code::kUnauthenticated && wanted.authorization.empty();
   if (wants_password && !can_ask()) {
@@ -159,7 +180,7 @@ Result<Wanted> ask_link(const Invocation& in, ApiClient& api, Console& console) 
   if (wants_password) {
     const Secret password = ask_secret(console, "Password of the link: ").value_or(Secret());
     wanted.authorization = basic_authorization(password);
-    remote = api.look_at(wanted.url, wanted.authorization);
+    remote = look_at(wanted, api, repeat);
   }
   KVCS_TRY(remote.status());
   if (!is_hex(remote->etag, 64)) {
@@ -168,71 +189,112 @@ Result<Wanted> ask_link(const Invocation& in, ApiClient& api, Console& console) 
   wanted.sha256 = wanted.etag = remote->etag;
   wanted.size_bytes = remote->size_bytes;
   wanted.name = name_behind_link(remote->disposition);
-  KVCS_TRY(choose_slice(in, api, wanted));
+  const Wanted whole = wanted;
+  const auto cut = [&](bool&) {
+    wanted = whole;
+    return choose_slice(in, api, wanted);
+  };
+  KVCS_TRY(repeat.run("look-up", cut));
   choose_paths(in, wanted);
   return wanted;
 }
 
-// Hashes what an earlier run left in the part file and returns its length, so that the transfer
-// goes on behind it. A part that is longer than the artifact cannot be its beginning and is
-// emptied.
-Result<uint64_t> hash_part(int fd, const Wanted& wanted, Sha256& hash, Console& console) {
-  struct stat facts {};
-  if (::fstat(fd, &facts) != 0) return io_error("stat", wanted.part, errno);
-  const auto have = static_cast<uint64_t>(facts.st_size);
-  if (have > wanted.size_bytes) {
-    if (::ftruncate(fd, 0) != 0) return io_error("truncate", wanted.part, errno);
-    return uint64_t{0};
-  }
-  Progress progress(console, "Checking", have);
-  std::vector<char> buffer(kStepBytes);
-  uint64_t at = 0;
-  while (at < have) {
-    const ssize_t n = ::pread(fd, buffer.data(), buffer.size(), static_cast<off_t>(at));
-    if (n <= 0) return io_error("read", wanted.part, n < 0 ? errno : EIO);
-    hash.update(buffer.data(), static_cast<size_t>(n));
-    progress.update(at += static_cast<uint64_t>(n));
-  }
-  return have;
+// The file that grows, and what is known of its bytes.
+struct Part {
+  Descriptor file;
+  std::unique_ptr<Sha256> hash = std::make_unique<Sha256>();
+  uint64_t have = 0;
+  bool began_anew = false;
+};
+
+// Nothing of what is there is the beginning of what is wanted.
+Status empty_part(const Wanted& wanted, Part& part) {
+  if (::ftruncate(part.file.get(), 0) != 0) return io_error("truncate", wanted.part, errno);
+  part.hash = std::make_unique<Sha256>();
+  part.have = 0;
+  return ok();
 }
 
-// The file is open for appending, so a write always goes to its end.
-Status write_all(int fd, const Wanted& wanted, const char* data, size_t size) {
-  while (size > 0) {
-    const ssize_t n = ::write(fd, data, size);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return io_error("write", wanted.part, errno);
-    data += n;
-    size -= static_cast<size_t>(n);
+// Hashes what an earlier run left, so that the transfer goes on behind it. A part that is longer
+// than the artifact cannot be its beginning and is emptied.
+Status hash_part(const Wanted& wanted, Part& part, Console& console) {
+  struct stat facts {};
+  if (::fstat(part.file.get(), &facts) != 0) return io_error("stat", wanted.part, errno);
+  const auto have = static_cast<uint64_t>(facts.st_size);
+  if (have > wanted.size_bytes) return empty_part(wanted, part);
+  Progress progress(console, "Checking", have);
+  std::vector<char> buffer(kStepBytes);
+  while (part.have < have) {
+    const ssize_t n =
+        ::pread(part.file.get(), buffer.data(), buffer.size(), static_cast<off_t>(part.have));
+    if (n <= 0) return io_error("read", wanted.part, n < 0 ? errno : EIO);
+    part.hash->update(buffer.data(), static_cast<size_t>(n));
+    progress.update(part.have += static_cast<uint64_t>(n));
   }
   return ok();
 }
 
-// One attempt: from `have` bytes towards all of them.
-// `hash` and `have` grow with every byte that is written, and stay right when the attempt fails.
-Status receive(ApiClient& api, const Wanted& wanted, int fd, Sha256& hash, uint64_t& have,
-               Progress& progress) {
-  auto answer = KVCS_TRY(api.get_bytes(wanted.url, have, wanted.etag, wanted.authorization));
-  if (have > 0 && answer->status() != 206) {
-    return upstream_failed("The server does not resume downloads; remove " + wanted.part +
-                           " and start again.");
+// The file is open for appending, so a write always goes to its end.
+Status append(const Wanted& wanted, Part& part, std::string_view bytes) {
+  const char* data = bytes.data();
+  for (size_t left = bytes.size(); left > 0;) {
+    const ssize_t n = ::write(part.file.get(), data, left);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == ENOSPC || errno == EDQUOT)) {
+      return unavailable("The disk of " + printable(folder_of(wanted.part), kShownText) +
+                         " is full; free space and try again.")
+          .with_reason("disk_full");
+    }
+    if (n < 0) return io_error("write", wanted.part, errno);
+    part.hash->update(data, static_cast<size_t>(n));
+    part.have += static_cast<uint64_t>(n);
+    data += n;
+    left -= static_cast<size_t>(n);
   }
-  std::vector<char> buffer(kStepBytes);
-  for (;;) {
-    const size_t n = KVCS_TRY(answer->read(buffer));
-    if (n == 0) break;
-    if (n > wanted.size_bytes - have) return upstream_failed("The server sends too many bytes.");
-    KVCS_TRY(write_all(fd, wanted, buffer.data(), n));
-    hash.update(buffer.data(), n);
-    progress.update(have += n);
+  return ok();
+}
+
+// A server that sends the whole where the rest was asked for (200), or has nothing behind the
+// offset (416), has another object there, or resumes nothing: once the part begins anew.
+Status begin_anew(const Wanted& wanted, Part& part) {
+  if (part.began_anew) return invalid("The server does not resume downloads of this artifact.");
+  part.began_anew = true;
+  return empty_part(wanted, part);
+}
+
+// One attempt: from what the part has towards all of it.
+Status receive(ApiClient& api, const Wanted& wanted, Part& part, Progress& progress) {
+  bool is_first = true;
+  const auto take = [&](const http::FetchAnswer& head, std::string_view bytes) -> Status {
+    if (std::exchange(is_first, false) && part.have > 0 && head.status != 206) {
+      KVCS_TRY(begin_anew(wanted, part));
+    }
+    if (bytes.size() > wanted.size_bytes - part.have) {
+      return upstream_failed("The server sends too many bytes.");
+    }
+    KVCS_TRY(append(wanted, part, bytes));
+    progress.update(part.have);
+    return ok();
+  };
+  const Status got = api.get_bytes(wanted.url, part.have, wanted.etag, wanted.authorization, take);
+  if (got.reason() == kRangeRefused && part.have > 0) {
+    KVCS_TRY(begin_anew(wanted, part));
+    return upstream_failed("The server has no bytes behind the part.");
   }
-  return have == wanted.size_bytes ? ok() : upstream_failed("The transfer broke off.");
+  KVCS_TRY(Status(got));
+  return part.have == wanted.size_bytes ? ok() : upstream_failed("The transfer broke off.");
+}
+
+// What has come is kept, in a file that is hidden: whoever does not know it would begin anew.
+std::string kept_words(const Wanted& wanted, const Part& part) {
+  return format_bytes(part.have) + " of " + format_bytes(wanted.size_bytes) + " are kept in " +
+         printable(wanted.part, kShownText) + "; the same command goes on there.";
 }
 
 // Without --force the name must be free at the moment of the rename, not only when the command
 // began: RENAME_NOREPLACE decides both in one step.
-Status publish(const Wanted& wanted, int fd, bool force) {
-  if (::fsync(fd) != 0) return io_error("fsync", wanted.part, errno);
+Status publish(const Wanted& wanted, const Part& part, bool force) {
+  if (::fsync(part.file.get()) != 0) return io_error("fsync", wanted.part, errno);
   const unsigned flags = force ? 0 : RENAME_NOREPLACE;
   if (::renameat2(AT_FDCWD, wanted.part.c_str(), AT_FDCWD, wanted.target.c_str(), flags) == 0) {
     return ok();
@@ -272,33 +334,49 @@ Status check_bytes(const Wanted& wanted, const std::string& actual) {
                          ". Nothing was kept.");
 }
 
+// As often as it takes. The URL is signed for a short time, so it is asked for again before each
+// further attempt.
+Status transfer(ApiClient& api, const Invocation& in, Wanted& wanted, Part& part, Repeat& repeat,
+                Console& console) {
+  Progress progress(console, "Downloading", wanted.size_bytes);
+  bool is_first = true;
+  const auto attempt = [&](bool& moved) -> Status {
+    if (!std::exchange(is_first, false) && !wanted.id.empty()) {
+      wanted.url = KVCS_TRY(ask_server(in, api)).url;
+    }
+    const uint64_t before = part.have;
+    Status got = receive(api, wanted, part, progress);
+    moved = part.have > before;
+    return got;
+  };
+  return part.have == wanted.size_bytes ? ok() : repeat.run("transfer", attempt);
+}
+
 // The target is looked for first, so that a name that is taken does not cost a transfer.
-Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Console& console) {
+Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Repeat& repeat,
+             Console& console) {
   std::error_code ignored;
   if (!in.flag("force") && std::filesystem::exists(wanted.target, ignored)) {
     return conflict(printable(wanted.target) + " exists; --force replaces it.");
   }
-  const Descriptor file(
-      ::open(wanted.part.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666));
-  if (file.get() < 0) return io_error("create", wanted.part, errno);
-  Sha256 hash;
-  uint64_t have = KVCS_TRY(hash_part(file.get(), wanted, hash, console));
-  {
-    Progress progress(console, "Downloading", wanted.size_bytes);
-    for (int attempt = 1; have < wanted.size_bytes; attempt++) {
-      const uint64_t before = have;
-      const Status got = receive(api, wanted, file.get(), hash, have, progress);
-      if (got.ok()) break;
-      // An attempt that brought bytes begins the count anew; kAttemptsMax attempts in a row without
-      // a single byte end the command.
-      if (have > before) attempt = 0;
-      const bool broken = got.code() == Code::kUpstream || got.code() == Code::kTimeout;
-      if (attempt >= kAttemptsMax || !broken) return got;
-      if (!wanted.id.empty()) wanted.url = KVCS_TRY(ask_server(in, api)).url;
-    }
+  const Interrupts interrupts;
+  Part part{Descriptor(
+      ::open(wanted.part.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666))};
+  if (!part.file.valid()) return io_error("create", wanted.part, errno);
+  KVCS_TRY(hash_part(wanted, part, console));
+  const Status got = transfer(api, in, wanted, part, repeat, console);
+  if (!got.ok() && part.have == 0) ::unlink(wanted.part.c_str());
+  if (!got.ok() && interrupted()) {
+    if (part.have > 0) console.note("Interrupted. " + kept_words(wanted, part));
+    return got;
   }
-  KVCS_TRY(check_bytes(wanted, hash.finish_hex()));
-  return publish(wanted, file.get(), in.flag("force"));
+  if (!got.ok() && part.have > 0) {
+    return Status(got.code(), got.message() + " " + kept_words(wanted, part))
+        .with_reason(got.reason());
+  }
+  KVCS_TRY(Status(got));
+  KVCS_TRY(check_bytes(wanted, part.hash->finish_hex()));
+  return publish(wanted, part, in.flag("force"));
 }
 
 // Writes the sidecar that the uploader sent along beside the file; of a slice the part of it that
@@ -315,16 +393,30 @@ Status restore_sidecar(const Wanted& wanted) {
                                kvfile::slice_sidecar(*sidecar, file->header(), *wanted.slice));
 }
 
+// A link is asked for without a key, on the ways that lead to its server.
+ApiSettings no_key(const Invocation& in) {
+  ApiSettings settings;
+  Result<NamedServer> named = find_named_server(in.server_flags());
+  if (!named.ok()) {
+    settings.fault = named.status();
+  } else {
+    settings.policy = std::move(named->policy);
+  }
+  return settings;
+}
+
 // A sidecar that cannot be written is only noted: the artifact itself is there and checked.
 int run_download(const Invocation& in, Console& console) {
   const bool by_link = is_link(in.text("artifact"));
   if (!by_link && in.optional_text("password-file")) {
     return console.fail(invalid("--password-file: only a link has a password."));
   }
-  ApiClient api(by_link ? ApiSettings() : find_api_settings());
-  auto wanted = by_link ? ask_link(in, api, console) : ask_server(in, api);
+  ApiClient api(by_link ? no_key(in) : find_api_settings(in));
+  if (!api.settings().fault.ok()) return console.fail(api.settings().fault);
+  Repeat repeat(repeat_hooks(console));
+  auto wanted = by_link ? ask_link(in, api, repeat, console) : ask_often(in, api, repeat);
   if (!wanted.ok()) return console.fail(wanted.status());
-  const Status done = fetch(api, in, *wanted, console);
+  const Status done = fetch(api, in, *wanted, repeat, console);
   if (!done.ok()) return console.fail(done);
   const Status sidecar = restore_sidecar(*wanted);
   if (!sidecar.ok()) {

@@ -68,13 +68,13 @@ Result<Json> edit(const Invocation& in) {
     return invalid(
         "Say what to change: --name, --description, --tag, --no-tags, --visibility, --project.");
   }
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const std::string path = KVCS_TRY(artifact_path(api, in));
   return change_and_show(api, path, change);
 }
 
 Result<Json> change_one(const Invocation& in, const Change& change) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const std::string path = KVCS_TRY(artifact_path(api, in));
   return change_and_show(api, path, change);
 }
@@ -103,7 +103,7 @@ Result<Json> changed_tags(const Json& tags, const std::vector<std::string>& word
 
 // Read, changed and written: of two who do so at once the later one's tags stand.
 Result<Json> change_tags(const Invocation& in) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const std::string path = KVCS_TRY(artifact_path(api, in));
   const Json before = KVCS_TRY(shown_artifact(api, path));
   Change change;

@@ -18,18 +18,19 @@ constexpr uint64_t kRecordMaxBytes = 256u << 10;
 constexpr uint64_t kCallMaxBytes = 4u << 20;
 
 // Each of these is one request with the administrator's key, and shows what it answers.
-int run_read(Console& console, const std::string& path) {
-  ApiClient api(find_admin_settings());
+int run_read(const Invocation& in, Console& console, const std::string& path) {
+  ApiClient api(find_admin_settings(in));
   return show_object(console, api.call("GET", path));
 }
-int run_send(Console& console, const char* method, const std::string& path, const Json& body) {
-  ApiClient api(find_admin_settings());
+int run_send(const Invocation& in, Console& console, const char* method, const std::string& path,
+             const Json& body) {
+  ApiClient api(find_admin_settings(in));
   return show_object(console, api.call(method, path, body));
 }
 // Shows a list that comes in one answer, without pages, under `member`.
-int run_whole_list(Console& console, const std::string& path, const char* member,
-                   const std::vector<Column>& columns, const char* when_empty) {
-  ApiClient api(find_admin_settings());
+int run_whole_list(const Invocation& in, Console& console, const std::string& path,
+                   const char* member, const std::vector<Column>& columns, const char* when_empty) {
+  ApiClient api(find_admin_settings(in));
   const auto answer = api.call("GET", path);
   if (!answer.ok()) return console.fail(answer.status());
   return show_list(console, (*answer).value(member, Json::array()), columns, when_empty);
@@ -59,7 +60,7 @@ const Option kTenant{.name = "TENANT", .help = "The tenant.", .required = true};
 int run_provider_set(const Invocation& in, Console& console) {
   const Result<Json> record = read_record(in.text("file"), kRecordMaxBytes);
   if (!record.ok()) return console.fail(record.status());
-  return run_send(console, "PUT", provider_path(in), *record);
+  return run_send(in, console, "PUT", provider_path(in), *record);
 }
 
 // A provider is an API that can be called. The catalogue ships many; a record of one's own adds
@@ -70,8 +71,8 @@ std::vector<Command> provider_commands() {
        .summary = "List the APIs that can be called.",
        .examples = {{"kvcs gateway provider list", ""}},
        .run =
-           [](const Invocation&, Console& console) {
-             return run_whole_list(console, "/admin/providers", "providers",
+           [](const Invocation& in, Console& console) {
+             return run_whole_list(in, console, "/admin/providers", "providers",
                                    {{"PROVIDER", "provider"},
                                     {"NAME", "display_name"},
                                     {"AUTH", "auth_type"},
@@ -83,7 +84,7 @@ std::vector<Command> provider_commands() {
        .summary = "Show one provider, without its client secret.",
        .options = {kProvider},
        .examples = {{"kvcs gateway provider show hubspot", ""}},
-       .run = [](const auto& in, auto& out) { return run_read(out, provider_path(in)); }},
+       .run = [](const auto& in, auto& out) { return run_read(in, out, provider_path(in)); }},
       {.name = "gateway provider set",
        .summary = "Add a provider, or change the catalogue's entry, by a JSON record.",
        .options = {kProvider,
@@ -111,7 +112,7 @@ std::vector<Command> provider_commands() {
 // The tenant is made when it is new, and its organization with it. Of one that exists the record is
 // read and written back, so that what was not given stays as it is.
 int run_tenant_add(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   std::string etag;
   Result<Json> known = api.get_tagged(tenant_path(in), etag);
   if (!known.ok() && known.code() != Code::kNotFound) return console.fail(known.status());
@@ -123,8 +124,8 @@ int run_tenant_add(const Invocation& in, Console& console) {
   return show_object(console, api.put_tagged(tenant_path(in), record, etag));
 }
 
-int run_tenant_list(const Invocation&, Console& console) {
-  ApiClient api(find_admin_settings());
+int run_tenant_list(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings(in));
   return show_list(console, read_pages(api, "/admin/tenants", "tenants"),
                    {{"TENANT", "tenant_id"}, {"NAME", "name"}, {"STATUS", "status"}},
                    "No tenants.");
@@ -134,7 +135,7 @@ int run_tenant_list(const Invocation&, Console& console) {
 std::vector<Command> tenant_commands() {
   const auto put_status = [](const char* verb) {
     return [verb](const Invocation& in, Console& console) {
-      return run_send(console, "POST", tenant_path(in, verb), Json::object());
+      return run_send(in, console, "POST", tenant_path(in, verb), Json::object());
     };
   };
   return {
@@ -155,7 +156,7 @@ std::vector<Command> tenant_commands() {
        .summary = "Show one tenant.",
        .options = {kTenant},
        .examples = {{"kvcs gateway tenant show kahuna", ""}},
-       .run = [](const auto& in, auto& out) { return run_read(out, tenant_path(in)); }},
+       .run = [](const auto& in, auto& out) { return run_read(in, out, tenant_path(in)); }},
       {.name = "gateway tenant suspend",
        .summary = "Refuse a tenant's calls from now on.",
        .options = {kTenant},
@@ -182,7 +183,7 @@ std::vector<Command> tenant_commands() {
 
 // The answer holds the token, which the server keeps only as a hash; the note reminds of that.
 int run_token_create(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto body = body_of(in, {{"name", "name"}, {"expires", "expires_at"}});
   if (!body.ok()) return console.fail(body.status());
   const int code = show_object(console, api.call("POST", tenant_path(in, "/tokens"), *body));
@@ -192,7 +193,7 @@ int run_token_create(const Invocation& in, Console& console) {
 
 // The prefix is the part of a token that may be shown.
 int run_token_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   return show_list(console, read_pages(api, tenant_path(in, "/tokens"), "tokens"),
                    {{"TOKEN ID", "token_id"},
                     {"NAME", "name"},
@@ -258,13 +259,13 @@ size_t find_entry(const Json& entries, const std::string& name) {
 }
 
 int run_schedule_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   return show_schedule(console, api.call("GET", schedule_path(in)));
 }
 
 // Read, change, write back: the ETag makes the server refuse when another has written in between.
 int run_schedule_add(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto entry = body_of(in, {{"name", "name"},
                                   {"agent", "agent_type"},
                                   {"message", "message"},
@@ -287,7 +288,7 @@ int run_schedule_remove(const Invocation& in, Console& console) {
   const std::string name = in.text("name");
   if (const auto exit = declined(in, console, "Remove " + printable(name, kShownValue) + "?"))
     return *exit;
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   std::string etag;
   auto schedule = api.get_tagged(schedule_path(in), etag);
   if (!schedule.ok()) return console.fail(schedule.status());
@@ -376,15 +377,11 @@ int run_call(const Invocation& in, Console& console) {
   const Result<Json> body = call_body(in);
   if (!body.ok()) return console.fail(body.status());
   const std::string variable = in.text("token-env");
-  const char* const token = std::getenv(variable.c_str());
-  if (token == nullptr || *token == '\0') {
+  ApiSettings settings = find_settings_of(in.server_flags(), variable);
+  if (settings.fault.ok() && settings.key.empty()) {
     return console.fail(invalid("The tenant's token belongs in " + printable(variable, kShownName) +
                                 "; `kvcs gateway token create` makes one."));
   }
-  // The server is found as for the administrator; only the key is another.
-  ApiSettings settings = find_admin_settings();
-  settings.key = Secret(token);
-  settings.key_source = "environment";
   settings.key_advice = "Set " + variable + " to a token of this tenant.";
   ApiClient api(std::move(settings));
   const std::string path = "/api/v1/" + segment(in, "tenant") + "/" + segment(in, "provider");
@@ -437,13 +434,13 @@ Command call_command() {
 // Without an argument the mode is shown.
 int run_mode(const Invocation& in, Console& console) {
   const auto mode = in.optional_text("mode");
-  if (!mode) return run_read(console, "/admin/system/mode");
-  return run_send(console, "PUT", "/admin/system/mode", Json{{"mode", *mode}});
+  if (!mode) return run_read(in, console, "/admin/system/mode");
+  return run_send(in, console, "PUT", "/admin/system/mode", Json{{"mode", *mode}});
 }
 
 // The summary is there when a model wrote one; the findings always are.
 int run_briefing(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto answer = api.call("GET", "/admin/briefings/" + segment(in, "date"));
   if (!answer.ok() || console.mode().json) return show_object(console, answer);
   if ((*answer).contains("summary")) console.print(shown(*answer, "summary"));
@@ -462,7 +459,7 @@ int run_briefing(const Invocation& in, Console& console) {
 
 // Proposals of the daily briefing, at most a thousand.
 int run_decision_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const std::string path = "/admin/decisions" + query_of(in, {{"status", "status"}});
   return show_list(console, read_pages(api, path, "decisions", 1000),
                    {{"ID", "id"},
@@ -503,7 +500,7 @@ std::vector<Command> watch_commands() {
        .examples = {{"kvcs gateway decision set 6a2f41a3c54c2a3b7d1e9f0011223344 accepted", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             return run_send(console, "PATCH", "/admin/decisions/" + segment(in, "id"),
+             return run_send(in, console, "PATCH", "/admin/decisions/" + segment(in, "id"),
                              Json{{"status", in.text("status")}});
            }},
   };

@@ -108,14 +108,14 @@ Result<Json> make_account(const Invocation& in, Console& console, ApiClient& api
 }
 
 int run_add(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const Result<Json> body = make_account(in, console, api);
   if (!body.ok()) return console.fail(body.status());
   return show_object(console, api.call("PUT", account_path(in), *body));
 }
 
 int run_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto answer = api.call("GET", "/admin/tenants/" + segment(in, "tenant") + "/accounts");
   if (!answer.ok()) return console.fail(answer.status());
   return show_list(console, (*answer).value("accounts", Json::array()),
@@ -131,7 +131,7 @@ int run_list(const Invocation& in, Console& console) {
 
 // The link leads a person through the provider's consent; the daemon gets the tokens by itself.
 int run_connect(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   Json body = {{"account_id", in.text("account")}};
   const Status meta = read_meta(in, body);
   if (!meta.ok()) return console.fail(meta);
@@ -148,7 +148,7 @@ int run_remove(const Invocation& in, Console& console) {
   if (const auto exit = declined(in, console, "Remove " + what + " and its credential?")) {
     return *exit;
   }
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const std::string query = in.flag("revoke") ? "?revoke=1" : "";
   return show_object(console, api.call("DELETE", account_path(in) + query));
 }
@@ -210,7 +210,7 @@ std::vector<Command> gateway_account_commands() {
        .examples = {{"kvcs gateway account show kahuna hubspot", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             ApiClient api(find_admin_settings());
+             ApiClient api(find_admin_settings(in));
              return show_object(console, api.call("GET", account_path(in)));
            }},
       {.name = "gateway account connect",
@@ -224,7 +224,7 @@ std::vector<Command> gateway_account_commands() {
        .examples = {{"kvcs gateway account refresh kahuna hubspot", ""}},
        .run =
            [](const Invocation& in, Console& console) {
-             ApiClient api(find_admin_settings());
+             ApiClient api(find_admin_settings(in));
              return show_object(console,
                                 api.call("POST", account_path(in, "/refresh"), Json::object()));
            }},

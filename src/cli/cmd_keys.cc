@@ -19,8 +19,8 @@ int show_keys(Console& console, const Result<Json>& answer) {
                    "No keys.");
 }
 
-int run_status(const Invocation&, Console& console) {
-  ApiClient api(find_admin_settings());
+int run_status(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings(in));
   return show_keys(console, api.call("GET", "/admin/master-keys"));
 }
 
@@ -30,7 +30,7 @@ int run_rotate(const Invocation& in, Console& console) {
                                  "before go on needing the old one.")) {
     return *exit;
   }
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   return show_keys(console, api.call("POST", "/admin/master-keys/rotate", Json::object()));
 }
 

@@ -27,7 +27,7 @@ std::string value_path(const Invocation& in) {
 // A text is printed with a line end, bytes exactly as they are. A sealed value is *** and a note on
 // stderr says so.
 int run_get(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto answer = api.call("GET", value_path(in));
   if (!answer.ok() || console.mode().json) return show_object(console, answer);
   const Json& entry = *answer;
@@ -55,7 +55,7 @@ int run_put(const Invocation& in, Console& console) {
   if (in.text("file").empty() && !in.optional_text("value")) {
     return console.fail(invalid("Give a VALUE, or --file with a path or - for stdin."));
   }
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const std::string query = query_of(in, {{"ttl", "expiration_ttl"}, {"expires", "expiration"}});
   const auto answer =
       api.call_bytes("PUT", value_path(in) + query, *value, "application/octet-stream");
@@ -84,7 +84,7 @@ Status append_keys(ApiClient& api, const std::string& family, const std::string&
 
 // The route lists one family at a time, so all of them are asked in turn.
 int run_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const std::string wanted = in.text("family");
   const auto limit = static_cast<uint64_t>(in.number("max"));
   Json keys = Json::array();
@@ -104,7 +104,7 @@ int run_list(const Invocation& in, Console& console) {
 // The bulk form of Workers KV: [{"key", "value", "expiration"?, "metadata"?}]. It is passed on as
 // it came, byte for byte.
 int run_export(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto text = api.call_bytes(
       "GET", "/admin/kv/bulk" + query_of(in, {{"family", "family"}, {"prefix", "prefix"}}));
   if (!text.ok()) return console.fail(text.status());
@@ -121,7 +121,7 @@ int run_export(const Invocation& in, Console& console) {
 int run_import(const Invocation& in, Console& console) {
   const auto text = read_input(in.text("file"), kBulkMaxBytes);
   if (!text.ok()) return console.fail(text.status());
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto answer = api.call_bytes("PUT", "/admin/kv/bulk", *text, "application/json");
   if (!answer.ok()) return console.fail(answer.status());
   return show_object(console, parse_json(*answer));

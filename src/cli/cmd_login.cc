@@ -9,10 +9,13 @@
 #include <array>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
+#include <set>
 
 #include "base/bytes.h"
 #include "cli/admin_calls.h"
 #include "cli/api_client.h"
+#include "cli/client_settings.h"
 #include "cli/commands.h"
 #include "cli/credentials.h"
 #include "cli/oauth_client.h"
@@ -114,27 +117,28 @@ std::string account_of(const Json& me) {
 // The server becomes the one that is used. A stored key stays with the server that it was for.
 Status use_server(const std::string& server) {
   Json config = KVCS_TRY(read_client_config());
-  const std::string before = find_api_url();
   const bool has_key = !text_member(config, "api_key").empty();
-  if (has_key && text_member(config, "api_key_url").empty() && before != server) {
-    config["api_key_url"] = before;
+  if (has_key && text_member(config, "api_key_url").empty()) {
+    const std::string before = text_member(config, "api_url");
+    config["api_key_url"] = before.empty() ? kDefaultUrl : before;
   }
   config["api_url"] = server;
   return write_client_config(config);
 }
 
 void note_what_goes_before(Console& console, const std::string& server) {
-  const ApiSettings settings = find_api_settings();
+  const ApiSettings settings = find_api_settings(ServerFlags{});
   if (settings.url != server) {
-    console.note("KVCS_API_URL names another server, " + printable(settings.url, kShownValue) +
-                 ", which goes on being used.");
+    console.note(settings.url_source + " names another server, " +
+                 printable(settings.url, kShownValue) + ", which goes on being used.");
   } else if (settings.key_source != "login") {
     console.note(settings.key_advice);
   }
 }
 
-Result<Json> sign_in(const Invocation& in, Console& console, const std::string& server) {
-  OauthClient client;
+Result<Json> sign_in(const Invocation& in, Console& console, const NamedServer& named) {
+  const std::string& server = named.url;
+  OauthClient client(named.policy);
   const bool opens = !in.flag("no-browser");
   const auto show = [&](const DevicePrompt& prompt) {
     const std::string url = prompt.complete_url.empty() ? prompt.url : prompt.complete_url;
@@ -158,6 +162,7 @@ Result<Json> sign_in(const Invocation& in, Console& console, const std::string& 
   settings.url = server;
   settings.key = tokens->access_token;
   settings.key_advice = "";
+  settings.policy = named.policy;
   const Json me = KVCS_TRY(ApiClient(settings).call("GET", "/api/v1/me"));
   Login login;
   login.server = server;
@@ -176,12 +181,10 @@ Result<Json> sign_in(const Invocation& in, Console& console, const std::string& 
 }
 
 int run_login(const Invocation& in, Console& console) {
-  const std::string server = find_api_url(in.text("server"));
-  if (!is_url(server)) {
-    return console.fail(invalid("--server: '" + printable(server, kShownValue) +
-                                "' does not begin with http(s)://."));
-  }
-  const Result<Json> done = sign_in(in, console, server);
+  const Result<NamedServer> named = find_named_server(in.server_flags());
+  if (!named.ok()) return console.fail(named.status());
+  const std::string& server = named->url;
+  const Result<Json> done = sign_in(in, console, *named);
   if (!done.ok()) return console.fail(done.status());
   if (console.mode().json) {
     console.print_json(*done);
@@ -194,16 +197,17 @@ int run_login(const Invocation& in, Console& console) {
 }
 
 // The session at the server, or the token at the issuer. Here the login goes in any case.
-Status end_there(const Login& login) {
+Status end_there(const Login& login, const http::FetchPolicy& policy) {
   if (login.issuer.empty()) {
     ApiSettings settings;
     settings.url = login.server;
     settings.key = login.access_token;
     settings.key_advice = "";
+    settings.policy = policy;
     const Status ended = ApiClient(settings).call("POST", "/auth/logout").status();
     return ended.code() == Code::kUnauthenticated ? ok() : ended;
   }
-  OauthClient client;
+  OauthClient client(policy);
   const IssuerOffer offer = KVCS_TRY(client.discover(login.issuer));
   const Secret& token = login.refresh_token.empty() ? login.access_token : login.refresh_token;
   if (offer.revocation_url.empty()) return ok();
@@ -218,10 +222,12 @@ Result<std::optional<Login>> find_login(const std::string& server) {
 }
 
 int run_logout(const Invocation& in, Console& console) {
-  const std::string server = find_api_url(in.text("server"));
+  const Result<NamedServer> named = find_named_server(in.server_flags());
+  if (!named.ok()) return console.fail(named.status());
+  const std::string& server = named->url;
   const Result<std::optional<Login>> login = find_login(server);
   if (!login.ok()) return console.fail(login.status());
-  const Status ended = *login ? end_there(**login) : ok();
+  const Status ended = *login ? end_there(**login, named->policy) : ok();
   const Result<bool> forgotten = forget_login(server);
   if (!forgotten.ok()) return console.fail(forgotten.status());
   if (console.mode().json) {
@@ -236,67 +242,107 @@ int run_logout(const Invocation& in, Console& console) {
   return kExitOk;
 }
 
-int run_server_list(const Invocation&, Console& console) {
-  const Result<std::vector<Login>> logins = read_logins();
-  if (!logins.ok()) return console.fail(logins.status());
-  const std::string current = find_api_url();
+// The known servers: those that were added, those with a login, and the one that is used.
+Result<Json> list_servers(const ServerFlags& flags) {
+  const std::vector<Login> logins = KVCS_TRY(read_logins());
+  const Json config = KVCS_TRY(read_client_config());
+  const std::string current = KVCS_TRY(find_named_server(flags)).url;
+  const Json added = config.value("servers", Json::object());
+  std::set<std::string> servers = {current};
+  for (const Login& login : logins) servers.insert(login.server);
+  if (added.is_object()) {
+    for (const auto& [url, unused] : added.items()) servers.insert(url);
+  }
   Json list = Json::array();
-  bool has_current = false;
-  for (const Login& login : *logins) {
-    has_current = has_current || login.server == current;
-    list.push_back({{"server", login.server},
-                    {"current", login.server == current},
-                    {"account", login.account},
-                    {"issuer", login.issuer.empty() ? Json(nullptr) : Json(login.issuer)}});
+  for (const std::string& server : servers) {
+    Json one{{"server", server},
+             {"current", server == current},
+             {"account", nullptr},
+             {"issuer", nullptr}};
+    for (const Login& login : logins) {
+      if (login.server != server) continue;
+      one["account"] = login.account;
+      if (!login.issuer.empty()) one["issuer"] = login.issuer;
+    }
+    list.push_back(std::move(one));
   }
-  if (!has_current) {
-    list.push_back(
-        {{"server", current}, {"current", true}, {"account", nullptr}, {"issuer", nullptr}});
-  }
+  return list;
+}
+
+int run_server_list(const Invocation& in, Console& console) {
   return show_list(
-      console, Result<Json>(std::move(list)),
+      console, list_servers(in.server_flags()),
       {{"SERVER", "server"}, kCurrentColumn, {"SIGNED IN AS", "account"}, {"ISSUER", "issuer"}},
       "No servers.");
 }
 
-int run_server_use(const Invocation& in, Console& console) {
-  const std::string server = find_api_url(in.text("url"));
-  if (!is_url(server)) {
-    return console.fail(
-        invalid("URL: '" + printable(server, kShownValue) + "' does not begin with http(s)://."));
+// A path that holds wherever the command is run from.
+Result<std::string> read_ca_file(const std::string& path) {
+  std::error_code failed;
+  const auto whole = std::filesystem::absolute(path, failed);
+  if (!std::filesystem::is_regular_file(whole, failed)) {
+    return invalid("--cacert: there is no file " + printable(path, kShownText) + ".");
   }
-  return show_done(console, use_server(server),
-                   "Commands ask " + printable(server, kShownValue) + " from now on.");
+  return whole.string();
+}
+
+Status add_server(const Invocation& in, const std::string& server) {
+  Json config = KVCS_TRY(read_client_config());
+  Json about = Json::object();
+  const std::string ca_file = in.server_flags().cacert, proxy = in.text("proxy");
+  if (!ca_file.empty()) about["ca_file"] = KVCS_TRY(read_ca_file(ca_file));
+  if (!proxy.empty() && proxy.find("://") == proxy.npos) {
+    return invalid("--proxy: '" + printable(http::without_password(proxy), kShownValue) +
+                   "' is no URL, as http://proxy.example.com:3128 is.");
+  }
+  if (!proxy.empty()) about["proxy"] = proxy;
+  if (!config["servers"].is_object()) config["servers"] = Json::object();
+  config["servers"][server] = std::move(about);
+  return write_client_config(config);
+}
+
+int run_server_add(const Invocation& in, Console& console) {
+  const Result<std::string> server = read_server_url("URL", in.text("url"));
+  if (!server.ok()) return console.fail(server.status());
+  return show_done(console, add_server(in, *server),
+                   "Added " + printable(*server, kShownValue) + "; `kvcs server use` chooses it.");
+}
+
+int run_server_use(const Invocation& in, Console& console) {
+  const Result<std::string> server = read_server_url("URL", in.text("url"));
+  if (!server.ok()) return console.fail(server.status());
+  return show_done(console, use_server(*server),
+                   "Commands ask " + printable(*server, kShownValue) + " from now on.");
+}
+
+Status remove_server(const std::string& server) {
+  Json config = KVCS_TRY(read_client_config());
+  const bool is_current = text_member(config, "api_url") == server;
+  const auto added = config.find("servers");
+  const bool is_added = added != config.end() && added->is_object() && added->contains(server);
+  if (is_current) config.erase("api_url");
+  if (is_added) config["servers"].erase(server);
+  return is_current || is_added ? write_client_config(config) : ok();
 }
 
 int run_server_remove(const Invocation& in, Console& console) {
-  const std::string server = find_api_url(in.text("url"));
-  const Result<bool> forgotten = forget_login(server);
+  const Result<std::string> server = read_server_url("URL", in.text("url"));
+  if (!server.ok()) return console.fail(server.status());
+  const Result<bool> forgotten = forget_login(*server);
   if (!forgotten.ok()) return console.fail(forgotten.status());
-  Result<Json> config = read_client_config();
-  if (!config.ok()) return console.fail(config.status());
-  Status written = ok();
-  if (text_member(*config, "api_url") == server) {
-    config->erase("api_url");
-    written = write_client_config(*config);
-  }
-  return show_done(console, written,
-                   "Removed " + printable(server, kShownValue) +
+  return show_done(console, remove_server(*server),
+                   "Removed " + printable(*server, kShownValue) +
                        (*forgotten ? ", and the login there." : "; nobody was signed in there."));
 }
 
 }  // namespace
 
 std::vector<Command> login_commands() {
-  const Option server{.name = "--server",
-                      .help = "Which one; else the one that commands use.",
-                      .value_name = "URL"};
   const Option url{.name = "URL", .help = "As `kvcs server list` shows it.", .required = true};
   return {
       {.name = "login",
        .summary = "Sign in as a person, in a browser here or elsewhere.",
-       .options = {server,
-                   {.name = "--no-browser",
+       .options = {{.name = "--no-browser",
                     .kind = ValueKind::kFlag,
                     .help = "Print the address and open nothing."},
                    {.name = "--issuer",
@@ -315,13 +361,21 @@ std::vector<Command> login_commands() {
                   "alone, and used by all commands where no key is set."},
       {.name = "logout",
        .summary = "End the login at a server.",
-       .options = {server},
        .examples = {{"kvcs logout", ""}},
        .run = run_logout},
       {.name = "server list",
        .summary = "List the servers that are known here, and who is signed in there.",
        .examples = {{"kvcs server list", ""}},
        .run = run_server_list},
+      {.name = "server add",
+       .summary = "Make a server known: whose certificates it has, and the proxy on the way.",
+       .options = {url,
+                   {.name = "--proxy",
+                    .help = "The way to this server, where the environment names none.",
+                    .value_name = "URL"}},
+       .examples = {{"kvcs server add https://kvcs.example.com --cacert company-ca.pem",
+                     "From now on this authority alone is trusted there."}},
+       .run = run_server_add},
       {.name = "server use",
        .summary = "Choose the server that commands ask.",
        .options = {url},

@@ -9,7 +9,7 @@ namespace kvcs::cli {
 namespace {
 
 int run_list(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const auto max = static_cast<uint64_t>(in.number("max"));
   return show_list(console, read_pages(api, "/admin/people", "people", max),
                    {{"PERSON ID", "person_id"},
@@ -20,14 +20,14 @@ int run_list(const Invocation& in, Console& console) {
                    "Nobody has signed in yet; the setup link makes the first.");
 }
 
-int run_setup_link(const Invocation&, Console& console) {
-  ApiClient api(find_admin_settings());
+int run_setup_link(const Invocation& in, Console& console) {
+  ApiClient api(find_admin_settings(in));
   return show_object(console, api.call("POST", "/admin/setup-link", Json::object()));
 }
 
 // The account is found by its address, which is how operators know people.
 int run_reset_link(const Invocation& in, Console& console) {
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(in));
   const Result<Json> people = read_pages(api, "/admin/people", "people");
   if (!people.ok()) return console.fail(people.status());
   const std::string wanted = lower_ascii(in.text("email"));

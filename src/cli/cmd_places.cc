@@ -16,8 +16,8 @@ const Option kProject{.name = "PROJECT", .help = "Its id, slug or name.", .requi
 const Option kName{.name = "--name", .help = "What people see."};
 const Option kSlug{.name = "--slug", .help = "What public URLs show."};
 
-int run_org_list(const Invocation&, Console& console) {
-  ApiClient api(find_api_settings());
+int run_org_list(const Invocation& in, Console& console) {
+  ApiClient api(find_api_settings(in));
   Result<Json> list = read_list(api, kOwnOrganizations, "organizations");
   if (list.ok()) mark_current(api, *list, "organization_id");
   return show_list(console, list,
@@ -43,13 +43,13 @@ int run_use(Console& console, ApiClient& api, const char* member, const std::str
 }
 
 int run_org_use(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> id = find_organization(api, in.text("org"));
   return id.ok() ? run_use(console, api, "organization_id", *id) : console.fail(id.status());
 }
 
 int run_org_create(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   Result<Json> body = body_of(in, {{"slug", "slug"}});
   if (body.ok()) (*body)["name"] = in.text("name");
   if (!body.ok()) return console.fail(body.status());
@@ -65,7 +65,7 @@ int run_rename(const Invocation& in, Console& console, ApiClient& api,
 }
 
 int run_org_rename(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   return run_rename(in, console, api, organization_path(api, in.text("org")));
 }
 
@@ -76,7 +76,7 @@ int run_org_delete(const Invocation& in, Console& console) {
       (at_once ? ", with all that it has, now? This cannot be undone."
                : "? Everybody is refused from now on; in 7 days all that it has is gone.");
   if (const auto exit = declined(in, console, question)) return *exit;
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> path = organization_path(api, in.text("org"));
   if (!path.ok()) return console.fail(path.status());
   const Result<Json> answer = api.call("DELETE", *path + (at_once ? "?force=true" : ""));
@@ -85,7 +85,7 @@ int run_org_delete(const Invocation& in, Console& console) {
 }
 
 int run_org_restore(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> path = organization_path(api, in.text("org"));
   if (!path.ok()) return console.fail(path.status());
   return show_object(console, api.call("POST", *path + "/restore", Json::object()));
@@ -105,8 +105,8 @@ void note_where_plans_come_from(Console& console, ApiClient& api) {
                    : "An owner can buy " + for_sale + " with `kvcs org upgrade PLAN`.");
 }
 
-int run_org_plan(const Invocation&, Console& console) {
-  ApiClient api(find_api_settings());
+int run_org_plan(const Invocation& in, Console& console) {
+  ApiClient api(find_api_settings(in));
   const Result<Json> use = api.call("GET", "/api/v1/usage");
   if (!use.ok() || console.mode().json) return show_object(console, use);
   print_plan_use(console, *use);
@@ -116,7 +116,7 @@ int run_org_plan(const Invocation&, Console& console) {
 
 // The page is Stripe's; nothing is paid before somebody does so there.
 int run_org_upgrade(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<Json> place =
       api.call("POST", "/api/v1/billing/checkout", Json{{"plan", in.text("plan")}});
   if (!place.ok() || !console.mode().quiet) return show_object(console, place);
@@ -125,7 +125,7 @@ int run_org_upgrade(const Invocation& in, Console& console) {
 }
 
 int run_project_list(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> place = place_path(api, in);
   if (!place.ok()) return console.fail(place.status());
   Result<Json> list = read_list(api, *place + "/projects", "projects");
@@ -140,13 +140,13 @@ int run_project_list(const Invocation& in, Console& console) {
 }
 
 int run_project_use(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> id = find_project(api, "/api/v1", in.text("project"));
   return id.ok() ? run_use(console, api, "project_id", *id) : console.fail(id.status());
 }
 
 int run_project_create(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> place = place_path(api, in);
   if (!place.ok()) return console.fail(place.status());
   Json body{{"name", in.text("name")}};
@@ -160,7 +160,7 @@ Result<std::string> project_path(ApiClient& api, const Invocation& in, const std
 }
 
 int run_project_rename(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> place = place_path(api, in);
   if (!place.ok()) return console.fail(place.status());
   return run_rename(in, console, api, project_path(api, in, *place));
@@ -174,7 +174,7 @@ int run_project_delete(const Invocation& in, Console& console) {
   if (!is_dry) {
     if (const auto exit = declined(in, console, question)) return *exit;
   }
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   // The row of a deletion names its organization.
   const Result<std::string> place = named_place_path(api, in);
   if (!place.ok()) return console.fail(place.status());

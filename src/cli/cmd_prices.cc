@@ -227,7 +227,7 @@ int run_import(const Invocation& in, Console& console) {
   const bool dry_run = in.flag("dry-run");
   size_t written = 0;
   if (!dry_run) {
-    ApiClient api(find_admin_settings());
+    ApiClient api(find_admin_settings(in));
     const std::string query = query_of(in, {{"org", "org_id"}});
     std::vector<std::pair<std::string, Json>> done;
     for (auto& [name, body] : plan.prices) {

@@ -64,6 +64,13 @@ std::string count_of(const Json& object, const char* member) {
   return it == object.end() || !it->is_number() ? "-" : dump_json(*it);
 }
 
+// A URL in the place of a folder names the server, as --server does.
+ServerFlags asked_server(const Invocation& in) {
+  ServerFlags flags = in.server_flags();
+  if (!in.text("where").empty()) flags.server = in.text("where");
+  return flags;
+}
+
 // The server answers by its own index, for the organization of the key.
 Result<int> search_server(const Invocation& in, Console& console) {
   const auto text = in.optional_text("text");
@@ -73,7 +80,7 @@ Result<int> search_server(const Invocation& in, Console& console) {
   for (const char* const gate : {"model", "tokenizer"}) {
     if (const auto value = in.optional_text(gate)) body[gate] = *value;
   }
-  ApiClient api(find_api_settings(in.text("where")));
+  ApiClient api(find_api_settings(asked_server(in)));
   const Json answer = KVCS_TRY(api.call("POST", "/api/v1/artifacts/search?shape=single", body));
   if (console.mode().json) {
     console.print_json(answer);

@@ -21,7 +21,7 @@ Result<Json> create(const Invocation& in) {
   if (const auto max = in.optional_number("downloads-max")) wanted["downloads_max"] = *max;
   const auto password = KVCS_TRY(read_password_file(in));
   if (password) wanted["password"] = password->reveal();
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   return api.call("POST", KVCS_TRY(shares_path(api, in)), wanted);
 }
 
@@ -35,7 +35,7 @@ int run_share_create(const Invocation& in, Console& console) {
 }
 
 Result<Json> list(const Invocation& in) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const std::string path = KVCS_TRY(shares_path(api, in));
   const Json answer = KVCS_TRY(api.call("GET", path));
   return answer.value("shares", Json::array());
@@ -64,7 +64,7 @@ Status remove(const Invocation& in) {
     return invalid("'" + printable(share, kShownName) +
                    "' is not the id of a link; `kvcs share list` has them.");
   }
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const std::string path = KVCS_TRY(shares_path(api, in));
   return api.call("DELETE", path + "/" + share).status();
 }

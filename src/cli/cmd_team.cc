@@ -18,7 +18,7 @@ const Option kPerson{
 const Option kKey{.name = "KEY", .help = "The key's id or name.", .required = true};
 
 int run_member_list(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> place = place_path(api, in);
   if (!place.ok()) return console.fail(place.status());
   return show_list(console, read_list(api, *place + "/members", "members"),
@@ -31,7 +31,7 @@ int run_member_list(const Invocation& in, Console& console) {
 }
 
 int run_member_invite(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> place = place_path(api, in);
   if (!place.ok()) return console.fail(place.status());
   Json body{{"role", in.text("role")}};
@@ -40,7 +40,7 @@ int run_member_invite(const Invocation& in, Console& console) {
 }
 
 int run_member_invitations(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> place = place_path(api, in);
   if (!place.ok()) return console.fail(place.status());
   return show_list(console, read_list(api, *place + "/invitations", "invitations"),
@@ -64,14 +64,14 @@ Result<std::string> invitation_path(ApiClient& api, const Invocation& in) {
 }
 
 int run_member_withdraw(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> path = invitation_path(api, in);
   if (!path.ok()) return console.fail(path.status());
   return show_done(console, api.call("DELETE", *path).status(), "The invitation is withdrawn.");
 }
 
 int run_member_resend(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> path = invitation_path(api, in);
   if (!path.ok()) return console.fail(path.status());
   return show_object(console, api.call("POST", *path + "/resend", Json::object()));
@@ -87,7 +87,7 @@ int run_member_remove(const Invocation& in, Console& console) {
   const std::string who = in.text("person");
   const std::string question = who == "me" ? "Leave the organization?" : "Take " + who + " out?";
   if (const auto exit = declined(in, console, question)) return *exit;
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> path = member_path(api, in);
   if (!path.ok()) return console.fail(path.status());
   return show_done(console, api.call("DELETE", *path).status(),
@@ -95,7 +95,7 @@ int run_member_remove(const Invocation& in, Console& console) {
 }
 
 int run_member_role(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> path = member_path(api, in);
   if (!path.ok()) return console.fail(path.status());
   return show_object(console, api.call("PATCH", *path, Json{{"role", in.text("role")}}));
@@ -109,7 +109,7 @@ Result<std::string> project_query(ApiClient& api, const Invocation& in) {
 }
 
 int run_key_list(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> query = project_query(api, in);
   if (!query.ok()) return console.fail(query.status());
   return show_list(console, read_pages(api, kOwnKeys + *query, "keys"),
@@ -135,7 +135,7 @@ Result<Json> key_body(ApiClient& api, const Invocation& in) {
 }
 
 int run_key_create(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<Json> body = key_body(api, in);
   return body.ok() ? show_object(console, api.call("POST", kOwnKeys, *body))
                    : console.fail(body.status());
@@ -155,7 +155,7 @@ void show_old_end(Json& rotated) {
 }
 
 int run_key_rotate(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const Result<std::string> id = find_key(api, in.text("key"));
   if (!id.ok()) return console.fail(id.status());
   const std::string path = std::string(kOwnKeys) + "/" + percent_encode(*id) + "/rotate";
@@ -167,7 +167,7 @@ int run_key_rotate(const Invocation& in, Console& console) {
 }
 
 int run_key_delete(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const std::string called = in.text("key");
   const Result<std::string> id = find_key(api, called);
   if (!id.ok()) return console.fail(id.status());

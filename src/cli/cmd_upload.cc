@@ -1,5 +1,5 @@
 // `kvcs upload`: hashes a .kv file, asks the server for a place, sends the bytes there and
-// confirms; a transfer that breaks is repeated from its beginning.
+// confirms; what breaks is repeated, and what does not end is withdrawn.
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
@@ -10,8 +10,12 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "base/entropy.h"
+#include "base/file.h"
+#include "base/id.h"
 #include "cli/api_client.h"
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/own_calls.h"
 #include "cli/progress.h"
 #include "cli/resumable_upload.h"
@@ -20,9 +24,7 @@
 namespace kvcs::cli {
 namespace {
 
-// Attempts of one upload in all.
-constexpr int kAttemptsMax = 6;
-constexpr int64_t kFirstPauseMs = 500, kPauseMaxMs = 15'000;
+constexpr int kLookUpsMax = 3;  // For a URL that is nice to have.
 constexpr size_t kHashStepBytes = 1 << 20;
 // The server's limit of an artifact's metadata (64 KiB), less room for the other members. A sidecar
 // that is larger, because of its token ids, is not sent.
@@ -90,36 +92,65 @@ Json upload_request(const LocalFile& local, const std::string& name,
           {"metadata", std::move(metadata)}};
 }
 
-// True for failures that may be gone in a moment: a connection that broke, a server that is busy or
-// away. A refusal would be the same again.
-bool is_worth_repeating(const Status& status) {
-  switch (status.code()) {
-    case Code::kUpstream:
-    case Code::kUnavailable:
-    case Code::kTimeout:
-    case Code::kRateLimited:
-      return true;
-    default:
-      return false;
+// In one piece: place, bytes, confirmation, each repeated until it is done or refused. What was
+// announced and did not end is withdrawn, because it holds room of the quota.
+class WholeUpload final {
+ public:
+  WholeUpload(ApiClient& api, const LocalFile& local, const Json& request, Console& console)
+      : api_(api),
+        local_(local),
+        request_(request),
+        console_(console),
+        repeat_(repeat_hooks(console)) {}
+
+  Result<std::string> run() {
+    const Interrupts interrupts;
+    const Status sent = send();
+    if (sent.ok()) return id_;
+    withdraw();
+    if (interrupted()) console_.note("Interrupted; the server keeps nothing of it.");
+    return sent;
   }
+
+ private:
+  Status send();
+  Status announce(const std::string& key);
+  Status put();
+  Status confirm();
+  void withdraw();
+
+  ApiClient& api_;
+  const LocalFile& local_;
+  const Json& request_;
+  Console& console_;
+  Repeat repeat_;
+  std::string id_, url_;  // "": nothing is announced.
+};
+
+// Header, sidecar and digest were read before the transfer. A file that changed since would make
+// them a description of something else, so nothing is confirmed then.
+Status WholeUpload::send() {
+  const auto bytes = [this](bool&) { return put(); };
+  const auto claim = [this](bool&) { return confirm(); };
+  const auto place = [this, key = make_uuid_v4(*make_system_entropy())](bool&) {
+    return announce(key);
+  };
+  KVCS_TRY(repeat_.run("announcement", place));
+  KVCS_TRY(repeat_.run("transfer", bytes));
+  KVCS_TRY(local_.file->check_unchanged());
+  return repeat_.run("confirmation", claim);
 }
 
-// One attempt. The file is opened again, because the transfer reads from a descriptor of its own.
-Status put_once(const LocalFile& local, const std::string& url, Console& console) {
-  const int fd = ::open(local.file->path().c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return io_error("open", local.file->path(), errno);
-  Result<http::FileUploadAnswer> answer = internal("not sent");
-  {
-    Progress progress(console, "Uploading", local.file->size_bytes());
-    answer = http::put_file({.url = url,
-                             .descriptor = fd,
-                             .size_bytes = local.file->size_bytes(),
-                             .progress = [&](uint64_t sent) { progress.update(sent); }});
+// An announcement whose answer was lost is known to the server by its key.
+Status WholeUpload::announce(const std::string& key) {
+  const Json begun = KVCS_TRY(api_.post_repeatable("/api/v1/artifacts/upload-url", request_, key));
+  const std::string id = text_member(begun, "artifact_id"), url = text_member(begun, "url");
+  if (id.empty() || url.empty()) {
+    return invalid("The server's answer names no artifact_id and url.");
   }
-  ::close(fd);
-  KVCS_TRY(answer.status());
-  if (answer->status / 100 == 2) return ok();
-  return status_of_answer(answer->status, answer->body);
+  id_ = id;
+  url_ = url;
+  return ok();
 }
 
 // Stores that others run say it in words alone.
@@ -128,47 +159,42 @@ bool is_expired(const Status& sent) {
                                : sent.reason() == "url_expired";
 }
 
-// Sends the bytes until they are there. The server keeps nothing of a transfer that broke, so each
-// attempt begins anew; the pause before it doubles from half a second to 15 s. When the URL has
-// expired meanwhile, the server is asked for a place again.
-Result<std::string> transfer(ApiClient& api, const LocalFile& local, const Json& request,
-                             Console& console) {
-  Json begun = KVCS_TRY(api.call("POST", "/api/v1/artifacts/upload-url", request));
-  int64_t wait_ms = kFirstPauseMs;
-  for (int attempt = 1;; attempt++) {
-    const auto id = begun.find("artifact_id"), url = begun.find("url");
-    if (id == begun.end() || url == begun.end() || !id->is_string() || !url->is_string()) {
-      return upstream_failed("The server's answer names no artifact_id and url.");
-    }
-    const Status sent = put_once(local, url->get<std::string>(), console);
-    if (sent.ok()) return id->get<std::string>();
-    const bool expired = is_expired(sent);
-    if (attempt == kAttemptsMax || (!expired && !is_worth_repeating(sent))) return sent;
-    console.note("The transfer failed (" + printable(sent.message()) + "); trying again in " +
-                 std::to_string(wait_ms / 1000.0).substr(0, 4) + " s.");
-    pause_ms(wait_ms);
-    wait_ms = std::min(wait_ms * 2, kPauseMaxMs);
-    if (expired) begun = KVCS_TRY(api.call("POST", "/api/v1/artifacts/upload-url", request));
-  }
+// One attempt. The file is opened again, because the transfer reads from a descriptor of its own.
+// The server keeps nothing of a transfer that broke; a URL that has ended is asked for anew.
+Status WholeUpload::put() {
+  if (id_.empty()) KVCS_TRY(announce(make_uuid_v4(*make_system_entropy())));
+  const Descriptor file(::open(local_.file->path().c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.valid()) return io_error("open", local_.file->path(), errno);
+  Progress progress(console_, "Uploading", local_.file->size_bytes());
+  http::FetchRequest request;
+  request.method = "PUT";
+  request.url = url_;
+  request.descriptor = file.get();
+  request.size_bytes = local_.file->size_bytes();
+  request.deadline_ms = 0;
+  request.sent = [&](uint64_t sent) { progress.update(sent); };
+  const Status sent = api_.fetch(request).status();
+  if (!is_expired(sent)) return sent;
+  withdraw();
+  return unavailable(sent.message());
 }
 
-// In one piece: place, bytes, confirmation. Header, sidecar and digest were read before the
-// transfer. A file that changed since would make them a description of something else, so nothing
-// is confirmed then.
-Result<std::string> send_whole(ApiClient& api, const LocalFile& local, const Json& request,
-                               Console& console) {
-  std::string id = KVCS_TRY(transfer(api, local, request, console));
-  KVCS_TRY(local.file->check_unchanged());
-  const Json claim{{"digest", local.sha256}, {"size_bytes", local.file->size_bytes()}};
-  KVCS_TRY(api.call("POST", "/api/v1/artifacts/" + id + "/confirm-upload", claim));
-  return id;
+// Confirmed twice, it is answered the same.
+Status WholeUpload::confirm() {
+  const Json claim{{"digest", local_.sha256}, {"size_bytes", local_.file->size_bytes()}};
+  return api_.post_repeatable("/api/v1/artifacts/" + id_ + "/confirm-upload", claim).status();
+}
+
+void WholeUpload::withdraw() {
+  if (!id_.empty()) api_.drop("/api/v1/artifacts/" + id_);
+  id_.clear();
 }
 
 // A server of before takes a large file in one piece too.
 Result<std::string> send(ApiClient& api, const LocalFile& local, const Json& request,
                          Console& console) {
   if (local.file->size_bytes() < kResumableFromBytes) {
-    return send_whole(api, local, request, console);
+    return WholeUpload(api, local, request, console).run();
   }
   struct stat facts {};
   if (::stat(local.file->path().c_str(), &facts) != 0) {
@@ -182,7 +208,23 @@ Result<std::string> send(ApiClient& api, const LocalFile& local, const Json& req
       .check_unchanged = [&local] { return local.file->check_unchanged(); }};
   const auto id = KVCS_TRY(send_resumable(api.settings(), file, request, console));
   if (id) return *id;
-  return send_whole(api, local, request, console);
+  return WholeUpload(api, local, request, console).run();
+}
+
+// The stored record; {} when the server does not say: the artifact is stored either way.
+Json look_up(ApiClient& api, const std::string& id, Console& console) {
+  Repeat repeat(repeat_hooks(console), {.attempts_max = kLookUpsMax});
+  repeat.note_reached();
+  Json stored;
+  const auto attempt = [&](bool&) -> Status {
+    stored = KVCS_TRY(api.call("GET", "/api/v1/artifacts/" + id + "?shape=single"));
+    return ok();
+  };
+  const Status found = repeat.run("look-up", attempt);
+  if (!found.ok()) {
+    console.note("It is stored; its URL could not be asked for: " + printable(found.message()));
+  }
+  return stored.is_object() ? stored : Json::object();
 }
 
 // The transfer, then the stored record, which has the public URL if there is one.
@@ -198,10 +240,10 @@ Result<Json> upload(const Invocation& in, ApiClient& api, Console& console) {
   if (const auto words = in.optional_text("description")) request["description"] = *words;
   if (const std::vector<std::string> tags = in.list("tag"); !tags.empty()) request["tags"] = tags;
   const std::string id = KVCS_TRY(send(api, local, request, console));
-  const Json stored = KVCS_TRY(api.call("GET", "/api/v1/artifacts/" + id + "?shape=single"));
-  std::string url = api.settings().url + "/api/v1/artifacts/" + id;
-  const auto open_url = stored.find("public_url");
-  if (open_url != stored.end() && open_url->is_string()) url = open_url->get<std::string>();
+  const Json stored = look_up(api, id, console);
+  const std::string public_url = text_member(stored, "public_url");
+  const std::string url =
+      public_url.empty() ? api.settings().url + "/api/v1/artifacts/" + id : public_url;
   return Json{{"artifact_id", id},
               {"name", name},
               {"path", path},
@@ -213,7 +255,7 @@ Result<Json> upload(const Invocation& in, ApiClient& api, Console& console) {
 }
 
 int run_upload(const Invocation& in, Console& console) {
-  ApiClient api(find_api_settings());
+  ApiClient api(find_api_settings(in));
   const auto done = upload(in, api, console);
   if (!done.ok()) return console.fail(done.status());
   if (console.mode().json) {

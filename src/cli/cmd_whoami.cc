@@ -78,9 +78,22 @@ void add_key(const ApiSettings& settings, const Json& about, Fields& fields) {
   fields.emplace_back("Key", whose + " (" + source_of(settings) + ")");
 }
 
+// By whose word the server is believed, and through which proxy it is asked.
+void add_way(const ApiSettings& settings, Fields& fields) {
+  if (settings.ca_source != "system") {
+    fields.emplace_back("Authorities",
+                        printable(settings.ca_file, kShownWhole) + " (" + settings.ca_source + ")");
+  }
+  if (settings.proxy_source != "none") {
+    fields.emplace_back("Proxy", printable(http::without_password(settings.proxy), kShownWhole) +
+                                     " (" + settings.proxy_source + ")");
+  }
+}
+
 void print_who(Console& console, ApiClient& api, const Json& about) {
   const ApiSettings& settings = api.settings();
-  Fields fields = {{"Server", printable(settings.url, kShownWhole)}};
+  Fields fields = {
+      {"Server", printable(settings.url, kShownWhole) + " (" + settings.url_source + ")"}};
   const bool is_person = text_member(about, "kind") == "person";
   if (settings.key.empty()) {
     fields.emplace_back("Key", "none: run `kvcs login`, or set KVCS_API_KEY");
@@ -101,19 +114,25 @@ void print_who(Console& console, ApiClient& api, const Json& about) {
   if (about.contains("permissions")) {
     fields.emplace_back("Permissions", shown(about, "permissions"));
   }
+  add_way(settings, fields);
   console.print_fields(fields);
 }
 
 // Tells where the key was found, which is the first question when a server refuses it. The key
 // itself is never printed.
-int run_whoami(const Invocation&, Console& console) {
-  const ApiSettings settings = find_api_settings();
+int run_whoami(const Invocation& in, Console& console) {
+  const ApiSettings settings = find_api_settings(in);
+  if (!settings.fault.ok()) return console.fail(settings.fault);
   const bool is_login = settings.key_source == "login";
   Json about{{"api_url", settings.url},
              {"method", settings.key.empty() ? "none"
                         : is_login           ? "login"
                                              : "api_key"},
-             {"key_source", settings.key_source}};
+             {"key_source", settings.key_source},
+             {"api_url_source", settings.url_source},
+             {"ca_file", settings.ca_file.empty() ? Json(nullptr) : Json(settings.ca_file)},
+             {"ca_source", settings.ca_source},
+             {"proxy_source", settings.proxy_source}};
   ApiClient api(settings);
   if (!settings.key.empty()) {
     const Result<Json> answer = ask_who(api);
@@ -143,24 +162,31 @@ int run_key_set(const Invocation& in, Console& console) {
   }
   auto config = read_client_config();
   if (!config.ok()) return console.fail(config.status());
+  // The key is for one server, which is kept beside it: it goes to no other.
+  ServerFlags flags = in.server_flags();
+  if (!in.text("api-url").empty()) flags.server = in.text("api-url");
+  const Result<NamedServer> named = find_named_server(flags);
+  if (!named.ok()) return console.fail(named.status());
   (*config)["api_key"] = key;
-  config->erase("api_key_url");
-  if (!in.text("api-url").empty()) (*config)["api_url"] = in.text("api-url");
+  (*config)["api_key_url"] = named->url;
+  if (!in.text("api-url").empty()) (*config)["api_url"] = named->url;
   const Status written = write_client_config(*config);
   if (!written.ok()) return console.fail(written);
   if (console.mode().json) {
-    console.print_json({{"path", client_config_path()}});
+    console.print_json({{"path", client_config_path()}, {"api_url", named->url}});
   } else {
-    console.note("The key is stored in " + printable(client_config_path()) + ".");
+    console.note("The key is stored in " + printable(client_config_path()) + ", for " +
+                 printable(named->url, kShownValue) + " alone.");
   }
   return kExitOk;
 }
 
-// A refused key is an answer, with exit code 0 and "valid": false; only a server that cannot be
-// asked, or a key that is missing, is a failure.
-int run_key_verify(const Invocation&, Console& console) {
-  ApiClient api(find_api_settings());
+// A refused key is an answer, "valid": false, and a failure: what stands behind `&&` must not go
+// on.
+int run_key_verify(const Invocation& in, Console& console) {
+  ApiClient api(find_api_settings(in));
   const ApiSettings& settings = api.settings();
+  if (!settings.fault.ok()) return console.fail(settings.fault);
   if (settings.key.empty() || settings.key_source == "login" || is_session(settings)) {
     const bool is_signed_in = !settings.key.empty();
     return console.fail(unauthenticated(
@@ -181,7 +207,7 @@ int run_key_verify(const Invocation&, Console& console) {
     const std::string place = place_words(api.call("GET", "/api/v1/me").value_or(Json::object()));
     console.print("The API key is valid" + (place.empty() ? "." : " (" + place + ")."));
   }
-  return kExitOk;
+  return refused ? kExitFailed : kExitOk;
 }
 
 // Only the key is removed; the URL of the server stays in the configuration.
@@ -218,7 +244,7 @@ std::vector<Command> whoami_commands() {
        .run = run_key_set},
       {.name = "api-key verify",
        .summary = "Ask the server whether the key is good.",
-       .examples = {{"kvcs api-key verify", "Prints what it is for."}},
+       .examples = {{"kvcs api-key verify", "Prints what it is for; exit code 1 for a bad key."}},
        .run = run_key_verify},
       {.name = "api-key clear",
        .summary = "Forget the stored key.",

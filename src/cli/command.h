@@ -9,7 +9,8 @@
 //              .run = [](const Invocation& in, Console& console) { … }}};
 //   }
 //
-// and is named once in cli/commands.cc. Every command has --json, --quiet and --no-color by itself.
+// and is named once in cli/commands.cc. Every command has --json, --quiet and --no-color by itself,
+// and one that asks a server --server and --cacert; all of them also before the command's words.
 // Exit codes: 0 ok, 1 failed, 2 usage (`kvcs help exit-codes`); what a command adds to these it
 // says in its details.
 #pragma once
@@ -62,6 +63,12 @@ struct Example {
   std::string says;
 };
 
+// Which server a command asks, and by whose certificates it is believed, where the command line
+// says so.
+struct ServerFlags {
+  std::string server = {}, cacert = {};
+};
+
 // The values of one run of a command, from the command line, the environment or the fallbacks.
 // Options are asked for by their long name without dashes ("data-dir"), arguments by their own name
 // in lower case ("file"). Asking for a name that the command does not describe aborts: it is a
@@ -74,13 +81,16 @@ class Invocation final {
   int64_t number(std::string_view name) const;  // 0 when absent and without fallback.
   std::optional<int64_t> optional_number(std::string_view name) const;
   std::vector<std::string> list(std::string_view name) const;
+  const ServerFlags& server_flags() const { return server_flags_; }
 
   // For cli.cc and tests.
+  void set_server_flags(ServerFlags flags) { server_flags_ = std::move(flags); }
   void set(std::string name, std::vector<std::string> values);
 
  private:
   const std::vector<std::string>& find(std::string_view name) const;
   std::map<std::string, std::vector<std::string>, std::less<>> values_;
+  ServerFlags server_flags_;
 };
 
 // Where a command prints. Results go to stdout; questions, notes, progress and failures go to
@@ -134,6 +144,7 @@ struct Command {
   std::vector<Example> examples;
   std::function<int(const Invocation&, Console&)> run;
   std::string details = {};  // More paragraphs for --help.
+  bool asks_server = true;   // Else it has no use for --server and --cacert.
   // Words with one dash are arguments, as in `kvcs tag demo -old`. Such a command is in no group,
   // and has no options of its own with one dash.
   bool takes_dash_words = false;

@@ -14,6 +14,13 @@ std::vector<Command> commands() {
   const auto add = [&all](std::vector<Command> some) {
     for (Command& command : some) all.push_back(std::move(command));
   };
+  // What works on files of this machine alone.
+  const auto add_tools = [&all](std::vector<Command> some) {
+    for (Command& command : some) {
+      command.asks_server = false;
+      all.push_back(std::move(command));
+    }
+  };
   add(upload_commands());
   add(download_commands());
   add(artifact_commands());
@@ -25,12 +32,12 @@ std::vector<Command> commands() {
   add(share_commands());
   add(place_commands());
   add(team_commands());
-  add(sample_commands());
-  add(inspect_commands());
-  add(verify_commands());
-  add(quant_commands());
-  add(slice_commands());
-  add(pack_commands());
+  add_tools(sample_commands());
+  add_tools(inspect_commands());
+  add_tools(verify_commands());
+  add_tools(quant_commands());
+  add_tools(slice_commands());
+  add_tools(pack_commands());
   add(admin_commands());
   add(people_commands());
   add(admin_ai_commands());
@@ -39,14 +46,14 @@ std::vector<Command> commands() {
   add(gateway_account_commands());
   add(keys_commands());
   add(kv_commands());
-  add(import_commands());
-  add(export_commands());
+  add_tools(import_commands());
+  add_tools(export_commands());
   add(search_commands());
   add(benchmark_commands());
-  add(plot_commands());
-  add(version_commands());
-  add(completion_commands());
-  add(help_commands());
+  add_tools(plot_commands());
+  add_tools(version_commands());
+  add_tools(completion_commands());
+  add_tools(help_commands());
   return all;
 }
 
@@ -85,7 +92,7 @@ std::vector<CommandGroup> command_groups() {
       {"share", "Links that open one artifact to whoever has them."},
       {"totp", "Your second factor for sign-ins by password."},
       {"session", "Where you are signed in."},
-      {"server", "Choose among the servers that somebody has signed in at."},
+      {"server", "Make servers known, and choose the one that commands ask."},
       {"api-key", "Set, verify or clear the API key that this machine uses."},
       {"admin", "Manage organizations, users and keys of a running daemon."},
       {"admin org", "Organizations: budgets, limits, failure mode."},

@@ -100,7 +100,11 @@ std::vector<std::string> candidates(const std::vector<Command>& commands,
       }
     }
   }
-  if (words.back().starts_with('-')) found.insert(found.end(), flags.begin(), flags.end());
+  if (words.back().starts_with('-')) {
+    found.insert(found.end(), flags.begin(), flags.end());
+    const bool asks = reached.command != nullptr && reached.command->asks_server;
+    if (asks) found.insert(found.end(), {"--server", "--cacert"});
+  }
   // The next word of a group, and of commands that are groups as well.
   const size_t begin = reached.path.empty() ? 0 : reached.path.size() + 1;
   for (const Command& command : commands) {

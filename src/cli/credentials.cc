@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "cli/api_client.h"
 #include "cli/oauth_client.h"
+#include "cli/state_paths.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::cli {
@@ -49,6 +50,9 @@ Login login_of(const Json& json) {
 class CredentialsLock final {
  public:
   static Result<CredentialsLock> take() {
+    if (credentials_path().empty()) {
+      return invalid("This user has no home folder: set HOME, or XDG_CONFIG_HOME to a whole path.");
+    }
     const std::filesystem::path path = credentials_path() + ".lock";
     std::error_code failed;
     std::filesystem::create_directories(path.parent_path(), failed);
@@ -107,8 +111,9 @@ Status has_ended(const Login& login) {
 
 // In place, and written before it is used: a refresh token that was spent and is forgotten would
 // end the login.
-Status renew(Login& login, std::vector<Login>& all, int64_t now_s) {
-  OauthClient client;
+Status renew(Login& login, std::vector<Login>& all, int64_t now_s,
+             const http::FetchPolicy& policy) {
+  OauthClient client(policy);
   const IssuerOffer offer = KVCS_TRY(client.discover(login.issuer));
   const Tokens tokens =
       KVCS_TRY(client.renew(offer.token_url, login.client_id, login.refresh_token));
@@ -121,7 +126,8 @@ Status renew(Login& login, std::vector<Login>& all, int64_t now_s) {
 }  // namespace
 
 std::string credentials_path() {
-  return (std::filesystem::path(client_config_path()).parent_path() / "credentials.json").string();
+  const std::string folder = config_folder();
+  return folder.empty() ? "" : folder + "/credentials.json";
 }
 
 Result<std::vector<Login>> read_logins() {
@@ -172,7 +178,7 @@ Result<bool> forget_login(std::string_view server) {
 
 // Whoever has waited for the lock reads again: the other may have renewed it. While the issuer is
 // away a token goes on to its very end.
-Result<std::optional<Login>> fresh_login(std::string_view server) {
+Result<std::optional<Login>> fresh_login(std::string_view server, const http::FetchPolicy& policy) {
   const std::unique_ptr<Clock> clock = make_system_clock();
   std::vector<Login> logins = KVCS_TRY(read_logins());
   Login* login = find_in(logins, server);
@@ -185,7 +191,7 @@ Result<std::optional<Login>> fresh_login(std::string_view server) {
   const int64_t now_s = clock->unix_s();
   if (is_fresh(*login, now_s)) return std::optional<Login>(*login);
   const bool can_renew = !login->refresh_token.empty() && !login->issuer.empty();
-  const Status renewed = can_renew ? renew(*login, logins, now_s) : has_ended(*login);
+  const Status renewed = can_renew ? renew(*login, logins, now_s, policy) : has_ended(*login);
   if (renewed.ok() || now_s < login->expires_at_s) return std::optional<Login>(*login);
   if (renewed.code() != Code::kUnauthenticated) return renewed;
   return Status(has_ended(*login)).with_cause(renewed.message());

@@ -11,6 +11,7 @@
 
 #include "base/secret.h"
 #include "base/status.h"
+#include "http/client/fetch.h"
 
 namespace kvcs::cli {
 
@@ -26,14 +27,14 @@ struct Login {
   std::string client_id = {};  // At the issuer.
 };
 
-std::string credentials_path();
+std::string credentials_path();  // "" without a home.
 // None when there is no file. Forbidden with the command to run: others can read it.
 Result<std::vector<Login>> read_logins();
 Status keep_login(const Login& login);  // In the place of the server's earlier one.
 // False: there was none.
 Result<bool> forget_login(std::string_view server);
 // The login at a server, renewed when it is about to end; nothing when there is none.
-// Unauthenticated: it has ended, and cannot be renewed.
-Result<std::optional<Login>> fresh_login(std::string_view server);
+// Unauthenticated: it has ended, and cannot be renewed. `policy`: how the issuer is reached.
+Result<std::optional<Login>> fresh_login(std::string_view server, const http::FetchPolicy& policy);
 
 }  // namespace kvcs::cli

@@ -65,28 +65,22 @@ int64_t bounded(int64_t value, int64_t fallback, int64_t max) {
 
 }  // namespace
 
-OauthClient::OauthClient()
-    : clock_(make_system_clock()), upstream_(http::make_http_upstream({}, *clock_)) {}
+OauthClient::OauthClient(http::FetchPolicy policy)
+    : clock_(make_system_clock()), fetcher_(std::move(policy)) {}
 
 Result<OauthClient::Answer> OauthClient::ask(const std::string& url, const FormPairs* form) {
-  http::UpstreamRequest request;
+  http::FetchRequest request;
   request.url = url;
-  request.allow_private_addresses = true;
   request.headers.push_back({"accept", "application/json"});
   if (form != nullptr) {
     request.method = "POST";
     request.body = encoded(*form);
     request.headers.push_back({"content-type", "application/x-www-form-urlencoded"});
   }
-  auto response = upstream_->open(request);
-  if (!response.ok()) {
-    return std::move(response).status().with_context(printable(url, kShownValue) +
-                                                     " cannot be reached");
-  }
-  const std::string text = KVCS_TRY((*response)->read_all(kAnswerMaxBytes));
-  Result<Json> json = parse_json(text);
+  const http::FetchAnswer response = KVCS_TRY(fetcher_.ask(request, kAnswerMaxBytes));
+  Result<Json> json = parse_json(response.body);
   Answer answer;
-  answer.status = (*response)->status();
+  answer.status = response.status;
   answer.body = std::make_unique<Json>(Json::object());
   if (json.ok() && json->is_object()) *answer.body = std::move(json).value();
   return answer;

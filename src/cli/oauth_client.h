@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/secret.h"
 #include "base/status.h"
-#include "http/client/upstream.h"
+#include "http/client/fetch.h"
 
 namespace kvcs::cli {
 
@@ -34,7 +34,8 @@ using FormPairs = std::vector<std::pair<std::string, std::string>>;
 
 class OauthClient final {
  public:
-  OauthClient();
+  // `policy`: how the issuers and the servers are reached.
+  explicit OauthClient(http::FetchPolicy policy);
 
   // Invalid: the issuer, or an endpoint of it, is neither https nor on this machine.
   Result<IssuerOffer> discover(const std::string& issuer);
@@ -61,7 +62,7 @@ class OauthClient final {
                                  int64_t interval_s, int64_t lifetime_s);
 
   std::unique_ptr<Clock> clock_;
-  std::unique_ptr<http::HttpUpstream> upstream_;
+  http::Fetcher fetcher_;
 };
 
 }  // namespace kvcs::cli

@@ -16,7 +16,9 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "base/entropy.h"
 #include "base/file.h"
+#include "base/id.h"
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "cli/progress.h"
@@ -26,19 +28,21 @@ namespace {
 
 constexpr const char* kUploads = "/api/v1/uploads";
 constexpr size_t kParts = 4, kProofRangeBytes = 4096;
-// Attempts that brought nothing, one after the other.
-constexpr int kFailuresMax = 8;
-constexpr int64_t kFirstPauseMs = 500, kPauseMaxMs = 15'000;
 constexpr int64_t kDrawMs = 100;
-constexpr size_t kAnswerMaxBytes = 1 << 20, kStateMaxBytes = 64 << 10;
-constexpr int kGone = 404, kConflict = 409, kLocked = 423;
+constexpr size_t kStateMaxBytes = 64 << 10;
+constexpr int kBad = 400, kGone = 404, kNotAllowed = 405, kConflict = 409, kLocked = 423,
+              kTooMany = 429;
 
-struct Answer {
-  int status = 0;
-  std::string body, location, challenge;
-  std::optional<uint64_t> offset;
-  bool ok() const { return status / 100 == 2; }
-};
+// The id of an upload, which is the end of its URL.
+std::string id_of(const http::FetchAnswer& answer) {
+  const std::string location(answer.header("location").value_or(""));
+  return location.substr(location.rfind('/') + 1);
+}
+
+std::optional<uint64_t> offset_of(const http::FetchAnswer& answer) {
+  const auto offset = parse_u64(answer.header("upload-offset").value_or(""), "upload-offset");
+  return offset.ok() ? std::optional<uint64_t>(*offset) : std::nullopt;
+}
 
 // One part of the file, and of the server's upload of that id.
 struct Part {
@@ -76,7 +80,8 @@ class ResumableUpload final {
         api_(settings),
         file_(file),
         announcement_(announcement),
-        console_(console) {}
+        console_(console),
+        repeat_(repeat_hooks(console)) {}
 
   Result<std::optional<std::string>> run() {
     const InterruptAdvice advice;
@@ -101,9 +106,9 @@ class ResumableUpload final {
   }
 
  private:
-  Status refusal(const Answer& answer) const;
-  bool is_about_project(const Answer& answer) const;
-  Result<Answer> ask(ApiClient& api, http::UpstreamRequest request, const std::string& path);
+  Result<http::FetchAnswer> ask(ApiClient& api, http::FetchRequest request,
+                                const std::string& path);
+  Result<http::FetchAnswer> create(http::FetchRequest request);
   bool load();
   Status save() const;
   void forget();
@@ -116,7 +121,7 @@ class ResumableUpload final {
   Result<std::string> prove(const std::string& challenge) const;
   Status send_parts();
   Status send_part(Part& part);
-  Status send_rest(Part& part);
+  Status send_rest(ApiClient& api, Part& part);
   Result<std::string> join();
 
   const ApiSettings& settings_;
@@ -124,33 +129,37 @@ class ResumableUpload final {
   const ResumableFile& file_;
   const Json& announcement_;
   Console& console_;
+  Repeat repeat_;
   std::vector<std::unique_ptr<Part>> parts_;
 };
 
-Result<Answer> ResumableUpload::ask(ApiClient& api, http::UpstreamRequest request,
-                                    const std::string& path) {
+// Each of them may be sent twice: what it does is named by an id, an offset or a key.
+Result<http::FetchAnswer> ResumableUpload::ask(ApiClient& api, http::FetchRequest request,
+                                               const std::string& path) {
   request.headers.push_back({"tus-resumable", "1.0.0"});
-  const auto response = KVCS_TRY(api.exchange(std::move(request), path));
-  Answer answer;
-  answer.status = response->status();
-  answer.location = response->header("location").value_or("");
-  answer.challenge = response->header("upload-challenge").value_or("");
-  const auto offset = parse_u64(response->header("upload-offset").value_or(""), "upload-offset");
-  if (offset.ok()) answer.offset = *offset;
-  answer.body = KVCS_TRY(response->read_all(kAnswerMaxBytes));
+  request.is_repeatable = true;
+  return api.exchange(std::move(request), path);
+}
+
+// A POST that makes an upload. Trouble of the server or of the way is waited for; any other answer
+// is the caller's, and so is that there were too many requests.
+Result<http::FetchAnswer> ResumableUpload::create(http::FetchRequest request) {
+  request.method = "POST";
+  request.headers.push_back({"idempotency-key", make_uuid_v4(*make_system_entropy())});
+  http::FetchAnswer answer;
+  const auto attempt = [&](bool&) -> Status {
+    answer = KVCS_TRY(ask(api_, request, kUploads));
+    if (answer.ok() || answer.status == kTooMany) return ok();
+    const Status failed = api_.refusal(answer);
+    return is_worth_repeating(failed) ? failed : ok();
+  };
+  KVCS_TRY(repeat_.run("announcement", attempt));
   return answer;
 }
 
-// The advice says where a key belongs; the server's words alone would not.
-Status ResumableUpload::refusal(const Answer& answer) const {
-  Status failed = status_of_answer(answer.status, answer.body);
-  if (answer.status != 401) return failed;
-  return unauthenticated(failed.message() + " " + settings_.key_advice);
-}
-
 // Servers of before say it in words alone.
-bool ResumableUpload::is_about_project(const Answer& answer) const {
-  const std::string reason = refusal(answer).reason();
+bool is_about_project(const http::FetchAnswer& answer) {
+  const std::string reason = status_of_answer(answer).reason();
   return reason.empty() ? answer.body.find("project") != std::string::npos
                         : reason == "project_not_found";
 }
@@ -229,22 +238,20 @@ Result<std::string> ResumableUpload::prove(const std::string& challenge) const {
 // Whether the bytes are there already: the organization's own, or somebody's, when the file shows
 // that its bytes are at hand. Nothing: they must be sent.
 Result<std::optional<std::string>> ResumableUpload::offer() {
-  http::UpstreamRequest request;
-  request.method = "POST";
+  http::FetchRequest request;
   request.headers = {{"upload-length", std::to_string(file_.size_bytes)},
                      {"upload-have", "1"},
                      {"content-type", "application/json"}};
   request.body = dump_json(announcement_);
-  const Answer made = KVCS_TRY(ask(api_, std::move(request), kUploads));
-  if (made.status == kGone || made.status == 405) return std::optional<std::string>();
+  const http::FetchAnswer made = KVCS_TRY(create(std::move(request)));
+  if (made.status == kGone || made.status == kNotAllowed) return std::optional<std::string>();
   // Too many have asked for a challenge, or something else is: the parts' creation tells then.
-  if (made.status == 429) return std::optional<std::string>();
-  if (!made.ok()) return refusal(made);
-  const std::string id = made.location.substr(made.location.rfind('/') + 1);
-  bool is_there = made.offset == file_.size_bytes;
-  if (!is_there && !made.challenge.empty()) {
-    is_there = has_proved(id, made.challenge);
-  }
+  if (made.status == kTooMany) return std::optional<std::string>();
+  if (!made.ok()) return api_.refusal(made);
+  const std::string id = id_of(made);
+  const std::string challenge(made.header("upload-challenge").value_or(""));
+  bool is_there = offset_of(made) == file_.size_bytes;
+  if (!is_there && !challenge.empty()) is_there = has_proved(id, challenge);
   if (is_there) {
     console_.note("The server has these bytes already; none was sent.");
     return std::optional<std::string>(id);
@@ -257,16 +264,17 @@ Result<std::optional<std::string>> ResumableUpload::offer() {
 bool ResumableUpload::has_proved(const std::string& id, const std::string& challenge) {
   const Result<std::string> proof = prove(challenge);
   if (!proof.ok()) return false;
-  http::UpstreamRequest request;
+  http::FetchRequest request;
   request.method = "POST";
   request.headers = {{"upload-proof", *proof}};
-  const Result<Answer> proved = ask(api_, std::move(request), std::string(kUploads) + "/" + id);
+  const Result<http::FetchAnswer> proved =
+      ask(api_, std::move(request), std::string(kUploads) + "/" + id);
   return proved.ok() && proved->ok();
 }
 
 // What it holds of the quota is given back; a server that does not hear of it does so by itself.
 void ResumableUpload::drop(const std::string& id) {
-  http::UpstreamRequest removal;
+  http::FetchRequest removal;
   removal.method = "DELETE";
   (void)ask(api_, std::move(removal), std::string(kUploads) + "/" + id);
 }
@@ -288,19 +296,18 @@ Result<bool> ResumableUpload::make_parts() {
     auto part = std::make_unique<Part>();
     part->offset = at;
     part->size_bytes = std::min(step, file_.size_bytes - at);
-    http::UpstreamRequest request;
-    request.method = "POST";
+    http::FetchRequest request;
     request.headers = {{"upload-length", std::to_string(part->size_bytes)},
                        {"upload-concat", "partial"}};
     if (!project.empty()) {
       request.body = dump_json(Json{{"project_id", project}});
       request.headers.push_back({"content-type", "application/json"});
     }
-    const Answer made = KVCS_TRY(ask(api_, std::move(request), kUploads));
-    const bool unknown = made.status == kGone || made.status == 405;
+    const http::FetchAnswer made = KVCS_TRY(create(std::move(request)));
+    const bool unknown = made.status == kGone || made.status == kNotAllowed;
     if (unknown && parts_.empty() && !is_about_project(made)) return false;
-    if (!made.ok()) return refusal(made);
-    part->id = made.location.substr(made.location.rfind('/') + 1);
+    if (!made.ok()) return api_.refusal(made);
+    part->id = id_of(made);
     parts_.push_back(std::move(part));
   }
   const Status saved = save();
@@ -311,57 +318,49 @@ Result<bool> ResumableUpload::make_parts() {
 }
 
 // The rest of a part from where the server has it. Not found: the part is gone.
-Status ResumableUpload::send_rest(Part& part) {
-  ApiClient api(settings_);
+Status ResumableUpload::send_rest(ApiClient& api, Part& part) {
   const std::string path = std::string(kUploads) + "/" + part.id;
-  http::UpstreamRequest look;
+  http::FetchRequest look;
   look.method = "HEAD";
-  const Answer told = KVCS_TRY(ask(api, std::move(look), path));
-  if (!told.ok()) return refusal(told);
-  const uint64_t from = told.offset.value_or(UINT64_MAX);
+  const http::FetchAnswer told = KVCS_TRY(ask(api, std::move(look), path));
+  if (told.status == kLocked) return unavailable("The part has another request at work.");
+  if (!told.ok()) return api.refusal(told);
+  const uint64_t from = offset_of(told).value_or(UINT64_MAX);
   if (from > part.size_bytes) return upstream_failed("The server names no offset of the upload.");
   part.sent = from;
   if (from == part.size_bytes) return ok();
   const Descriptor file(::open(file_.path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return io_error("open", file_.path, errno);
-  const http::FileUploadAnswer answer =
-      KVCS_TRY(http::put_file({.url = settings_.url + path,
-                               .method = "PATCH",
-                               .headers = {{"Authorization", "Bearer " + settings_.key.reveal()},
-                                           {"Tus-Resumable", "1.0.0"},
-                                           {"Content-Type", "application/offset+octet-stream"},
-                                           {"Upload-Offset", std::to_string(from)}},
-                               .descriptor = file.get(),
-                               .offset = part.offset + from,
-                               .size_bytes = part.size_bytes - from,
-                               .progress = [&](uint64_t sent) { part.sent = from + sent; }}));
-  if (answer.status / 100 == 2) return ok();
+  http::FetchRequest rest;
+  rest.method = "PATCH";
+  rest.headers = {{"content-type", "application/offset+octet-stream"},
+                  {"upload-offset", std::to_string(from)}};
+  rest.descriptor = file.get();
+  rest.offset = part.offset + from;
+  rest.size_bytes = part.size_bytes - from;
+  rest.deadline_ms = 0;
+  rest.sent = [&part, from](uint64_t sent) { part.sent = from + sent; };
+  const http::FetchAnswer answer = KVCS_TRY(ask(api, std::move(rest), path));
+  if (answer.ok()) return ok();
   // The server still waits for what an earlier connection was to bring, or has had more of it.
   if (answer.status == kLocked || answer.status == kConflict) {
     return unavailable("The part has another request at work.");
   }
-  return status_of_answer(answer.status, answer.body);
+  return api.refusal(answer);
 }
 
-// Until it is there. The pause before an attempt doubles while none of them brings anything.
+// Until it is there. In a thread of its own, so without words.
 Status ResumableUpload::send_part(Part& part) {
-  int64_t wait_ms = kFirstPauseMs;
-  for (int failures = 0;;) {
+  ApiClient api(settings_);
+  Repeat repeat(silent_repeat_hooks());
+  repeat.note_reached();
+  const auto attempt = [&](bool& moved) {
     const uint64_t before = part.sent;
-    const Status sent = send_rest(part);
-    if (sent.ok()) return ok();
-    const bool lasts = sent.code() == Code::kInvalid || sent.code() == Code::kNotFound ||
-                       sent.code() == Code::kForbidden || sent.code() == Code::kUnauthenticated ||
-                       sent.code() == Code::kTooLarge || sent.code() == Code::kQuotaExceeded ||
-                       sent.code() == Code::kInternal;
-    if (part.sent > before) {
-      failures = 0;
-      wait_ms = kFirstPauseMs;
-    }
-    if (lasts || ++failures == kFailuresMax) return sent;
-    pause_ms(wait_ms);
-    wait_ms = std::min(wait_ms * 2, kPauseMaxMs);
-  }
+    Status sent = send_rest(api, part);
+    moved = part.sent > before;
+    return sent;
+  };
+  return repeat.run("transfer", attempt);
 }
 
 Status ResumableUpload::send_parts() {
@@ -400,26 +399,23 @@ Result<std::string> ResumableUpload::join() {
     if (concat.back() != ';') concat += ' ';
     concat += std::string(kUploads) + "/" + part->id;
   }
-  int64_t wait_ms = kFirstPauseMs;
-  for (int failures = 0;;) {
-    http::UpstreamRequest request;
-    request.method = "POST";
-    request.headers = {{"upload-concat", concat}, {"content-type", "application/json"}};
-    request.body = dump_json(announcement_);
-    request.deadline_ms = request.idle_timeout_ms = 0;
-    const auto answer = ask(api_, std::move(request), kUploads);
-    if (answer.ok() && answer->ok()) {
-      return answer->location.substr(answer->location.rfind('/') + 1);
-    }
-    const bool is_busy = answer.ok() && (answer->status == kLocked || answer->status >= 500);
-    if (answer.ok() && !is_busy) {
-      if (answer->status == 400) forget();
-      return refusal(*answer);
-    }
-    if (++failures == kFailuresMax) return answer.ok() ? refusal(*answer) : answer.status();
-    pause_ms(wait_ms);
-    wait_ms = std::min(wait_ms * 2, kPauseMaxMs);
-  }
+  http::FetchRequest request;
+  request.method = "POST";
+  request.headers = {{"upload-concat", concat}, {"content-type", "application/json"}};
+  request.body = dump_json(announcement_);
+  request.deadline_ms = request.idle_timeout_ms = 0;
+  std::string id;
+  const auto attempt = [&](bool&) -> Status {
+    const http::FetchAnswer answer = KVCS_TRY(ask(api_, request, kUploads));
+    if (answer.status == kLocked) return unavailable("A part has another request at work.");
+    if (answer.status == kBad) forget();
+    if (!answer.ok()) return api_.refusal(answer);
+    id = id_of(answer);
+    return ok();
+  };
+  repeat_.note_reached();
+  KVCS_TRY(repeat_.run("confirmation", attempt));
+  return id;
 }
 
 }  // namespace

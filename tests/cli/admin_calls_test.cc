@@ -92,7 +92,7 @@ TEST_CASE("admin calls: a query has what was given, encoded", "[unit][cli]") {
 
 TEST_CASE("admin calls: pages are read to their end", "[unit][cli]") {
   CliDesk desk;
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(ServerFlags{}));
   desk.answer({{R"({"keys":[1,2],"cursor":"a/b"})"}, {R"({"keys":[3],"cursor":null})"}});
   CHECK(read_pages(api, "/list", "keys").value() == Json{1, 2, 3});
   CHECK(desk.requests() == Words{"GET /list?limit=100", "GET /list?limit=100&cursor=a%2Fb"});
@@ -100,7 +100,7 @@ TEST_CASE("admin calls: pages are read to their end", "[unit][cli]") {
 
 TEST_CASE("admin calls: no more is asked for than is wanted", "[unit][cli]") {
   CliDesk desk;
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(ServerFlags{}));
   desk.answer({{R"({"keys":[1,2],"cursor":"c"})"}, {R"({"keys":[3],"cursor":"d"})"}});
   CHECK(read_pages(api, "/list?prefix=p", "keys", 3).value() == Json{1, 2, 3});
   CHECK(desk.requests() ==
@@ -109,7 +109,7 @@ TEST_CASE("admin calls: no more is asked for than is wanted", "[unit][cli]") {
 
 TEST_CASE("admin calls: a list that is none is the server's failure", "[unit][cli]") {
   CliDesk desk;
-  ApiClient api(find_admin_settings());
+  ApiClient api(find_admin_settings(ServerFlags{}));
   for (const char* odd : {"[]", "{}", R"({"keys":{}})", "7"}) {
     desk.answer({{odd}});
     CHECK(read_pages(api, "/list", "keys").code() == Code::kUpstream);

@@ -10,6 +10,8 @@
 
 #include "base/bytes.h"
 #include "cli/cli_desk.h"
+#include "cli/client_settings.h"
+#include "cli/state_paths.h"
 
 using namespace kvcs;
 using namespace kvcs::cli;
@@ -61,24 +63,57 @@ ApiSettings settings_of(CliDesk& desk) {
 
 TEST_CASE("api settings: the server is the first that is named", "[unit][cli]") {
   const Bare bare;
-  CHECK(find_api_settings().url == "http://127.0.0.1:8080");
-  bare.leave_credentials({{"url", "http://local:1/"}});
-  CHECK(find_api_settings().url == "http://local:1");
+  const auto found = [](const ServerFlags& flags = {}) {
+    const ApiSettings settings = find_api_settings(flags);
+    return settings.url + " " + settings.url_source;
+  };
+  CHECK(found() == "http://127.0.0.1:8080 default");
+  bare.leave_credentials({{"url", "http://local:1/"}, {"api_key", "kv_local"}});
+  CHECK(found() == "http://local:1 local daemon");
   REQUIRE(write_client_config({{"api_url", "http://config:2/"}}).ok());
-  CHECK(find_api_settings().url == "http://config:2");
-  CHECK(find_admin_settings().url == "http://config:2");
+  CHECK(found() == "http://config:2 configuration");
+  CHECK(find_admin_settings(ServerFlags{}).url == "http://config:2");
   const Env second("KVCDN_API_URL", "http://kvcdn:3//");
-  CHECK(find_api_settings().url == "http://kvcdn:3");
+  CHECK(found() == "http://kvcdn:3 KVCDN_API_URL");
   const Env first("KVCS_API_URL", "http://kvcs:4");
-  CHECK(find_api_settings().url == "http://kvcs:4");
-  CHECK(find_api_settings("http://named:5/").url == "http://named:5");
+  CHECK(found() == "http://kvcs:4 KVCS_API_URL");
+  CHECK(found({"http://named:5/", ""}) == "http://named:5 --server");
+}
+
+TEST_CASE("api settings: what lies in the working directory gets no other key", "[unit][cli]") {
+  const Bare bare;
+  bare.leave_credentials(
+      {{"url", "http://evil:1"}, {"api_key", "kv_evil"}, {"admin_key", "ka_evil"}});
+  const auto is_safe = [](const ApiSettings& settings) {
+    return settings.url == kDefaultUrl || settings.key.reveal() == "kv_evil" ||
+           settings.key.reveal() == "ka_evil";
+  };
+  CHECK(find_api_settings(ServerFlags{}).url == "http://evil:1");
+  {
+    const Env key("KVCS_API_KEY", "kv_mine");
+    const Env admin("KVCS_ADMIN_KEY", "ka_mine");
+    const Env token("KVCS_GATEWAY_TOKEN", "kt_mine");
+    CHECK(find_api_settings(ServerFlags{}).url == kDefaultUrl);
+    CHECK(find_api_settings(ServerFlags{}).key.reveal() == "kv_mine");
+    CHECK(find_admin_settings(ServerFlags{}).url == kDefaultUrl);
+    CHECK(find_settings_of(ServerFlags{}, "KVCS_GATEWAY_TOKEN").url == kDefaultUrl);
+    CHECK(find_settings_of(ServerFlags{}, "KVCS_GATEWAY_TOKEN").key.reveal() == "kt_mine");
+    // The way to the daemon that is left out is told.
+    CHECK(find_api_settings(ServerFlags{}).key_advice.find("answers at http://evil:1") !=
+          std::string::npos);
+  }
+  REQUIRE(write_client_config({{"api_key", "kv_stored"}}).ok());
+  CHECK(find_api_settings(ServerFlags{}).key.reveal() == "kv_stored");
+  CHECK(is_safe(find_api_settings(ServerFlags{})));
+  CHECK(is_safe(find_admin_settings(ServerFlags{})));
+  CHECK(find_named_server(ServerFlags{}).value().url == kDefaultUrl);
 }
 
 TEST_CASE("api settings: the key is the first that is there, and its source is told",
           "[unit][cli]") {
   const Bare bare;
   const auto found = [] {
-    const ApiSettings settings = find_api_settings();
+    const ApiSettings settings = find_api_settings(ServerFlags{});
     return settings.key.reveal() + " " + settings.key_source;
   };
   CHECK(found() == " none");
@@ -96,32 +131,39 @@ TEST_CASE("api settings: an administrator's key is no other key", "[unit][cli]")
   const Bare bare;
   const Env key("KVCS_API_KEY", "kv_kvcs");
   REQUIRE(write_client_config({{"api_key", "kv_config"}, {"admin_key", "ka_config"}}).ok());
-  CHECK(find_admin_settings().key.empty());
+  CHECK(find_admin_settings(ServerFlags{}).key.empty());
   bare.leave_credentials({{"url", "http://127.0.0.1:8080"}, {"admin_key", "ka_local"}});
-  CHECK(find_admin_settings().key.reveal() == "ka_local");
+  CHECK(find_admin_settings(ServerFlags{}).key.reveal() == "ka_local");
   const Env admin("KVCS_ADMIN_KEY", "ka_env");
-  CHECK(find_admin_settings().key.reveal() == "ka_env");
+  CHECK(find_admin_settings(ServerFlags{}).key.reveal() == "ka_env");
 }
 
 TEST_CASE("api settings: a local daemon's keys are sent to no other server", "[unit][cli]") {
   const Bare bare;
   bare.leave_credentials(
       {{"url", "http://127.0.0.1:1"}, {"api_key", "kv_local"}, {"admin_key", "ka_local"}});
-  CHECK(find_api_settings().key.reveal() == "kv_local");
-  CHECK(find_api_settings("http://127.0.0.1:1/").key.reveal() == "kv_local");
-  CHECK(find_api_settings("http://127.0.0.1:2").key.empty());
+  CHECK(find_api_settings(ServerFlags{}).key.reveal() == "kv_local");
+  CHECK(find_api_settings(ServerFlags{"http://127.0.0.1:1/", ""}).key.reveal() == "kv_local");
+  CHECK(find_api_settings(ServerFlags{"http://127.0.0.1:2", ""}).key.empty());
   const Env other("KVCS_API_URL", "http://127.0.0.1:2");
-  CHECK(find_api_settings().key.empty());
-  CHECK(find_admin_settings().key.empty());
+  CHECK(find_api_settings(ServerFlags{}).key.empty());
+  CHECK(find_admin_settings(ServerFlags{}).key.empty());
 }
 
-TEST_CASE("api settings: what is no object of JSON is as if it were not there", "[unit][cli]") {
+TEST_CASE("api settings: a configuration that is damaged is told, and nothing is asked",
+          "[unit][cli]") {
   const Bare bare;
   bare.leave_credentials(Json::array());
+  CHECK(find_api_settings(ServerFlags{}).url == "http://127.0.0.1:8080");
   std::filesystem::create_directories(bare.folder.file("config/kvcs"));
   std::ofstream(client_config_path()) << "[]";
-  CHECK(find_api_settings().url == "http://127.0.0.1:8080");
-  CHECK(read_client_config().status().message().find("is not a JSON object") != std::string::npos);
+  const Env key("KVCS_API_KEY", "kv_mine");
+  const ApiSettings settings = find_api_settings(ServerFlags{});
+  CHECK(settings.fault.message() ==
+        client_config_path() + " is not a JSON object; correct or remove it.");
+  CHECK(ApiClient(settings).call("GET", "/x").status().message() == settings.fault.message());
+  CHECK(find_admin_settings(ServerFlags{}).fault.code() == Code::kInvalid);
+  CHECK(find_named_server(ServerFlags{}).code() == Code::kInvalid);
 }
 
 TEST_CASE("client config: where it is, and that only its owner may read it", "[unit][cli]") {
@@ -141,6 +183,18 @@ TEST_CASE("client config: where it is, and that only its owner may read it", "[u
     const Env home("HOME", "/home/ada");
     CHECK(client_config_path() == "/home/ada/.config/kvcs/config.json");
   }
+  {
+    // The specification ignores paths that are not whole.
+    const Env relative("XDG_CONFIG_HOME", "config");
+    const Env home("HOME", "/home/ada");
+    CHECK(client_config_path() == "/home/ada/.config/kvcs/config.json");
+    const Env no_home("HOME", std::nullopt);
+    CHECK(client_config_path().starts_with("/"));
+    CHECK(client_config_path().ends_with("/.config/kvcs/config.json"));
+  }
+  CHECK(base_folder("/x", "/home/ada", "/.config") == "/x/kvcs");
+  CHECK(base_folder("x", "/home/ada", "/.config") == "/home/ada/.config/kvcs");
+  CHECK(base_folder("", "home", "/.config").empty());
 }
 
 TEST_CASE("api client: each status has its code", "[unit][cli]") {
@@ -149,7 +203,8 @@ TEST_CASE("api client: each status has its code", "[unit][cli]") {
       {404, Code::kNotFound}, {409, Code::kConflict},        {413, Code::kTooLarge},
       {418, Code::kInvalid},  {429, Code::kRateLimited},     {500, Code::kUpstream},
       {502, Code::kUpstream}, {503, Code::kUnavailable},     {504, Code::kTimeout},
-      {412, Code::kInvalid},
+      {412, Code::kConflict}, {408, Code::kTimeout},         {425, Code::kUnavailable},
+      {507, Code::kTooLarge},
   };
   for (const auto& [status, code] : rows) {
     INFO(status);
@@ -168,6 +223,10 @@ TEST_CASE("api client: a refusal is told in the server's words", "[unit][cli]") 
     CHECK(words(none) == "The server answered 400.");
   }
   CHECK(status_of_answer(400, R"({"error":"No.","code":"slug_taken"})").reason() == "slug_taken");
+  const Status full =
+      status_of_answer(503, R"({"error":"The disk is too full.","code":"disk_full"})");
+  CHECK(full.message() == "The server's disk is too full.");
+  CHECK_FALSE(is_worth_repeating(full));
 }
 
 TEST_CASE("api client: without a key nothing is asked", "[unit][cli]") {
@@ -191,11 +250,13 @@ TEST_CASE("api client: a key that is refused comes with advice", "[unit][cli]") 
 TEST_CASE("api client: how long to wait is taken when it is a sensible number", "[unit][cli]") {
   CliDesk desk;
   const std::vector<std::pair<std::string, int>> rows = {
-      {"7", 7}, {"3600", 3600}, {"3601", 0}, {"-1", 0}, {"Wed, 21 Oct 2026 07:28:00 GMT", 0}};
+      {"7", 7},   {"3600", 3600}, {"3601", 0}, {"-1", 0}, {"Wed, 21 Oct 2026 07:28:09 GMT", 9},
+      {"soon", 0}};
   ApiClient api(settings_of(desk));
   for (const auto& [header, seconds] : rows) {
     INFO(header);
-    desk.answer({{"{}", "429 Slow", "Retry-After: " + header + "\r\n"}});
+    desk.answer({{"{}", "429 Slow",
+                  "Date: Wed, 21 Oct 2026 07:28:00 GMT\r\nRetry-After: " + header + "\r\n"}});
     const Status limited = api.call("GET", "/x").status();
     CHECK(limited.code() == Code::kRateLimited);
     CHECK(limited.retry_after_s() == seconds);
@@ -239,14 +300,39 @@ TEST_CASE("api client: bytes are fetched without the key, and only those that ar
   CliDesk desk;
   const ApiSettings settings = settings_of(desk);
   ApiClient api(settings);
-  REQUIRE(api.get_bytes(settings.url + "/blob", 0, "abc").ok());
+  std::string bytes;
+  const auto take = [&bytes](const http::FetchAnswer& head, std::string_view piece) {
+    bytes += std::to_string(head.status) + " " + std::string(piece);
+    return ok();
+  };
+  REQUIRE(api.get_bytes(settings.url + "/blob", 0, "abc", "", take).ok());
+  CHECK(bytes == "200 {}");
   CHECK(lower_ascii(desk.head()).find("authorization") == std::string::npos);
   CHECK(lower_ascii(desk.head()).find("range") == std::string::npos);
-  REQUIRE(api.get_bytes(settings.url + "/blob", 100, "abc").ok());
+  REQUIRE(api.get_bytes(settings.url + "/blob", 100, "abc", "", take).ok());
   CHECK(lower_ascii(desk.head()).find("\r\nrange: bytes=100-\r\n") != std::string::npos);
   CHECK(lower_ascii(desk.head()).find("\r\nif-range: \"abc\"\r\n") != std::string::npos);
-  desk.answer({{R"({"error":"Gone."})", "404 Not Found"}});
-  CHECK(api.get_bytes(settings.url + "/blob", 0, "").status().message() == "Gone.");
+  desk.answer({{R"({"error":"Gone."})", "404 Not Found"}, {"{}", "416 No"}});
+  CHECK(api.get_bytes(settings.url + "/blob", 0, "", "", take).message() == "Gone.");
+  CHECK(api.get_bytes(settings.url + "/blob", 9, "", "", take).reason() == "range_refused");
+}
+
+TEST_CASE("api client: a server that has moved is told, and the key stays", "[unit][cli]") {
+  CliDesk desk, there;
+  const ApiSettings settings = settings_of(desk);
+  const std::string new_url = settings_of(there).url;
+  ApiClient api(settings);
+  desk.answer({{"", "301 Moved", "Location: " + new_url + "/x?a=1\r\n"},
+               {"", "307 Elsewhere", "Location: /y\r\n"},
+               {R"({"here":1})"}});
+  const Status moved = api.call("GET", "/x?a=1").status();
+  CHECK(moved.reason() == "moved");
+  CHECK(moved.message().starts_with(settings.url + " has moved to " + new_url + ". "));
+  CHECK(moved.message().find("set KVCS_API_URL=" + new_url + ",") != std::string::npos);
+  CHECK(there.requests().empty());
+  // Within the server it is followed, by the same method.
+  CHECK(api.call("POST", "/x", Json{{"a", 1}}).value() == Json{{"here", 1}});
+  CHECK(desk.requests().back() == R"(POST /y {"a":1})");
 }
 
 TEST_CASE("api client: a look at a URL tells size and tag, or why it was refused", "[unit][cli]") {
@@ -272,5 +358,5 @@ TEST_CASE("api client: a server that is not there is named", "[unit][cli]") {
   settings.url = "http://127.0.0.1:1";
   settings.key = Secret("kv_1");
   const Status failed = ApiClient(settings).call("GET", "/x").status();
-  CHECK(failed.message().starts_with("http://127.0.0.1:1 cannot be reached"));
+  CHECK(failed.message() == "http://127.0.0.1:1 cannot be reached: it refused the connection.");
 }

@@ -233,7 +233,7 @@ TEST_CASE("login: a token is renewed before it ends, and the new one kept", "[co
   CHECK(desk.run({"list"}) == 1);
   CHECK(desk.error.find("Run `kvcs login` again") != std::string::npos);
   REQUIRE(keep_login(desk.login(-1, "")).ok());
-  CHECK(fresh_login(desk.here).code() == Code::kUnauthenticated);
+  CHECK(fresh_login(desk.here, {}).code() == Code::kUnauthenticated);
 }
 
 TEST_CASE("login: of many that run at once one renews, and all get the new token", "[fault][cli]") {
@@ -245,7 +245,7 @@ TEST_CASE("login: of many that run at once one renews, and all get the new token
   std::vector<std::thread> threads;
   for (std::string& token : tokens) {
     threads.emplace_back([&desk, &token] {
-      const auto login = fresh_login(desk.here);
+      const auto login = fresh_login(desk.here, {});
       if (login.ok() && login->has_value()) token = (*login)->access_token.reveal();
     });
   }
@@ -296,4 +296,50 @@ TEST_CASE("login: a token goes to its own server, and a stored key too", "[contr
   CHECK(desk.run({"server", "use", "nowhere"}) == 1);
   REQUIRE(desk.run({"server", "remove", desk.here}) == 0);
   CHECK(read_logins()->empty());
+}
+
+TEST_CASE("server: one that is added is known, with the way to it, and removed whole",
+          "[unit][cli]") {
+  LoginDesk desk;
+  const Env no_url("KVCS_API_URL", std::nullopt);
+  const auto servers = [&] {
+    REQUIRE(desk.run({"server", "list", "--json"}) == 0);
+    std::string all;
+    for (const Json& one : parse_json(desk.out).value()) {
+      all += text_member(one, "server") + (one.at("current") == true ? "*" : "") + " ";
+    }
+    return all;
+  };
+  CHECK(servers() == "http://127.0.0.1:8080* ");
+  const std::string ca = desk.write("ca.pem", "certificate");
+  REQUIRE(desk.run({"server", "add", "https://office/", "--cacert", ca, "--proxy",
+                    "http://ada:secret@proxy:3128"}) == 0);
+  CHECK(desk.error == "Added https://office; `kvcs server use` chooses it.\n");
+  CHECK(servers() == "http://127.0.0.1:8080* https://office ");
+  REQUIRE(desk.run({"server", "use", "https://office"}) == 0);
+  CHECK(servers() == "https://office* ");
+  REQUIRE(desk.run({"whoami"}) == 0);
+  CHECK(desk.out.find("https://office (configuration)\n") != std::string::npos);
+  CHECK(desk.out.find(ca + " (configuration)\n") != std::string::npos);
+  CHECK(desk.out.find("http://***@proxy:3128 (configuration)\n") != std::string::npos);
+  REQUIRE(desk.run({"whoami", "--json", "--server", "https://play"}) == 0);
+  CHECK(parse_json(desk.out)->at("api_url_source") == "--server");
+  CHECK(parse_json(desk.out)->at("ca_file").is_null());
+  CHECK(parse_json(desk.out)->at("proxy_source") == "none");
+  REQUIRE(desk.run({"server", "remove", "https://office"}) == 0);
+  CHECK(servers() == "http://127.0.0.1:8080* ");
+  CHECK(read_client_config().value().at("servers").empty());
+  const std::vector<std::pair<Words, std::string>> refused = {
+      {{"work.example.com"}, "URL: 'work.example.com' does not begin with http:// or https://."},
+      {{"https://ada:secret@work"}, "URL: 'https://***@work' has a user name"},
+      {{"https://office", "--cacert", desk.folder.file("none")}, "--cacert: there is no file "},
+      {{"https://office", "--proxy", "u:secret@h"}, "--proxy: '***@h' is no URL"},
+  };
+  for (const auto& [more, words] : refused) {
+    Words line = {"server", "add"};
+    line.insert(line.end(), more.begin(), more.end());
+    CHECK(desk.run(line) == 1);
+    CHECK(desk.error.find(words) != std::string::npos);
+    CHECK(desk.error.find("secret") == std::string::npos);
+  }
 }

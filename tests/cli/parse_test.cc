@@ -172,6 +172,57 @@ TEST_CASE("parse: an argument's word may begin with a dash alone", "[unit][cli]"
   CHECK(type({file}, {"-"}).in.text("file") == "-");
 }
 
+TEST_CASE("parse: the flags of every command may stand before its words", "[unit][cli]") {
+  const auto run = [](std::vector<std::string> words) {
+    Typed typed;
+    std::vector<Command> all;
+    for (const char* name : {"list", "kv get"}) {
+      all.push_back({.name = name,
+                     .summary = "Do it.",
+                     .options = {{.name = "KEY", .help = "Which."}},
+                     .examples = {{"kvcs list", ""}},
+                     .run = [&typed](const Invocation& in, Console& console) {
+                       typed.in = in;
+                       console.note("quiet or JSON");
+                       return kExitOk;
+                     }});
+    }
+    all.push_back(all.front());
+    all.back().name = "tool";
+    all.back().asks_server = false;
+    typed.code = run_cli(
+        words, all, [&](std::string_view text) { typed.out += text; },
+        [&](std::string_view text) { typed.error += text; });
+    return typed;
+  };
+  const auto flags = [&](std::vector<std::string> words) {
+    const Typed typed = run(std::move(words));
+    INFO(typed.error);
+    CHECK(typed.code == kExitOk);
+    CHECK(typed.error.empty());
+    const ServerFlags& found = typed.in.server_flags();
+    return found.server + " " + found.cacert + " " + typed.in.text("key");
+  };
+  CHECK(flags({"--json", "list", "k"}) == "  k");
+  CHECK(flags({"-q", "--server", "http://a", "list", "k"}) == "http://a  k");
+  CHECK(flags({"--server=http://a", "--cacert", "c.pem", "--quiet", "kv", "get", "k"}) ==
+        "http://a c.pem k");
+  CHECK(flags({"list", "--json", "k", "--server", "http://a", "--cacert=c.pem"}) ==
+        "http://a c.pem k");
+  CHECK(flags({"--json", "list", "--", "--server"}) == "  --server");
+  CHECK(run({"--json", "--help"}).code == kExitOk);
+  CHECK(run({"--json"}).code == kExitUsage);
+  CHECK(run({"--server", "http://a", "lst"}).error.find("Did you mean 'list'?") !=
+        std::string::npos);
+  CHECK(run({"--json", "kv"}).error.find("`kvcs kv` needs a command") != std::string::npos);
+  CHECK(run({"list", "--server", ""}).error.find("--server: it is empty.") != std::string::npos);
+  CHECK(run({"list", "--server"}).code == kExitUsage);
+  // What works on files of this machine has no server.
+  CHECK(run({"tool", "k", "--server", "http://a"}).code == kExitUsage);
+  CHECK(run({"--server", "http://a", "tool", "k"}).code == kExitUsage);
+  CHECK(run({"--json", "tool", "k"}).code == kExitOk);
+}
+
 TEST_CASE("parse: what a command throws for want of memory or threads is a failure",
           "[unit][cli]") {
   std::string error;

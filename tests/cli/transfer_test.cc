@@ -281,11 +281,14 @@ TEST_CASE("quota, whoami and the key's three commands", "[cli][transfer][unit]")
   CHECK(d.run({"api-key", "verify"}) == 0);
   CHECK(d.out.find("valid") != std::string::npos);
   REQUIRE(d.run({"api-key", "set", "kv_" + std::string(64, 'a')}) == 0);
+  // It is for this server and no other.
+  CHECK(cli::read_client_config().value().at("api_key_url") ==
+        "http://127.0.0.1:" + std::to_string(d.app.port()));
   const auto mode = std::filesystem::status(cli::client_config_path()).permissions();
   CHECK(mode == (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
   {
     const Env unset("KVCS_API_KEY", "");
-    REQUIRE(d.run({"api-key", "verify", "--json"}) == 0);
+    REQUIRE(d.run({"api-key", "verify", "--json"}) == 1);
     CHECK(d.json()["valid"] == false);
     REQUIRE(d.run({"api-key", "clear"}) == 0);
     CHECK(d.run({"api-key", "verify"}) == 1);
@@ -305,11 +308,11 @@ TEST_CASE("a local daemon's credentials are used for its own URL and no other",
   const std::string local = d.app.app().url();
   {
     const Env no_url("KVCS_API_URL", "");
-    CHECK(cli::find_api_settings().url == local);
-    CHECK(cli::find_api_settings().key_source == "local daemon");
+    CHECK(cli::find_api_settings(cli::ServerFlags{}).url == local);
+    CHECK(cli::find_api_settings(cli::ServerFlags{}).key_source == "local daemon");
   }
   const Env other("KVCS_API_URL", "https://elsewhere.example");
-  CHECK(cli::find_api_settings().key.empty());
+  CHECK(cli::find_api_settings(cli::ServerFlags{}).key.empty());
 }
 
 TEST_CASE("a server that cannot be reached is named", "[cli][transfer][fault]") {

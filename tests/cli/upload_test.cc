@@ -39,10 +39,24 @@ struct UploadDesk : CliDesk {
     }
     return all;
   }
+  // The Idempotency-Key of each announcement.
+  Words keys() {
+    MutexLock lock(mutex);
+    Words all;
+    for (const std::string& head : heads) {
+      const size_t at = head.find("idempotency-key: ");
+      if (at != std::string::npos)
+        all.push_back(head.substr(at + 17, head.find('\r', at) - at - 17));
+    }
+    return all;
+  }
   std::string path;
 };
 
 const std::string kBegin = "POST /api/v1/artifacts/upload-url";
+const std::string kConfirm = "POST /api/v1/artifacts/a1/confirm-upload";
+const std::string kLookUp = "GET /api/v1/artifacts/a1?shape=single";
+const std::string kWithdrawn = "DELETE /api/v1/artifacts/a1";
 
 }  // namespace
 
@@ -96,18 +110,20 @@ TEST_CASE("upload: what the server's trouble broke is sent once more", "[unit][c
   CHECK(desk.run({"upload", desk.path}) == 0);
   CHECK(desk.steps()[1] == "PUT /blobs/a1");
   CHECK(desk.steps()[2] == "PUT /blobs/a1");
-  CHECK(desk.error.find("The transfer failed (Busy.); trying again in 0.50 s.") !=
+  CHECK(desk.error.find("The transfer failed (Busy.); trying again in 0.5 s.") !=
         std::string::npos);
 }
 
 TEST_CASE("upload: a URL that has ended is asked for anew", "[unit][cli]") {
   UploadDesk desk;
-  desk.answer({desk.begun("a1"),
-               {R"({"error":"The signed URL expired at noon."})", "403 Forbidden"},
-               desk.begun("a2")});
+  // By the code, and where there is none by the words.
+  const std::string said = GENERATE(R"({"error":"Too late.","code":"url_expired"})",
+                                    R"({"error":"The signed URL expired at noon."})");
+  desk.answer({desk.begun("a1"), {said, "403 Forbidden"}, {}, desk.begun("a2")});
   CHECK(desk.run({"upload", desk.path, "-q"}) == 0);
   CHECK(desk.out == "a2\n");
-  CHECK(desk.steps() == Words{kBegin, "PUT /blobs/a1", kBegin, "PUT /blobs/a2",
+  // What was announced first holds no room any more.
+  CHECK(desk.steps() == Words{kBegin, "PUT /blobs/a1", kWithdrawn, kBegin, "PUT /blobs/a2",
                               "POST /api/v1/artifacts/a2/confirm-upload",
                               "GET /api/v1/artifacts/a2?shape=single"});
 }
@@ -118,9 +134,52 @@ TEST_CASE("upload: a refusal is not repeated", "[unit][cli]") {
     INFO(status);
     desk.answer({desk.begun("a1"), {R"({"error":"No."})", status}});
     CHECK(desk.run({"upload", desk.path}) == 1);
-    CHECK(desk.steps() == Words{kBegin, "PUT /blobs/a1"});
+    CHECK(desk.steps() == Words{kBegin, "PUT /blobs/a1", kWithdrawn});
     CHECK(desk.error == "error: No.\n");
+    desk.answer({desk.begun("a1"), {}, {R"({"error":"No."})", status}});
+    CHECK(desk.run({"upload", desk.path}) == 1);
+    CHECK(desk.steps() == Words{kBegin, "PUT /blobs/a1", kConfirm, kWithdrawn});
+    desk.answer({{R"({"error":"No."})", status}});
+    CHECK(desk.run({"upload", desk.path}) == 1);
+    CHECK(desk.steps() == Words{kBegin});
   }
+}
+
+TEST_CASE("upload: each request is repeated while the server is in trouble", "[unit][cli]") {
+  UploadDesk desk;
+  const CliAnswer busy{R"({"error":"Busy."})", "503 Busy"}, late{"{}", "408 Late"};
+  desk.answer({busy, desk.begun("a1"), late, {}, {"{}", "502 Bad"}, {}, busy});
+  CHECK(desk.run({"upload", desk.path, "-q"}) == 0);
+  CHECK(desk.out == "a1\n");
+  CHECK(desk.steps() == Words{kBegin, kBegin, "PUT /blobs/a1", "PUT /blobs/a1", kConfirm, kConfirm,
+                              kLookUp, kLookUp});
+  // The announcement is the same one for a server that keeps the first answer.
+  CHECK(desk.keys()[0] == desk.keys()[1]);
+  CHECK(desk.keys()[0].size() == 36);
+}
+
+TEST_CASE("upload: a last look that fails takes nothing back", "[unit][cli]") {
+  UploadDesk desk;
+  desk.answer({desk.begun("a1"), {}, {}, {R"({"error":"Gone."})", "404 Gone"}});
+  CHECK(desk.run({"upload", desk.path}) == 0);
+  CHECK(desk.error.find("It is stored; its URL could not be asked for: Gone.") !=
+        std::string::npos);
+  CHECK(desk.steps().back() == kLookUp);
+}
+
+TEST_CASE("upload: a server that is not there is told at once", "[unit][cli]") {
+  UploadDesk desk;
+  CHECK(desk.run({"upload", desk.path, "--server", "http://127.0.0.1:1"}) == 1);
+  CHECK(desk.error == "error: http://127.0.0.1:1 cannot be reached: it refused the connection.\n");
+  CHECK(desk.requests().empty());
+}
+
+TEST_CASE("upload: what else has expired is no reason to ask anew", "[unit][cli]") {
+  UploadDesk desk;
+  desk.answer({desk.begun("a1"),
+               {R"({"error":"Your plan expired.","code":"plan_ended"})", "403 Forbidden"}});
+  CHECK(desk.run({"upload", desk.path}) == 1);
+  CHECK(desk.steps() == Words{kBegin, "PUT /blobs/a1", kWithdrawn});
 }
 
 TEST_CASE("upload: an answer without an id or a URL is the server's failure", "[unit][cli]") {

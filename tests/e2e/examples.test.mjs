@@ -112,6 +112,7 @@ function makeFiles() {
   writeFileSync(at('client.json'), JSON.stringify({ auth: { client_id: 'c', client_secret: 's' } }));
   writeFileSync(at('tokens.json'), JSON.stringify({ refresh_token: 'r' }));
   writeFileSync(at('note.txt'), 'a note');
+  writeFileSync(at('company-ca.pem'), 'a certificate');
   writeFileSync(at('kvcs.yaml'), readFileSync(join(root, 'kvcs.yaml.example')));
   mkdirSync(at('etc/kvcs'), { recursive: true });
   mkdirSync(at('var/lib'), { recursive: true });

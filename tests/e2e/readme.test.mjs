@@ -242,6 +242,10 @@ const happensIn = (file, name) => () =>
   assert.ok(readFileSync(join(root, file), 'utf8').includes(`TEST_CASE("${name}`), `${file}: ${name}`);
 
 const troubles = {
+  '`signed by an authority that is not trusted here`': happensIn('tests/http/client/fetch_test.cc',
+    'fetch: why a server is not trusted, and the way out'),
+  '`has moved to …`': happensIn('tests/cli/api_client_test.cc',
+    'api client: a server that has moved is told, and the key stays'),
   'uploads refused with 429, `disk_share`': happensIn('tests/blob/file_blob_test.cc',
     'the uploads of one owner hold no more than their share of the free disk'),
   '`watchdog.stuck` in the log, `/health` says `unhealthy` and `stuck`': happensIn('tests/app/watchdog_test.cc',

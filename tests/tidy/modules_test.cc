@@ -46,7 +46,7 @@ const Names kCliMay = {"base", "kvfile"};
 // price apart as the server does, and App offers commands (serve, config, repair) in the form that
 // the command line reads.
 const std::set<std::pair<std::string, std::string>> kExtraArrows = {
-    {"cli", "http/client/upstream.h"}, {"cli", "http/http.h"},   {"cli", "ai/prices/members.h"},
+    {"cli", "http/client/fetch.h"}, {"cli", "http/http.h"},   {"cli", "ai/prices/members.h"},
     {"app", "cli/command.h"},          {"app", "cli/confirm.h"},
 };
 
@@ -67,8 +67,8 @@ const std::map<std::string, Shown>& shown() {
       {"db", {{"table_owner.h"}, {"db_damage.h"}}},
       {"blob", {{"presign.h"}, {"blob_links.h"}}},
       {"http",
-       {{"external_url.h", "form.h", "client/content_decoder.h", "client/upstream.h",
-         "header_list.h", "header_syntax.h", "json_api.h", "problem.h", "route_rows.h", "sse.h",
+       {{"external_url.h", "form.h", "client/content_decoder.h", "client/fetch.h",
+         "client/upstream.h", "header_list.h", "header_syntax.h", "json_api.h", "problem.h", "route_rows.h", "sse.h",
          "text_body.h"},
         {"client/mail.h", "router.h", "serve/live_streams.h", "serve/server.h",
          "serve/server_config.h", "static_files.h"}}},

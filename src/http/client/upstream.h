@@ -102,25 +102,6 @@ struct UpstreamConfig {
 // `clock` outlives the result.
 std::unique_ptr<HttpUpstream> make_http_upstream(const UpstreamConfig& config, const Clock& clock);
 
-// A file of any size, or a range of it, straight from its descriptor, on a connection of its own;
-// the caller's thread sends. Upstream: the transfer broke off. An answer of 4xx that came before
-// the body was sent is an answer.
-struct FileUpload {
-  std::string url;
-  std::string method = "PUT";
-  std::vector<std::pair<std::string, std::string>> headers = {};
-  int descriptor = -1;
-  uint64_t offset = 0, size_bytes = 0;  // In the file.
-  int idle_timeout_ms = 60'000;
-  std::string ca_file;                                // "" = the system's.
-  std::function<void(uint64_t sent_bytes)> progress;  // May be empty.
-};
-struct FileUploadAnswer {
-  int status = 0;
-  std::string body;
-};
-Result<FileUploadAnswer> put_file(const FileUpload& upload);
-
 // For checks at configuration time. Invalid: open() would refuse this URL.
 Status check_upstream_url(std::string_view url);
 }  // namespace kvcs::http

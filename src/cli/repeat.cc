@@ -1,0 +1,91 @@
+// Attempts, the pauses between them, and the header that says how long one should be.
+#include "cli/repeat.h"
+
+#include <algorithm>
+#include <ctime>
+#include <optional>
+
+#include "base/bytes.h"
+
+namespace kvcs::cli {
+namespace {
+
+constexpr int64_t kRetryAfterMaxS = 3600;  // A longer one is not believed.
+
+// The failures of a server that nothing has reached.
+bool is_out_of_reach(const Status& status) {
+  const std::string& reason = status.reason();
+  return reason == "dns_failed" || reason == "connect_failed" || reason == "connect_timeout" ||
+         reason == "proxy_failed";
+}
+
+// "0.5", "1", "15".
+std::string seconds_text(int64_t ms) {
+  std::string text = std::to_string(ms / 1000);
+  if (ms % 1000 != 0) text += "." + std::to_string(ms % 1000 / 100);
+  return text;
+}
+
+// "Wed, 21 Oct 2026 07:28:00 GMT" (RFC 9110 §5.6.7), which is all that servers of today send.
+std::optional<int64_t> read_http_date(std::string_view text) {
+  std::tm parts{};
+  const std::string whole(text);
+  const char* const end = ::strptime(whole.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  if (end == nullptr || *end != '\0') return std::nullopt;
+  return ::timegm(&parts);
+}
+
+}  // namespace
+
+bool is_worth_repeating(const Status& status) {
+  const std::string& reason = status.reason();
+  if (reason == "tls_failed" || reason == "stopped" || reason == "disk_full") return false;
+  switch (status.code()) {
+    case Code::kUpstream:
+    case Code::kUnavailable:
+    case Code::kTimeout:
+    case Code::kRateLimited:
+      return true;
+    default:
+      return false;
+  }
+}
+
+Repeat::Repeat(Hooks hooks, RepeatRule rule) : hooks_(std::move(hooks)), rule_(rule) {}
+
+Status Repeat::run(std::string_view what, const std::function<Status(bool& moved)>& attempt) {
+  int64_t pause_ms = rule_.first_pause_ms;
+  for (int failures = 0;;) {
+    bool moved = false;
+    const Status done = attempt(moved);
+    reached_ = reached_ || moved || !is_out_of_reach(done);
+    if (done.ok() || !is_worth_repeating(done) || !reached_) return done;
+    if (moved) {
+      failures = 0;
+      pause_ms = rule_.first_pause_ms;
+    }
+    if (++failures == rule_.attempts_max || hooks_.stopped()) return done;
+    const int64_t asked_ms = int64_t{done.retry_after_s()} * 1000;
+    const int64_t wait_ms = asked_ms > 0 ? asked_ms : pause_ms;
+    if (hooks_.note) {
+      hooks_.note("The " + std::string(what) + " failed (" + printable(done.message(), kShownText) +
+                  "); trying again in " + seconds_text(wait_ms) + " s.");
+    }
+    hooks_.pause(wait_ms);
+    if (hooks_.stopped()) return done;
+    pause_ms = std::min(pause_ms * 2, rule_.pause_max_ms);
+  }
+}
+
+int retry_after_s(std::string_view value, std::string_view date, int64_t now_s) {
+  int64_t wait_s = 0;
+  const auto number = parse_u64(value, "retry-after");
+  if (number.ok()) {
+    wait_s = static_cast<int64_t>(std::min<uint64_t>(*number, kRetryAfterMaxS + 1));
+  } else if (const auto until_s = read_http_date(value)) {
+    wait_s = *until_s - read_http_date(date).value_or(now_s);
+  }
+  return wait_s > 0 && wait_s <= kRetryAfterMaxS ? static_cast<int>(wait_s) : 0;
+}
+
+}  // namespace kvcs::cli
