@@ -46,12 +46,13 @@ test('artifacts that could not all be made public say how many are, and go back'
 
 test('a deletion that was refused in the middle goes on where it was', async () => {
   const deleted = daemon();
-  await assert.rejects(deleteAll(['a', 'b', 'c', 'd']), { message: '2 of 4 are deleted. Wait.' });
-  await deleteAll(['a', 'b', 'c', 'd']);
+  const all = ['a', 'b', 'c', 'd'].map((id) => ({ artifact_id: id, name: id }));
+  await assert.rejects(deleteAll(all), { message: '2 of 4 are deleted. Wait.' });
+  await deleteAll(all);
   assert.deepEqual([...deleted], ['a', 'b', 'c', 'd']);
 });
 
 test('what is typed to delete is never cut behind a space', () => {
-  const typed = (name) => /Type <code[^>]*>(.*?)<\/code>/.exec(web.render(web.h(web.DeleteDialog, { all: [{ name, size_bytes: 1, artifact_id: 'a' }], onClose() {}, onDone() {} })))[1];
+  const typed = (name) => /Type <code[^>]*>(.*?)<\/code>/.exec(web.render(web.h(web.DeleteForGoodDialog, { all: [{ name, size_bytes: 1, artifact_id: 'a' }], onClose() {}, onDone() {} })))[1];
   assert.deepEqual([typed(` ${'x'.repeat(39)} and more`), typed('short'), typed('   ')], ['x'.repeat(39), 'short', 'delete']);
 });

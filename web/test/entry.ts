@@ -45,7 +45,7 @@ export { Sha256 } from '../src/pages/artifacts/sha256';
 export { isWorthRetrying } from '../src/pages/artifacts/transfer';
 export * as uploading from '../src/pages/artifacts/uploads';
 export { waysToDownload } from '../src/pages/artifacts/ways';
-export { DeleteDialog } from '../src/pages/artifacts/DeleteDialog';
+export { DeleteDialog, DeleteForGoodDialog } from '../src/pages/artifacts/DeleteDialog';
 export { changeVisibility, deleteAll } from '../src/pages/artifacts/change';
 export { parseTags } from '../src/pages/artifacts/words';
 export { callAgain, doorOf } from '../src/pages/ai/again';

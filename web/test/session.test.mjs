@@ -7,6 +7,7 @@ import { loadBundle } from './bundle.mjs';
 import { settle } from './stage.mjs';
 
 globalThis.document = Object.assign(new EventTarget(), { hidden: false, baseURI: 'http://h/' });
+globalThis.location = { hash: '#/' };
 const page = new EventTarget();
 globalThis.addEventListener = page.addEventListener.bind(page);
 globalThis.removeEventListener = page.removeEventListener.bind(page);
@@ -35,6 +36,11 @@ const answer = (status, body) => new Response(status === 204 ? null : JSON.strin
 globalThis.fetch = async (url, { method = 'GET', headers, body } = {}) => {
   const path = new URL(url).pathname;
   const { session } = daemon;
+  if (path === '/auth/session') {
+    const found = session && { ...session };
+    await daemon.late;
+    return answer(200, { me: found });
+  }
   if (!session) return answer(401, { error: 'Sign in.' });
   const me = { ...session };
   if (method === 'GET') {
@@ -42,7 +48,7 @@ globalThis.fetch = async (url, { method = 'GET', headers, body } = {}) => {
     return answer(200, me);
   }
   if (headers.get('x-csrf-token') !== session.csrf_token) {
-    return answer(403, { error: 'X-CSRF-Token must be the csrf_token of GET /api/v1/me when …' });
+    return answer(403, { error: 'X-CSRF-Token must be the csrf_token of GET /api/v1/me when …', code: 'csrf_token_missing' });
   }
   if (path === '/api/v1/me') {
     const { organization_id } = JSON.parse(body);

@@ -203,12 +203,12 @@ interface PagesState<T> {
   total: number | undefined;
 }
 
-// A page of a list without its rows is no answer, and what is no row is left out.
+// A page of a list without its rows is no answer, and what is nothing is no row.
 function checked<T>(slice: Slice<T>): Slice<T> {
   if (!Array.isArray(slice.rows)) {
     throw new ApiError(0, strangeAnswer);
   }
-  return { ...slice, rows: slice.rows.filter((row) => typeof row === 'object' && row !== null) };
+  return { ...slice, rows: slice.rows.filter((row) => row !== null && row !== undefined) };
 }
 
 // `idOf` tells rows apart; with `pollMs` the first page is asked for again and new rows are counted.
