@@ -119,8 +119,8 @@ struct PlaneStep {
 };
 
 PlaneStep growth_of(const PlaneTotals& before, const PlaneTotals& now) {
-  PlaneStep step{now.requests - before.requests, now.refused - before.refused,
-                 now.errors - before.errors, {}};
+  PlaneStep step{
+      now.requests - before.requests, now.refused - before.refused, now.errors - before.errors, {}};
   if (now.latency.count == before.latency.count) return step;
   step.times.resize(now.latency.buckets.size());
   for (size_t i = 0; i < step.times.size(); i++) {

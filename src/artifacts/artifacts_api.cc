@@ -203,12 +203,13 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
            &ArtifactsApi::create_upload,
            "Announce an upload: its id and a URL to PUT the bytes to.",
            {.id = "createArtifact", .body = "UploadAsk", .answer = "UploadPlace"});
-  rows.add(kGet, all, access.read, kNoBody, &ArtifactsApi::list,
-           "Artifacts; all of them without ?limit=.",
-           {.id = "listArtifacts",
-             .query = "q status visibility name exact_name id_prefix model dtype project sha256 sort "
-                      "limit cursor continuation offset shape",
-            .answer = "ArtifactPage"});
+  rows.add(
+      kGet, all, access.read, kNoBody, &ArtifactsApi::list,
+      "Artifacts; all of them without ?limit=.",
+      {.id = "listArtifacts",
+       .query = "q status visibility name exact_name id_prefix model dtype project sha256 sort "
+                "limit cursor continuation offset shape",
+       .answer = "ArtifactPage"});
   rows.add(
       kPost, all + "/search", access.read, kSearchBodyMaxBytes, &ArtifactsApi::search,
       "Artifacts that begin with these token ids, longest common prefix first.",

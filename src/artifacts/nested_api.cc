@@ -300,9 +300,10 @@ Result<Response> NestedArtifactsApi::infer(Request& request) {
   if (!row.ready) return invalid("Artifact upload is not confirmed");
   if (!s_.engine.is_there()) {
     const Status none =
-        unavailable("No inference engine is configured: this daemon stores artifacts, and runs "
-                    "no models. Its operator can name a server that does in "
-                    "artifacts.engine_url.")
+        unavailable(
+            "No inference engine is configured: this daemon stores artifacts, and runs "
+            "no models. Its operator can name a server that does in "
+            "artifacts.engine_url.")
             .with_reason("inference_disabled");
     return http::problem_response(501, none, http::Dialect::kPortal, request.request_id);
   }

@@ -107,8 +107,8 @@ Where conditions(const ArtifactFilter& filter) {
   Where where;
   if (!filter.words.empty()) search(where, text_index::match_own(filter), filter.sort);
   // A whole name, a digest and how an id begins have indices of their own, which find a few rows. A
-  // planner would rather walk all rows of the organization in the order that is asked for, unless it
-  // sees no column there that an index begins with.
+  // planner would rather walk all rows of the organization in the order that is asked for, unless
+  // it sees no column there that an index begins with.
   const bool is_found =
       !filter.exact_name.empty() || !filter.id_prefix.empty() || !filter.sha256.empty();
   const std::string equals = is_found ? " || '' = ?" : " = ?";
@@ -333,8 +333,7 @@ Result<ArtifactPage> read_page(Database& db, const Where& where, const PageAsk& 
 bool is_counted(const ArtifactFilter& filter) {
   return filter.words.empty() && filter.name.empty() && filter.exact_name.empty() &&
          filter.id_prefix.empty() && filter.model.empty() && filter.dtype.empty() &&
-         filter.label_organization.empty() && filter.label_project.empty() &&
-         filter.sha256.empty();
+         filter.label_organization.empty() && filter.label_project.empty() && filter.sha256.empty();
 }
 
 }  // namespace

@@ -335,7 +335,8 @@ Status ArtifactService::remove(const Principal& who, std::string_view id,
       KVCS_TRY(check_own(who, before));
       return end_deleted(db, before, actor_name(who), request_id);
     }
-    before = KVCS_TRY(std::move(there));
+    KVCS_TRY(there.status());
+    before = *std::move(there);
     KVCS_TRY(check_own(who, before));
     KVCS_TRY(remove_row(db, before));
     return audit_change(db, "delete", before, "", who, request_id);

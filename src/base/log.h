@@ -1,4 +1,5 @@
-// Structured log: one line on stderr per event, of JSON or, for a terminal, of words. The event is a constant noun.verb.
+// Structured log: one line on stderr per event, of JSON or, for a terminal, of words. The event is
+// a constant noun.verb.
 //   log::info("artifact.confirmed", {{"id", id}, {"size_bytes", n}});
 // Never bodies, keys or tokens; key ids instead. Values are escaped. Thread-safe. The process's
 // stderr is the one global here; only the edges (http/serve/server, cron, cli, main) log.

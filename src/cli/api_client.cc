@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -47,12 +48,21 @@ std::string environment(const std::string& name) {
   return value == nullptr ? "" : value;
 }
 
+// Whether the file is this user's or root's, and closed to others: anybody may lay one into a
+// folder that others work in, and it names the server that bytes go to.
+bool is_own_file(const std::string& path) {
+  struct stat facts {};
+  if (::stat(path.c_str(), &facts) != 0) return false;
+  const bool is_ours = facts.st_uid == ::geteuid() || facts.st_uid == 0;
+  return is_ours && (facts.st_mode & 077) == 0;
+}
+
 // The credentials that a local daemon has left at its first start; nothing when there are none that
 // this user may read. The first folder with a readable file wins.
 LocalDaemon local_daemon() {
   for (const std::string& folder :
        {environment("KVCS_DATA_DIR"), std::string("data"), std::string("/var/lib/kvcs")}) {
-    if (folder.empty()) continue;
+    if (folder.empty() || !is_own_file(folder + "/initial-credentials.json")) continue;
     const auto text =
         kvfile::read_small_file(folder + "/initial-credentials.json", kSmallFileMaxBytes);
     if (!text.ok()) continue;

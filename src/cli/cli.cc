@@ -392,14 +392,15 @@ int run_caught(const Command& command, const Invocation& invocation, Console& co
 }  // namespace
 
 std::vector<Option> common_options() {
-  return {{.name = "--json", .kind = ValueKind::kFlag, .help = "Print the result as JSON."},
-          {.name = "-q,--quiet", .kind = ValueKind::kFlag, .help = "Print nothing but the result."},
-          {.name = "--no-color", .kind = ValueKind::kFlag, .help = "Print without colours."},
-          {.name = "--server",
-           .help = "The server to ask, in place of the usual.",
-           .value_name = "URL"},
-          {.name = "--cacert", .help = "Trust these authorities alone (PEM).", .value_name = "FILE"},
-          {.name = "-h,--help", .kind = ValueKind::kFlag, .help = "Print the help and exit."}};
+  return {
+      {.name = "--json", .kind = ValueKind::kFlag, .help = "Print the result as JSON."},
+      {.name = "-q,--quiet", .kind = ValueKind::kFlag, .help = "Print nothing but the result."},
+      {.name = "--no-color", .kind = ValueKind::kFlag, .help = "Print without colours."},
+      {.name = "--server",
+       .help = "The server to ask, in place of the usual.",
+       .value_name = "URL"},
+      {.name = "--cacert", .help = "Trust these authorities alone (PEM).", .value_name = "FILE"},
+      {.name = "-h,--help", .kind = ValueKind::kFlag, .help = "Print the help and exit."}};
 }
 
 namespace {

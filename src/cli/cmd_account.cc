@@ -13,7 +13,6 @@ namespace {
 constexpr const char* kTotp = "/auth/totp";
 constexpr const char* kSessions = "/api/v1/me/sessions";
 constexpr const char* kCode = "123456";
-constexpr size_t kAnswerMaxBytes = 64 << 10;
 
 // "ABCD EFGH …", as people type it into an app.
 std::string in_fours(std::string_view secret) {

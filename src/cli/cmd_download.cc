@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -215,6 +216,30 @@ Status empty_part(const Wanted& wanted, Part& part) {
   return ok();
 }
 
+// The part, for this process alone: two that write into one file make neither of them. The lock
+// stays with the file, so that whoever got it behind another's rename holds the published one, and
+// takes the name again. A file system without locks (some NFS) has none to wait for; read_back()
+// finds what another has written in between.
+Result<Descriptor> take_part(const Wanted& wanted) {
+  constexpr int kTriesMax = 100;
+  for (int i = 0; i < kTriesMax; i++) {
+    Descriptor file(
+        ::open(wanted.part.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666));
+    if (!file.valid()) return io_error("create", wanted.part, errno);
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      return conflict("Another kvcs is downloading into " + printable(wanted.part, kShownText) +
+                      ". Wait for it, or name another file with --output.");
+    }
+    struct stat held {
+    }, named{};
+    if (::fstat(file.get(), &held) != 0) return io_error("stat", wanted.part, errno);
+    const bool is_there = ::stat(wanted.part.c_str(), &named) == 0;
+    if (is_there && held.st_ino == named.st_ino && held.st_dev == named.st_dev) return file;
+  }
+  return conflict("The part " + printable(wanted.part, kShownText) +
+                  " is renamed again and again.");
+}
+
 // Hashes what an earlier run left, so that the transfer goes on behind it. A part that is longer
 // than the artifact cannot be its beginning and is emptied.
 Status hash_part(const Wanted& wanted, Part& part, Console& console) {
@@ -232,6 +257,17 @@ Status hash_part(const Wanted& wanted, Part& part, Console& console) {
     progress.update(part.have += static_cast<uint64_t>(n));
   }
   return ok();
+}
+
+// What is published is what lies on the disk, whatever was received: its digest is taken of that.
+Status read_back(const Wanted& wanted, Part& part, Console& console) {
+  part.hash = std::make_unique<Sha256>();
+  part.have = 0;
+  KVCS_TRY(hash_part(wanted, part, console));
+  if (part.have == wanted.size_bytes) return ok();
+  return upstream_failed("Another program has changed " + printable(wanted.part, kShownText) +
+                         ": it has " + std::to_string(part.have) + " bytes in place of " +
+                         std::to_string(wanted.size_bytes) + ".");
 }
 
 // The file is open for appending, so a write always goes to its end.
@@ -353,16 +389,23 @@ Status transfer(ApiClient& api, const Invocation& in, Wanted& wanted, Part& part
 }
 
 // The target is looked for first, so that a name that is taken does not cost a transfer.
+// Neither the file nor its sidecar, whose bytes the uploader chose, replaces anything unasked.
+Status check_free(const Wanted& wanted, bool force) {
+  std::error_code ignored;
+  const bool has_sidecar = wanted.metadata.is_object() && wanted.metadata.contains("sidecar");
+  for (const char* const ending : {"", ".json"}) {
+    if (force || (*ending != '\0' && !has_sidecar)) continue;
+    if (!std::filesystem::exists(wanted.target + ending, ignored)) continue;
+    return conflict(printable(wanted.target + ending) + " exists; --force replaces it.");
+  }
+  return ok();
+}
+
 Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Repeat& repeat,
              Console& console) {
-  std::error_code ignored;
-  if (!in.flag("force") && std::filesystem::exists(wanted.target, ignored)) {
-    return conflict(printable(wanted.target) + " exists; --force replaces it.");
-  }
+  KVCS_TRY(check_free(wanted, in.flag("force")));
   const Interrupts interrupts;
-  Part part{Descriptor(
-      ::open(wanted.part.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666))};
-  if (!part.file.valid()) return io_error("create", wanted.part, errno);
+  Part part{KVCS_TRY(take_part(wanted))};
   KVCS_TRY(hash_part(wanted, part, console));
   const Status got = transfer(api, in, wanted, part, repeat, console);
   if (!got.ok() && part.have == 0) ::unlink(wanted.part.c_str());
@@ -375,6 +418,7 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Repeat& repea
         .with_reason(got.reason());
   }
   KVCS_TRY(Status(got));
+  KVCS_TRY(read_back(wanted, part, console));
   KVCS_TRY(check_bytes(wanted, part.hash->finish_hex()));
   return publish(wanted, part, in.flag("force"));
 }

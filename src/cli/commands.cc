@@ -62,8 +62,8 @@ std::string_view door_of(std::string_view name) {
   static const std::map<std::string_view, std::vector<std::string_view>> kDoors = {
       {"The daemon", {"serve", "config", "repair", "keys", "kv"}},
       {"Artifacts",
-       {"upload", "download", "list", "delete", "quota", "edit", "rename", "describe", "tag",
-        "visibility", "share"}},
+       {"upload", "download", "list", "delete", "deleted", "restore", "quota", "edit", "rename",
+        "describe", "tag", "visibility", "share"}},
       {"People, projects and keys",
        {"login", "logout", "whoami", "api-key", "server", "totp", "password", "session", "org",
         "project", "member", "key"}},

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 #include "base/bytes.h"
 #include "cli/admin_calls.h"
@@ -45,7 +46,9 @@ std::string amount(double value, Unit unit) {
 // Numbers of the server, which are never below zero.
 double figure(const Json& use, const char* member) {
   const auto it = use.find(member);
-  return it != use.end() && it->is_number() ? std::max(0.0, it->get<double>()) : 0;
+  if (it == use.end() || it->is_null()) return 0;
+  // Money is a decimal, which is no number of the parser's.
+  return std::max(0.0, std::strtod(dump_json(*it).c_str(), nullptr));
 }
 
 std::vector<std::string> row_of(const Resource& resource, const Json& use) {

@@ -98,13 +98,23 @@ void add_details(std::string& out, const Status& status) {
   if (!details.empty()) out += ",\"details\":" + details;
 }
 
-// The portal's dialect puts the members of the details beside "error" and "code"; the
-// administration's keeps them in "details".
+// What the original portal answers is answered to the letter: {"error"} alone, and figures beside
+// it where the bytes are not those that were announced.
+std::string_view portal_code(const Status& status) {
+  const bool is_original =
+      status.reason() == "size_mismatch" || status.reason() == "sha256_mismatch";
+  return is_original ? std::string_view() : std::string_view(status.reason());
+}
+
+// The portal's dialect puts the members of the details beside "error" and "code", which only what
+// has a reason has; the administration's keeps them in "details".
 std::string portal_body(const Status& status, bool admin, std::string_view code) {
   std::string out = "{";
   add_string(out, "error", shown_message(status));
-  out += ',';
-  add_string(out, "code", code);
+  if (!code.empty()) {
+    out += ',';
+    add_string(out, "code", code);
+  }
   if (admin) {
     add_details(out, status);
   } else {
@@ -179,7 +189,7 @@ constexpr ApiType kPortalTypes[] = {
     {"PortalError", R"(
 # What else programs may use stands beside the text, by what is wrong.
 error!: string # What is wrong, and the way out.
-code!: string # A word for programs, such as wrong_password.
+code: string # A word for programs, such as wrong_password; not of what the status says alone.
 ...)"},
 };
 
@@ -276,7 +286,7 @@ Response problem_response(int code, const Status& status, Dialect dialect,
   std::string body;
   switch (dialect) {
     case Dialect::kPortal:
-      body = portal_body(status, false, pick(word.admin));
+      body = portal_body(status, false, portal_code(status));
       break;
     case Dialect::kAdmin:
       body = portal_body(status, true, pick(word.admin));

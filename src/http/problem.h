@@ -1,5 +1,5 @@
 // The one place that turns a Status into bytes, in the dialect of the door:
-//   portal, admin  {"error": "<message>", "code": reason, …}    (details beside, or in "details")
+//   portal, admin  {"error": "<message>", "code": reason, …}    (the portal: if it has a reason)
 //   gateway        {"error", "code", "status", "request_id", …}  contracts of the tool gateway
 //   openai         {"error": {"message","type","code","param","request_id"}}
 //   anthropic      {"type":"error","error":{"type","message","code"?},"request_id"}

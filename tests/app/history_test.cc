@@ -105,7 +105,8 @@ std::string read_file(const std::filesystem::path& path) {
 // The words that stand in calls which write to the audit, up to their semicolon.
 std::set<std::string> words_of_audit_calls() {
   const std::regex call(
-      R"((?:audited_?(?:\.|->)note|\baudit_?|\baudit_change|PortalEvent change|add_record)[({][^;]*;)");
+      R"((?:audited_?(?:\.|->)note|\baudit_?|\baudit_change|PortalEvent change|add_record))"
+      R"([({][^;]*;)");
   const std::regex word(R"re("([a-z]+)")re");
   std::set<std::string> words;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(source_dir() + "/src")) {

@@ -79,7 +79,7 @@ TEST_CASE("rename: public URLs with a name of before lead to the new ones",
   REQUIRE(f.rename(f.org_path, "default") == 200);
   REQUIRE(f.rename(f.project_path, "default") == 200);
   CHECK(f.app.call("GET", "/default/default/" + id).body == "bytes");
-  CHECK(f.app.call("GET", now).header("location") == "/default/default/" + id);
+  CHECK(f.app.call("GET", now).header("location").ends_with("/default/default/" + id));
 }
 
 TEST_CASE("rename: people see the new name, tenant and customer id stay",

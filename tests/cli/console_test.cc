@@ -94,7 +94,7 @@ TEST_CASE("console: colours come when they are asked for, and only then", "[unit
 }
 
 TEST_CASE("console: notes are for people, results for everybody", "[unit][cli]") {
-  for (const Console::Mode mode :
+  for (const Console::Mode& mode :
        {Console::Mode{}, Console::Mode{.json = true}, Console::Mode{.quiet = true}}) {
     Paper paper(mode);
     paper.console.note("a note");
@@ -219,7 +219,7 @@ TEST_CASE("help: lines break between words, and what is copied stays whole", "[u
 }
 
 TEST_CASE("progress: it is drawn on a terminal alone, and wiped out at its end", "[unit][cli]") {
-  for (const Console::Mode mode :
+  for (const Console::Mode& mode :
        {Console::Mode{}, Console::Mode{.json = true, .terminal = true},
         Console::Mode{.quiet = true, .terminal = true}, Console::Mode{.terminal = true}}) {
     Paper paper(mode);

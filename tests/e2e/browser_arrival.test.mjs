@@ -93,7 +93,7 @@ inBrowser('first steps are those that the daemon names, and are done when they a
   assert.equal(await page.locator('.first-steps li.done').count(), 0);
   await page.getByRole('link', { name: 'Set up a model provider' }).click();
   await heading(page, 'Model providers').waitFor();
-  const put = await daemon.admin('PUT', '/admin/ai/providers/openai', { kind: 'openai', base_url: models.url, api_key: 'sk-1' });
+  const put = await daemon.admin('PUT', '/admin/ai/providers/openai', { kind: 'openai', base_url: `${models.url}/v1`, api_key: 'sk-the-key-at-openai' });
   assert.equal(put.status, 200);
   // A tenant alone is no account, and no step.
   assert.equal((await daemon.admin('PUT', '/admin/tenants/default', { name: 'Ours' })).status, 200);
@@ -179,7 +179,7 @@ inBrowser("an organization's admin sees its own use of models, and operators' pa
   const chat = await fetch(`${daemon.url}/v1/chat/completions`, { method: 'POST',
     headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
     body: JSON.stringify({ model: 'openai/gpt-4o-mini', messages: [{ role: 'user', content: 'Hello' }] }) });
-  assert.equal(chat.status, 200);
+  assert.equal(chat.status, 200, await chat.text());
   await visit(`${daemon.url}/#/login`, async (other) => {
     await other.getByLabel('E-mail address').fill('grace@example.com');
     await other.getByLabel('Password').fill(password);
@@ -216,7 +216,7 @@ inBrowser('a job that has never run has no time and no duration', async () => {
   const jobs = (await daemon.admin('GET', '/admin/jobs')).body.jobs;
   const never = jobs.find((one) => one.last_result === '' && !one.running);
   assert.ok(never, 'every job has run');
-  const row = page.getByRole('row', { name: never.job });
+  const row = page.getByRole('row').filter({ has: page.getByText(never.job, { exact: true }) });
   assert.match(await row.innerText(), /has not run yet/);
   assert.doesNotMatch(await row.innerText(), /0 ms|0 of 0/);
 });

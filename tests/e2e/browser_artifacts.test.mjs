@@ -298,7 +298,7 @@ inBrowser('what was deleted stands in a list of its own, and comes back or ends 
   assert.equal((await daemon.api('DELETE', `/api/v1/artifacts/${id}`)).status, 204);
   await page.goto(`${daemon.url}/#/artifacts`);
   await page.goto(`${daemon.url}/#/artifacts/deleted`);
-  await list.getByRole('button', { name: 'Delete again for good' }).click();
+  await list.getByRole('button', { name: 'Delete for good: again' }).click();
   const dialog = page.getByRole('dialog', { name: 'Delete again' });
   assert.ok(await dialog.getByRole('button', { name: 'Delete for good' }).isDisabled());
   await dialog.getByRole('textbox').fill('again');

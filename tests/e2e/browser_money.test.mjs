@@ -173,7 +173,7 @@ inBrowser('a price is kept as it was typed, with all that the form does not show
   await settled(page);
   const ofOrg = rowOf('set for');
   await ofOrg.getByRole('button', { name: 'Change our-model' }).click();
-  await page.getByRole('menuitem', { name: 'Back to the shipped one' }).click();
+  await page.getByRole('menuitem', { name: 'Back to everybody’s' }).click();
   await ofOrg.waitFor({ state: 'detached' });
   assert.equal((await admin('GET', '/admin/ai/prices/our-model')).input_cost_per_token, 0.0000003);
   assert.deepEqual(page.faults, []);

@@ -229,6 +229,11 @@ async function setUpOwn(words) {
     project_id: daemon.credentials.project_id });
   if (words[1] === 'restore') await person('DELETE', `/api/v1/organizations/${acme.organization_id}`);
   if (words[1] === 'resend' || words[1] === 'withdraw') {
+    // One alone has the name.
+    const { invitations } = await (await person('GET', '/api/v1/invitations')).json();
+    for (const one of invitations) {
+      if (one.email === 'new@example.com') await person('DELETE', `/api/v1/invitations/${one.invitation_id}`);
+    }
     await person('POST', '/api/v1/invitations', { role: 'member', email: 'new@example.com' });
   }
   if (words[0] !== 'member') return;

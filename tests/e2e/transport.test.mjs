@@ -185,7 +185,7 @@ function makeCertificate(folder, name) {
 }
 
 test('transport: a private authority is trusted by each of the ways to name it, for all requests', async () => {
-  const daemon = new Daemon(kNoLimits);
+  const daemon = new Daemon({ ...kNoLimits });
   const { key, certificate } = makeCertificate(daemon.folder, 'localhost');
   Object.assign(daemon.env, { KVCS_TLS_CERTIFICATE_PATH: certificate, KVCS_TLS_KEY_PATH: key });
   try {
@@ -225,7 +225,7 @@ test('transport: a private authority is trusted by each of the ways to name it, 
 });
 
 test('transport: proxies are taken for all requests, and not to this machine', async () => {
-  const daemon = new Daemon(kNoLimits), proxy = await new ForwardProxy().start();
+  const daemon = new Daemon({ ...kNoLimits }), proxy = await new ForwardProxy().start();
   const { key, certificate } = makeCertificate(daemon.folder, 'kvcs.internal');
   try {
     await daemon.start();

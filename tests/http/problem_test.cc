@@ -50,14 +50,15 @@ TEST_CASE("problem: the portal merges details at the top", "[unit][http]") {
   const auto body = [](Status status) {
     return problem_response(status, Dialect::kPortal, "id").body;
   };
-  CHECK(body(not_found("Artifact not found")) ==
-        R"({"error":"Artifact not found","code":"not_found"})");
+  CHECK(body(not_found("Artifact not found")) == R"({"error":"Artifact not found"})");
   CHECK(body(not_found("No share.").with_reason("share_not_found")) ==
         R"({"error":"No share.","code":"share_not_found"})");
   CHECK(body(invalid("size mismatch").with_details_json(R"({"expected":5,"actual":4})")) ==
-        R"({"error":"size mismatch","code":"invalid_request","expected":5,"actual":4})");
-  CHECK(body(invalid("say \"hi\"\n")) == R"({"error":"say \"hi\"\n","code":"invalid_request"})");
-  CHECK(body(invalid("x").with_details_json("{}")) == R"({"error":"x","code":"invalid_request"})");
+        R"({"error":"size mismatch","expected":5,"actual":4})");
+  CHECK(body(invalid("size mismatch").with_reason("size_mismatch")) ==
+        R"({"error":"size mismatch"})");
+  CHECK(body(invalid("say \"hi\"\n")) == R"({"error":"say \"hi\"\n"})");
+  CHECK(body(invalid("x").with_details_json("{}")) == R"({"error":"x"})");
 }
 
 TEST_CASE("problem: admin, gateway, OpenAI and Anthropic shapes", "[unit][http]") {

@@ -35,9 +35,10 @@ struct IdentityRig {
   std::unique_ptr<WatchedKv> kv = make_watched_kv(*faulty);
   AuditedKv audited{*kv, clock, *entropy};
   Directory directory{*kv, *kv};
+  const std::vector<std::string> origins = {"http://127.0.0.1:8080"};
   Authenticator auth{directory, *kv,
                      clock,     {{AdminRole::kViewer, sha256_hex("static-viewer-key-1")}},
-                     {},        {[] { return std::vector<std::string>{"http://127.0.0.1:8080"}; }}};
+                     {},        {[this]() -> const std::vector<std::string>& { return origins; }}};
   KeyService keys{*kv, audited, clock, *entropy};
   OrganizationService organizations{*kv, audited, clock, *entropy,
                                     [](std::string_view s) { return s == "admin"; }};

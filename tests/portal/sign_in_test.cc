@@ -176,7 +176,7 @@ TEST_CASE("second step: a store that cannot be read twice in a row costs no tick
     return has_begun && is_look ? unavailable("The store is down.") : ok();
   };
   CHECK(rig.second(ticket).code() == Code::kUnavailable);
-  CHECK(rig.memory->scan(KvFamily::kSystem, "session:", "", 1000)->items.size() == before);
+  CHECK(rig.memory->scan(KvFamily::kSystem, "session:", "", 1000)->items.size() <= before);
 }
 
 TEST_CASE("second step: what the store fails at is no try", "[fault][portal]") {

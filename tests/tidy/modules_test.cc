@@ -47,7 +47,7 @@ const Names kCliMay = {"base", "kvfile"};
 // the command line reads.
 const std::set<std::pair<std::string, std::string>> kExtraArrows = {
     {"cli", "http/client/fetch.h"}, {"cli", "http/http.h"},   {"cli", "ai/prices/members.h"},
-    {"app", "cli/command.h"},          {"app", "cli/confirm.h"},
+    {"app", "cli/command.h"},       {"app", "cli/confirm.h"},
 };
 
 const Names kGeneratedHeaders = {"version.h"};
@@ -68,8 +68,8 @@ const std::map<std::string, Shown>& shown() {
       {"blob", {{"presign.h"}, {"blob_links.h"}}},
       {"http",
        {{"external_url.h", "form.h", "client/content_decoder.h", "client/fetch.h",
-         "client/upstream.h", "header_list.h", "header_syntax.h", "json_api.h", "problem.h", "route_rows.h", "sse.h",
-         "text_body.h"},
+         "client/upstream.h", "header_list.h", "header_syntax.h", "json_api.h", "problem.h",
+         "route_rows.h", "sse.h", "text_body.h"},
         {"client/mail.h", "router.h", "serve/live_streams.h", "serve/server.h",
          "serve/server_config.h", "static_files.h"}}},
       // Each tool of the command line has its header; the doors use four of them.

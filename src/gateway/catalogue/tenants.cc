@@ -63,8 +63,8 @@ Status check_record(const Json& record) {
   JsonReader reader(record);
   reader.optional_string("tenant_id", {.max_bytes = 64});
   reader.optional_string("incarnation");  // Of a record that was read; what is stored stays.
-  const auto name = reader.optional_string("name", {.min_bytes = 0, .max_bytes = 200});
-  if (name && !name->empty()) KVCS_TRY(normal_name(*name).status());
+  const auto called = reader.optional_string("name", {.min_bytes = 0, .max_bytes = 200});
+  if (called && !called->empty()) KVCS_TRY(normal_name(*called).status());
   reader.optional_one_of("status", {"active", "suspended"});
   reader.optional_boolean("private_apis");
   reader.array("providers");

@@ -166,7 +166,7 @@ TEST_CASE("billing: an organization that was taken back while Stripe was asked p
     REQUIRE(f.billing.end_subscription(f.org.id).ok());
     CHECK(meanwhile == "ending");
     CHECK(f.ended == 1);
-    // The other one is what the organization pays for now.
+    // The other one is what the organization pays for.
     CHECK(f.plan() == "pro");
     CHECK(f.alerts_of("billing.ended_while_restored") == 1);
   }

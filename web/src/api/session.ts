@@ -106,14 +106,22 @@ export function watchSession(): () => void {
   const back = () => {
     if (!document.hidden) look();
   };
+  // A page in which something was typed stays, with the sign-in on top of it, also when another tab
+  // has signed out.
+  let typedAt = '';
+  const typed = () => {
+    typedAt = location.hash;
+  };
   channel = typeof BroadcastChannel === 'function' ? new BroadcastChannel('kvcs.me') : null;
-  channel?.addEventListener('message', ({ data }) => look(data === 'ended'));
+  channel?.addEventListener('message', ({ data }) => look(data === 'ended' && typedAt !== location.hash));
   addEventListener('focus', back);
+  addEventListener('input', typed);
   document.addEventListener('visibilitychange', back);
   return () => {
     channel?.close();
     channel = null;
     removeEventListener('focus', back);
+    removeEventListener('input', typed);
     document.removeEventListener('visibilitychange', back);
   };
 }

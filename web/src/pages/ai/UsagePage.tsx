@@ -7,7 +7,7 @@ import { href, setParams, useParam, usePlace } from '../../router';
 import {
   Chart, type Column, Count, DateRange, daysOf, Duration, Empty, ErrorBox, Figures, FilterBar, FilterChips, LinkButton, Meter, Money, Page, Projection, Skeleton, Table, useRange,
 } from '../../ui';
-import { type Group, groups, nameOf, requestSeries, stackedSpend, type Sum } from './usage';
+import { type Group, groups, headOf, nameOf, requestSeries, stackedSpend, type Sum } from './usage';
 import { useUsers } from './users';
 
 const path = '/admin/usage';
@@ -31,7 +31,6 @@ export function Budget({ used, allowed }: { used: number; allowed: number | null
 }
 
 function Own() {
-  const me = useMe();
   const { data, error, refresh } = useQuery('/api/v1/quota', (signal) => api.get('/api/v1/quota', { signal }), { pollMs: 30_000 });
   const use = data?.plan?.ai_usd;
   return (

@@ -87,7 +87,7 @@ export default function DeletedPage() {
         </Button>{' '}
         <Button
           kind="quiet"
-          label={`Delete ${one.name} for good`}
+          label={`Delete for good: ${one.name}`}
           onClick={() => setEnding([one])}
         >
           Delete for good

@@ -1,7 +1,6 @@
 // What the list of artifacts is made of: its columns, its filters, and the sentence above it.
 import { api, type Schema } from '../../api/client';
 import { useQuery } from '../../api/query';
-import { useMe } from '../../api/session';
 import { href, usePlace } from '../../router';
 import { Badge, Bytes, type Column, Count, type Filter, formatBytes, Meter, Time } from '../../ui';
 import { type Artifact, many, modelOf, schemeOf } from './words';
