@@ -210,6 +210,7 @@ Result<Json> AiAdminApi::report_budget(const UsageAsk& ask) {
     if (user.code() == Code::kNotFound) return Json();  // The ledger outlives the user.
     kind = "user";
     id = KVCS_TRY(user).id;
+    if (!ask.organization_id.empty() && user->organization_id != ask.organization_id) return Json();
     limit_nano_usd = user->monthly_limit_nano_usd;
   } else {
     if (id.empty()) {

@@ -59,6 +59,13 @@ TEST_CASE("own usage: an owner sees the use of the own organization alone", "[co
   CHECK(places.requests(owner, "org_id=" + places.house.org) == 1);
   CHECK(owner.send("GET", "/admin/usage?org_id=" + places.other).status == 404);
   CHECK(places.requests(owner, "user_id=" + places.other_user) == 0);
+  // Nor what the other's user may spend and has spent.
+  const std::string budget_of = "/admin/usage?user_id=";
+  CHECK(json_of(owner.send("GET", budget_of + places.other_user)).at("budget").is_null());
+  CHECK(json_of(owner.send("GET", budget_of + places.house.user)).at("budget").is_object());
+  CHECK(json_of(places.operators.send("GET", budget_of + places.other_user))
+            .at("budget")
+            .is_object());
 
   const Json rows = json_of(owner.send("GET", "/admin/usage/requests"))["requests"];
   REQUIRE(rows.size() == 1);
