@@ -35,18 +35,19 @@ int confirm_totp(Console& console, ApiClient& api, const std::string& code) {
 }
 
 // A login alone is not enough where the account has a password.
-Result<Json> begin_totp(Console& console, ApiClient& api) {
-  const Result<Json> begun = api.call("POST", kTotp, Json::object());
-  if (begun.code() != Code::kInvalid) return begun;
+Result<Json> call_with_password(Console& console, ApiClient& api, const char* method, Json body) {
+  Result<Json> answer = api.call(method, kTotp, body);
+  if (answer.code() != Code::kInvalid) return answer;
   const auto password = ask_secret(console, "Password: ");
-  if (!password || password->empty()) return begun;
-  return api.call("POST", kTotp, Json{{"current_password", password->reveal()}});
+  if (!password || password->empty()) return answer;
+  body["current_password"] = password->reveal();
+  return api.call(method, kTotp, body);
 }
 
 int run_totp_on(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings(in));
   if (const auto code = in.optional_text("code")) return confirm_totp(console, api, *code);
-  const Result<Json> begun = begin_totp(console, api);
+  const Result<Json> begun = call_with_password(console, api, "POST", Json::object());
   if (!begun.ok() || console.mode().json) return show_object(console, begun);
   console.print_fields({{"Secret", printable(in_fours(text_member(*begun, "secret")), kShownText)},
                         {"Address", printable(text_member(*begun, "otpauth_url"), kShownWhole)}});
@@ -62,8 +63,8 @@ int run_totp_off(const Invocation& in, Console& console) {
   if (!code) code = ask_line(console, "A code of the app, or a recovery code: ");
   if (!code || code->empty()) return console.fail(invalid("There was no code; give --code."));
   ApiClient api(find_api_settings(in));
-  return show_done(console, api.call("DELETE", kTotp, Json{{"code", *code}}).status(),
-                   "The second factor is off.");
+  const Result<Json> done = call_with_password(console, api, "DELETE", Json{{"code", *code}});
+  return show_done(console, done.status(), "The second factor is off.");
 }
 
 // The token of a new session, out of its cookie.
@@ -162,7 +163,7 @@ std::vector<Command> totp_commands() {
       {.name = "totp off",
        .summary = "Take the second factor off.",
        .options = {any_code},
-       .examples = {{"kvcs totp off --code " + std::string(kCode), ""}},
+       .examples = {{"kvcs totp off --code " + std::string(kCode), "Asks for the password."}},
        .run = run_totp_off},
   };
 }

@@ -47,8 +47,10 @@ void TotpApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
   rows.add(kPost, "/confirm", person, http::kib(1), &TotpApi::confirm,
            "Turn it on with its first code; sign-ins by password ask for one from now on.",
            {.id = "confirmTotp", .body = "TotpCode", .answer = "RecoveryCodes"});
-  rows.add(kDelete, "", person, http::kib(1), &TotpApi::remove, "Take it off, with a code.",
-           {.id = "removeTotp", .body = "TotpCode", .status = 204});
+  rows.add(kDelete, "", person, http::kib(1), &TotpApi::remove,
+           "Take it off, with a code. Needs the password again, or without one a sign-in of the "
+           "last five minutes.",
+           {.id = "removeTotp", .body = "Confirmation", .status = 204});
 }
 
 void TotpApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
@@ -78,9 +80,15 @@ Result<http::Response> TotpApi::confirm(http::Request& request) {
   return http::private_reply(200, Json{{"recovery_codes", std::move(codes)}});
 }
 
+// The password comes first: a session alone may be a stolen one, and wrong codes from it must not
+// lock the owner out.
 Result<http::Response> TotpApi::remove(http::Request& request) {
-  const std::string code = KVCS_TRY(read_code(request));
-  KVCS_TRY(totp_.remove(request.principal.person_id, code, by(request)));
+  const Proof proof = KVCS_TRY(read_proof(request));
+  KVCS_TRY(sign_in_.confirm_person(request.principal, proof.password, caller_of(request)));
+  if (proof.code.empty()) {
+    return invalid("code: required; of the app, or a recovery code.").with_reason("code_required");
+  }
+  KVCS_TRY(totp_.remove(request.principal.person_id, proof.code, by(request)));
   return http::empty_response(204);
 }
 

@@ -22,6 +22,9 @@ const std::string kAsk = std::string(R"({"current_password":")") + kGoodPassword
 std::string code_body(const std::string& code) {
   return R"({"code":")" + code + "\"}";
 }
+std::string proof_body(const std::string& code) {
+  return dump_json(Json{{"current_password", kGoodPassword}, {"code", code}});
+}
 
 }  // namespace
 
@@ -67,9 +70,12 @@ TEST_CASE("totp: a sign-in by password asks for a code from then on", "[contract
   CHECK(second(again, code(1)).status == 401);
   CHECK(second(again, recovery[0].get<std::string>()).status == 200);
 
-  CHECK(other.send("DELETE", "/auth/totp", code_body(recovery[0].get<std::string>())).status ==
+  CHECK(other.send("DELETE", "/auth/totp", proof_body(recovery[0].get<std::string>())).status ==
         403);
-  CHECK(other.send("DELETE", "/auth/totp", code_body(recovery[1].get<std::string>())).status ==
+  const RawResponse bare = other.send("DELETE", "/auth/totp", kAsk);
+  CHECK(bare.status == 400);
+  CHECK(json_text(bare.body, "code") == "code_required");
+  CHECK(other.send("DELETE", "/auth/totp", proof_body(recovery[1].get<std::string>())).status ==
         204);
   CHECK(json_of(other.send("POST", "/auth/login", kSignIn))["totp_required"] == false);
 }
@@ -99,6 +105,28 @@ TEST_CASE("totp: with it the account ends, and gets another way in, by a code an
   CHECK(bob.send("GET", "/api/v1/me").status == 200);
   CHECK(end(on["recovery_codes"][0].get<std::string>()) == 200);
   CHECK(bob.send("GET", "/api/v1/me").status == 401);
+}
+
+TEST_CASE("totp: whoever has a session alone neither takes it off nor locks its owner out",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser ada = set_up(app);
+  const Json begun = json_of(ada.send("POST", "/auth/totp", kAsk));
+  const std::string secret = from_base32(begun["secret"].get<std::string>());
+  const int64_t now = app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS;
+  REQUIRE(
+      ada.send("POST", "/auth/totp/confirm", code_body(portal::totp_code(secret, now))).status ==
+      200);
+  for (int i = 0; i <= portal::kWrongCodesMax; i++) {
+    CHECK(ada.send("DELETE", "/auth/totp", code_body("0000000")).status == 400);
+  }
+  // Not even a right code is enough, and a guessed password counts no code.
+  const std::string next = portal::totp_code(secret, now + 1);
+  CHECK(ada.send("DELETE", "/auth/totp", code_body(next)).status == 400);
+  const RawResponse guessed =
+      ada.send("DELETE", "/auth/totp", R"({"current_password":"guess","code":"0000000"})");
+  CHECK(json_text(guessed.body, "code") == "wrong_password");
+  CHECK(ada.send("DELETE", "/auth/totp", proof_body(next)).status == 204);
 }
 
 TEST_CASE("totp: an operator takes it off, and nobody else", "[contract][app][portal]") {

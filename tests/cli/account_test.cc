@@ -57,6 +57,14 @@ TEST_CASE("account: a second factor is begun, confirmed and taken off", "[unit][
 
   CHECK(desk.run({"totp", "off", "--code", "aaaa-1111"}) == 0);
   CHECK(desk.requests() == Words{R"(DELETE /auth/totp {"code":"aaaa-1111"})"});
+  desk.answer({{R"({"error":"current_password: required."})", "400 Bad Request"}, {"{}"}});
+  {
+    const Stdin typed("present words\n");
+    CHECK(desk.run({"totp", "off", "--code", "aaaa-1111"}) == 0);
+  }
+  CHECK(desk.requests() ==
+        Words{R"(DELETE /auth/totp {"code":"aaaa-1111"})",
+              R"(DELETE /auth/totp {"code":"aaaa-1111","current_password":"present words"})"});
   {
     const Stdin nobody("");
     CHECK(desk.run({"totp", "off"}) == 1);

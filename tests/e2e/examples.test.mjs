@@ -343,7 +343,7 @@ async function runExample(words, example) {
   // A daemon is its shell's own process, so that the signal reaches it.
   const serves = words[0] === 'serve';
   // The password is asked for, and nobody types it.
-  const answered = words.join(' ') === 'totp on' ? `echo '${ada.password}' | ${line}` : line;
+  const answered = words[0] === 'totp' ? `echo '${ada.password}' | ${line}` : line;
   const typed = serves ? `KVCS_HTTP_LISTEN=127.0.0.1:0 exec ${line}` : answered;
   const done = await shell(typed, folder, session);
   assert.equal(done.status, 0, `${line}\n${done.out}${done.error}`);
@@ -359,7 +359,8 @@ const undo = {
   // The recovery codes end the output; none are shown where nobody types the app's code.
   'totp on': async ({ out }) => {
     const code = out.trim().split('\n').at(-1);
-    if (!out.includes('otpauth://')) assert.equal((await person('DELETE', '/auth/totp', { code })).status, 204);
+    const proof = { current_password: ada.password, code };
+    if (!out.includes('otpauth://')) assert.equal((await person('DELETE', '/auth/totp', proof)).status, 204);
   },
   password: async () => {
     token = tokenOf(await post('/auth/login', { ...ada, password: 'another violin under clouds' }));

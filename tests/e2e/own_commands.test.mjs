@@ -196,7 +196,8 @@ test('a second factor, sessions and a new password', async () => {
   assert.ok(codes.length > 1);
   assert.match((await daemon.cliWith({ env: { KVCS_TOKEN: token } }, 'whoami')).stdout, /Second factor +on\n/);
   assert.match((await cliAnswered(password, 'totp', 'on')).stderr, /kvcs totp off/);
-  await ok('totp', 'off', '--code', codes[0]);
+  assert.equal((await cli('totp', 'off', '--code', codes[0])).status, 1);
+  assert.equal((await cliAnswered(password, 'totp', 'off', '--code', codes[0])).status, 0);
   const other = await begin('/auth/login', { email: 'ada@example.com', password: 'correct horse battery staple' });
   const sessions = await ok('session', 'list');
   const there = sessions.find((one) => !one.current);

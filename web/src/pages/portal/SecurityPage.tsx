@@ -157,13 +157,25 @@ function SecondFactor({ isOn }: { isOn: boolean }) {
             submit="Turn off"
             kind="danger"
             onCancel={() => setEnding(false)}
-            onSubmit={async ({ code = '' }) => {
-              await api.delete('/auth/totp', { body: { code: codeOf(code) } });
+            onSubmit={async ({ current_password = '', code = '' }) => {
+              await api.delete('/auth/totp', {
+                body: {
+                  ...(current_password === '' ? {} : { current_password }),
+                  code: codeOf(code),
+                },
+              });
               setEnding(false);
               await loadMe();
               toast('The second factor is off.');
             }}
           >
+            <Field
+              name="current_password"
+              label="Your password"
+              type="password"
+              autocomplete="current-password"
+              hint="Left empty if you have none: then a sign-in of the last five minutes counts."
+            />
             <Field
               name="code"
               label="A code of the app, or a recovery code"
