@@ -20,8 +20,9 @@ namespace {
 constexpr size_t kNextMaxBytes = 300, kInvitationMaxBytes = 64;
 // Of one address block: each begin is kept for a while, each end asks the issuer in our name.
 constexpr int64_t kBeginsPerMinute = 120, kEndsPerMinute = 60;
-// Of all: each begin is a write that waits for the disk.
-constexpr int64_t kBeginsOfAllPerMinute = 1200;
+// Of all: each begin is a write that waits for the disk. Beyond that an address block still has a
+// few, so that some that begin without end do not turn sign-in off for everybody.
+constexpr int64_t kBeginsOfAllPerMinute = 1200, kFirstBeginsPerMinute = 10;
 constexpr size_t kShownMaxBytes = 300;
 
 constexpr http::ApiType kTypes[] = {
@@ -212,7 +213,10 @@ Result<http::Response> OidcApi::begin(http::Request& request) {
   if (const Status allowed = take_try("sign-in-begin", kBeginsPerMinute, request); !allowed.ok()) {
     return failed_page(429, allowed.message());
   }
-  if (s_.take_try("sign-in-begin-of-all", kBeginsOfAllPerMinute) != 0) {
+  // Both are taken always: what an address began before the rush counts in it.
+  const bool is_rush = s_.take_try("sign-in-begin-of-all", kBeginsOfAllPerMinute) != 0;
+  const Status first = take_try("sign-in-begin-first", kFirstBeginsPerMinute, request);
+  if (is_rush && !first.ok()) {
     return failed_page(429, "Too many people sign in at this moment; try again in a minute.");
   }
   http::Response response = http::empty_response(302);

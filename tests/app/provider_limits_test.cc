@@ -25,11 +25,14 @@ TEST_CASE("providers: sign-ins that begin have a share per address, and are shor
   for (int i = 0; i < 130; i++) refused += begin("203.0.113.2", "") == 429;
   CHECK(refused > 0);
   CHECK(begin("203.0.113.3", "") == 503);
-  // And so many of all: each is a write.
+  // And so many of all, since each is a write: from then on an address has its first few alone.
   refused = 0;
   for (int i = 0; i < 1500 && refused == 0; i++) {
-    const std::string address = "198.51." + std::to_string(i / 250) + "." + std::to_string(i % 250);
-    refused += begin(address, "") == 429;
+    refused += begin("198.51.100." + std::to_string(i % 11), "") == 429;
   }
   CHECK(refused == 1);
+  CHECK(begin("203.0.113.3", "") == 503);
+  int taken = 0;
+  for (int i = 0; i < 30; i++) taken += begin("203.0.113.4", "") == 503;
+  CHECK(taken == 10);
 }
