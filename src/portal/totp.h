@@ -66,6 +66,8 @@ class TotpService final {
   static std::optional<Record> parse(std::string_view text);
   // What is stored; nothing when there is none.
   Result<std::optional<KvEntry>> read(std::string_view person_id) const;
+  // RateLimited with reason too_many_tries; Forbidden with reason recovery_code_needed.
+  Status take_turn(std::string_view person_id, std::string_view code) const;
   Status spend(std::string_view person_id, std::string_view code, Record& record) const;
   // check(), or remove().
   Status use(std::string_view person_id, std::string_view code, bool takes_off,

@@ -97,8 +97,12 @@ TEST_CASE("totp: each refusal has its reason, and each code counts once", "[unit
 TEST_CASE("totp: after many wrong codes in a row it takes a recovery code", "[unit][portal]") {
   PeopleRig rig;
   Sealer sealer({Secret(std::string(32, 'k'))}, *rig.entropy);
-  TotpService totp(*rig.kv, rig.audited, sealer, rig.clock, rig.clock, *rig.entropy,
-                   [](std::string_view) { return 0; });
+  int64_t wait_s = 0, tries = 0;
+  const auto take_try = [&](std::string_view) {
+    tries++;
+    return wait_s;
+  };
+  TotpService totp(*rig.kv, rig.audited, sealer, rig.clock, rig.clock, *rig.entropy, take_try);
   const std::string id = rig.person("ada").id;
   const std::string secret =
       from_base32(std::string(totp.start(id, "ada", rig.who)->secret_base32.reveal()));
@@ -132,7 +136,15 @@ TEST_CASE("totp: after many wrong codes in a row it takes a recovery code", "[un
   CHECK(totp.remove(id, code(), rig.who).reason() == "recovery_code_needed");
   CHECK(totp.check(id, "nonsense", rig.who).reason() == "recovery_code_needed");
   CHECK(alerts() == 1);
+  // Whoever goes on takes no tries, and a recovery code needs none.
+  tries = 0;
+  CHECK(totp.check(id, "000000x", rig.who).reason() == "recovery_code_needed");
+  CHECK(totp.confirm(id, "000000x", rig.who).status().reason() == "totp_is_on");
+  CHECK(tries == 0);
+  wait_s = 4;
   CHECK(totp.check(id, recovery[0].reveal(), rig.who, opened).ok());
+  CHECK(totp.check(id, recovery[0].reveal(), rig.who).reason() == "too_many_tries");
+  wait_s = 0;
   CHECK(rig.kv->get(KvFamily::kConfig, "opened").ok());
   CHECK(totp.check(id, code(), rig.who).ok());
 }
