@@ -27,7 +27,7 @@ actor!: string # A person or a key, by its id; of an operator an admin key; or a
 name!: string? # Of the person or of the organization's key, where there is one still.
 subject!: string # What was changed: config, members, keys:<id>, invitation:<id>, project:<id>.
 kind!: organization|members|key|tenant_token|ai_credential|invitation|billing|project|other
-thing!: string? # Its name, where it has one still; of an invitation the address.
+thing!: string? # Its name or address, if there is one still; of invitations and keys for admins.
 action!: create|update|delete|restore
 address!: string? # For admins and owners.
 request_id!: string)"},
@@ -110,6 +110,13 @@ std::string_view action_of(const Entry& entry) {
   return entry.old_hash.empty() ? "create" : "update";
 }
 
+// Names that viewers and members may not list elsewhere: the address of an invitation, and what a
+// key or a token is called.
+bool is_for_admins(std::string_view subject) {
+  const std::string_view part = subject.substr(0, subject.find(':'));
+  return part == "invitation" || part == "keys" || part == "tokens";
+}
+
 // What stands behind the source's word, where by() has put it.
 Json address_of(const Entry& entry) {
   const size_t space = entry.source.find(' ');
@@ -176,7 +183,7 @@ Result<http::Response> HistoryApi::list(http::Request& request) {
     entries.pop_back();
     cursor = std::to_string(entries.back().ts_ms) + "." + std::to_string(entries.back().seq);
   }
-  const bool sees_addresses = caller.org_role >= OrgRole::kAdmin;
+  const bool is_admin = caller.org_role >= OrgRole::kAdmin;
   std::map<std::string, std::string> names;  // Of actors.
   Json list = Json::array();
   for (const Entry& entry : entries) {
@@ -184,7 +191,8 @@ Result<http::Response> HistoryApi::list(http::Request& request) {
     if (is_new_actor) name->second = name_of_actor(caller.organization_id, entry.actor);
     const std::string subject = subject_of(entry, caller.organization_id);
     const auto [thing, is_new_thing] = things.try_emplace(subject);
-    if (is_new_thing && entry.family != "project") thing->second = name_of_record(entry.key);
+    const bool has_record = entry.family != "project" && (is_admin || !is_for_admins(subject));
+    if (is_new_thing && has_record) thing->second = name_of_record(entry.key);
     list.push_back({{"id", entry.id},
                     {"at", format_iso8601_ms(entry.ts_ms)},
                     {"actor", entry.actor},
@@ -193,7 +201,7 @@ Result<http::Response> HistoryApi::list(http::Request& request) {
                     {"kind", kind_of(subject)},
                     {"thing", http::text_or_null(thing->second)},
                     {"action", action_of(entry)},
-                    {"address", sees_addresses ? address_of(entry) : Json(nullptr)},
+                    {"address", is_admin ? address_of(entry) : Json(nullptr)},
                     {"request_id", entry.request_id}});
   }
   return http::private_reply(

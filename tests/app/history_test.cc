@@ -69,6 +69,26 @@ TEST_CASE("history: what was changed has its name, and the verb is what was done
   CHECK(app.as(app.credential("api_key"), "GET", "/api/v1/me").status == 200);
 }
 
+TEST_CASE("history: addresses and names of keys are for who may list them",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser ada = set_up(app);
+  Browser viewer = join(app, ada, "vera@example.com", "viewer");
+  Browser admin = join(app, ada, "adam@example.com", "admin");
+  REQUIRE(ada.send("POST", "/api/v1/api-keys", R"({"name":"laptop"})").status == 201);
+  REQUIRE(ada.send("POST", "/api/v1/projects", R"({"name":"Research"})").status == 201);
+  REQUIRE(
+      ada.send("POST", "/api/v1/invitations", R"({"email":"grace@example.com","role":"viewer"})")
+          .status == 201);
+  check(newest(admin, "key"), "create", "laptop");
+  check(newest(admin, "invitation"), "create", "grace@example.com");
+  check(newest(viewer, "key"), "create", nullptr);
+  check(newest(viewer, "invitation"), "create", nullptr);
+  check(newest(viewer, "project"), "create", "Research");
+  const std::string whole = viewer.send("GET", "/api/v1/audit?limit=100").body;
+  CHECK(whole.find("grace@example.com") == std::string::npos);
+}
+
 TEST_CASE("history: each kind of an organization's records has a word", "[unit][app][portal]") {
   TestApp app;
   Browser ada = set_up(app);
