@@ -223,10 +223,12 @@ int64_t MeApi::last_used_ms(const Session& stored) const {
 }
 
 // A session alone may be a stolen one. Nothing new becomes the person's from here on, so that what
-// is looked at is all that there is.
+// is looked at is all that there is. A look before it spends no recovery code on what is refused.
 Result<http::Response> MeApi::remove(http::Request& request) {
-  KVCS_TRY(s_.confirm(request));
   const std::string& id = request.principal.person_id;
+  const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(id));
+  KVCS_TRY(check_end(id, places).status());
+  KVCS_TRY(s_.confirm(request));
   KVCS_TRY(s_.people.begin_removal(id, by(request)));
   Result<http::Response> removed = end_account(request);
   // What cannot be withdrawn ends by itself.
@@ -234,15 +236,12 @@ Result<http::Response> MeApi::remove(http::Request& request) {
   return removed;
 }
 
-// All is looked at before anything goes. What comes between, such as an owner who leaves, is met by
-// the rules of each write; then the account is there, and may be deleted again.
-Result<http::Response> MeApi::end_account(http::Request& request) {
-  const std::string id = request.principal.person_id;
-  const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(id));
+Result<std::vector<std::string>> MeApi::check_end(const std::string& person_id,
+                                                  const std::vector<std::string>& places) const {
   std::vector<std::string> own;
   for (const std::string& place : places) {
     const Roster roster = KVCS_TRY(s_.members.roster(place));
-    if (!KVCS_TRY(s_.members.is_last_owner(roster, id))) continue;
+    if (!KVCS_TRY(s_.members.is_last_owner(roster, person_id))) continue;
     if (roster.members.size() > 1) {
       return conflict("You are the last owner of organization " + place +
                       ", which others are in. Make one of them an owner, or delete it first.")
@@ -250,7 +249,16 @@ Result<http::Response> MeApi::end_account(http::Request& request) {
     }
     own.push_back(place);
   }
-  KVCS_TRY(s_.people.check_removable(id));
+  KVCS_TRY(s_.people.check_removable(person_id));
+  return own;
+}
+
+// All is looked at before anything goes. What comes between, such as an owner who leaves, is met by
+// the rules of each write; then the account is there, and may be deleted again.
+Result<http::Response> MeApi::end_account(http::Request& request) {
+  const std::string id = request.principal.person_id;
+  const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(id));
+  const std::vector<std::string> own = KVCS_TRY(check_end(id, places));
   Json ends = Json::array();
   for (const std::string& place : own) {
     const Result<Organization> leaving = s_.give_up(place, by(request));

@@ -59,6 +59,10 @@ class MeApi final {
   Result<http::Response> remove_sign_in(http::Request& request);
 
  private:
+  // Those of `places` that nobody else is in. Conflict with reason last_owner, and as
+  // PersonService::check_removable().
+  Result<std::vector<std::string>> check_end(const std::string& person_id,
+                                             const std::vector<std::string>& places) const;
   Result<http::Response> end_account(http::Request& request);
   Result<http::Response> describe(const http::Request& request, const Principal& caller) const;
   Result<Json> person_json(const http::Request& request, const Principal& caller) const;

@@ -107,6 +107,27 @@ TEST_CASE("totp: with it the account ends, and gets another way in, by a code an
   CHECK(bob.send("GET", "/api/v1/me").status == 401);
 }
 
+TEST_CASE("totp: the end of an account that is refused spends no recovery code",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser ada = set_up(app);
+  Browser bob = join(app, ada, "bob@example.com", "owner");
+  const std::string other = json_text(
+      bob.send("POST", "/api/v1/organizations", R"({"name":"Both"})").body, "organization_id");
+  REQUIRE(bob.send("PATCH", "/api/v1/me", R"({"organization_id":")" + other + "\"}").status == 200);
+  Browser eve = join(app, bob, "eve@example.com", "member");
+  const Json begun = json_of(bob.send("POST", "/auth/totp", kAsk));
+  const std::string secret = from_base32(begun["secret"].get<std::string>());
+  const int64_t now = app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS;
+  const Json on =
+      json_of(bob.send("POST", "/auth/totp/confirm", code_body(portal::totp_code(secret, now))));
+  const std::string recovery = on["recovery_codes"][0].get<std::string>();
+  const RawResponse refused = bob.send("DELETE", "/api/v1/me", proof_body(recovery));
+  CHECK(refused.status == 409);
+  CHECK(json_text(refused.body, "code") == "last_owner");
+  CHECK(bob.send("DELETE", "/auth/totp", proof_body(recovery)).status == 204);
+}
+
 TEST_CASE("totp: whoever has a session alone neither takes it off nor locks its owner out",
           "[contract][app][portal]") {
   TestApp app;
