@@ -97,7 +97,7 @@ void MeApi::add_routes(std::vector<http::Row>& table, const http::Access& anybod
   rows.add(kPatch, "", person, http::kib(4), &MeApi::change,
            "Change the own name, or which organization and project are active.",
            {.id = "updateMe", .body = "MyChanges", .answer = "Me"});
-  rows.add(kDelete, "", person, http::kib(1), &MeApi::remove,
+  rows.add(kDelete, "", person, http::kib(8), &MeApi::remove,
            "Delete the own account. Needs what POST /auth/link/{provider} needs. Organizations "
            "that nobody else is in go too, in 7 days; of one with others in it somebody else must "
            "be an owner first.",

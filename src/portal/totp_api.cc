@@ -40,14 +40,14 @@ void TotpApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
   using enum http::Method;
   http::Rows rows(table, *this, "/auth/totp");
   rows.add(
-      kPost, "", person, http::kib(1), &TotpApi::start,
+      kPost, "", person, http::kib(8), &TotpApi::start,
       "Begin a second factor: the secret for an authenticator app. Needs the password again, or "
       "without one a sign-in of the last five minutes.",
       {.id = "startTotp", .body = "CurrentPassword", .status = 201, .answer = "TotpStart"});
   rows.add(kPost, "/confirm", person, http::kib(1), &TotpApi::confirm,
            "Turn it on with its first code; sign-ins by password ask for one from now on.",
            {.id = "confirmTotp", .body = "TotpCode", .answer = "RecoveryCodes"});
-  rows.add(kDelete, "", person, http::kib(1), &TotpApi::remove,
+  rows.add(kDelete, "", person, http::kib(8), &TotpApi::remove,
            "Take it off, with a code. Needs the password again, or without one a sign-in of the "
            "last five minutes.",
            {.id = "removeTotp", .body = "Confirmation", .status = 204});

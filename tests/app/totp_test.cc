@@ -128,6 +128,27 @@ TEST_CASE("totp: the end of an account that is refused spends no recovery code",
   CHECK(bob.send("DELETE", "/auth/totp", proof_body(recovery)).status == 204);
 }
 
+TEST_CASE("totp: what asks for the password takes the longest there is",
+          "[contract][app][portal]") {
+  TestApp app([](Config& config) {
+    config.auth.providers = R"({"idp": {"issuer": "http://127.0.0.1:1", "client_id": "kvcs"}})";
+  });
+  Browser ada = set_up(app);
+  Browser bob = join(app, ada, "bob@example.com", "admin");
+  // Each of its bytes is six in JSON, as some programs write it.
+  std::string body = R"({"current_password":")";
+  for (int i = 0; i < 1000; i++) body += "\\u0061";
+  body += "\"}";
+  for (const auto& [method, path] :
+       {std::pair("POST", "/auth/totp"), std::pair("DELETE", "/auth/totp"),
+        std::pair("DELETE", "/api/v1/me"), std::pair("POST", "/auth/link/idp")}) {
+    INFO(method << " " << path);
+    const RawResponse refused = bob.send(method, path, body);
+    CHECK(refused.status == 403);
+    CHECK(json_text(refused.body, "code") == "wrong_password");
+  }
+}
+
 TEST_CASE("totp: whoever has a session alone neither takes it off nor locks its owner out",
           "[contract][app][portal]") {
   TestApp app;
