@@ -27,6 +27,7 @@ class SignInApi final {
 
   void add_routes(std::vector<http::Row>& table, const http::Access& person);
   static std::span<const http::ApiType> types();
+  const BrowserRules& browser() const { return browser_; }
 
   Result<http::Response> look_up_setup(http::Request& request);      // POST /auth/setup/look-up
   Result<http::Response> set_up(http::Request& request);             // POST /auth/setup

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/mail_address.h"
 #include "http/json_api.h"
+#include "identity/browser_session.h"
 #include "identity/records.h"
 #include "identity/users.h"
 
@@ -333,6 +334,7 @@ Result<Json> TeamApi::describe(const InvitationLook& look) const {
 }
 
 Result<http::Response> TeamApi::look_up(http::Request& request) {
+  KVCS_TRY(check_origin(request, sign_in_.browser()));
   const Secret token = KVCS_TRY(read_link_token(request));
   const std::string from = "invitation-looks-from:" + address_block(request.remote_ip);
   if (!take_hourly_(from, kInvitationLooksFromAddressPerHour)) {

@@ -95,6 +95,10 @@ TEST_CASE("links: an invitation that works no longer tells why", "[contract][app
   const RawResponse late = house.owner.send("POST", "/api/v1/invitations/accept",
                                             token_body(used["token"].get<std::string>()));
   CHECK(late.status == 404);
+  CHECK(house.app
+            .call("POST", "/auth/invitation", {{"Origin", "http://evil.example"}},
+                  token_body("guess"))
+            .status == 403);
   const RawResponse unknown = look(house.app, "/auth/invitation", "guess");
   CHECK(unknown.status == 404);
   CHECK(json_text(unknown.body, "code") == "invitation_invalid");
