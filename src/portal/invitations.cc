@@ -221,6 +221,8 @@ Status InvitationService::check_inviter(const Invitation& invitation) const {
   const Result<Organization> place = s_.organizations.find(invitation.organization_id);
   if (place.code() == Code::kNotFound) return invitation_invalid();
   KVCS_TRY(place.status());
+  // An organization that is to go lets nobody in, unless it is restored in time.
+  if (place->deletion_ms != 0) return invitation_invalid();
   if (!place->active) {
     return forbidden("The organization is suspended.").with_reason("org_suspended");
   }

@@ -36,7 +36,7 @@ struct Invitation {
   int64_t created_ms = 0, expires_ms = 0;
 };
 // What a link is good for. A link that was renewed counts as withdrawn, and so does one whose
-// inviter may give its role no longer.
+// inviter may give its role no longer, or whose organization is to be deleted.
 enum class InvitationState : uint8_t { kOpen, kUsed, kWithdrawn, kEnded };
 std::string_view invitation_state_name(InvitationState state);
 

@@ -157,6 +157,20 @@ TEST_CASE("invitations: nobody joins a suspended organization", "[unit][portal]"
   CHECK(team.accept(made.token, team.person("ada")) == "org_suspended");
 }
 
+TEST_CASE("invitations: one of an organization that is to go counts as withdrawn",
+          "[unit][portal]") {
+  Team team;
+  const CreatedInvitation made = team.invite(team.owner, OrgRole::kMember);
+  const int64_t soon_ms = team.clock.unix_ms() + 86'400'000;
+  REQUIRE(team.organizations.plan_deletion(team.org, soon_ms, team.who).ok());
+  const Result<InvitationLook> look = team.invitations.look_up(made.token);
+  REQUIRE(look.ok());
+  CHECK(look->state == InvitationState::kWithdrawn);
+  CHECK(team.accept(made.token, team.person("ada")) == "invitation_invalid");
+  REQUIRE(team.organizations.withdraw_deletion(team.org, team.who).ok());
+  CHECK(team.invitations.look_up(made.token)->state == InvitationState::kOpen);
+}
+
 TEST_CASE("invitations: an address is shown by a provider, or by a new account of the link",
           "[unit][portal]") {
   Team team;
