@@ -29,6 +29,7 @@ std::string to_json(const Invitation& invitation) {
                         {"email", invitation.email},
                         {"invited_by", invitation.invited_by},
                         {"token_hash", invitation.token_hash},
+                        {"old_token_hash", invitation.old_token_hash},
                         {"created_at", time_json(invitation.created_ms)},
                         {"expires_at", time_json(invitation.expires_ms)}});
 }
@@ -42,6 +43,7 @@ Result<Invitation> parse(std::string_view organization_id, std::string_view text
   invitation.email = text_member(json, "email");
   invitation.invited_by = text_member(json, "invited_by");
   invitation.token_hash = text_member(json, "token_hash");
+  invitation.old_token_hash = text_member(json, "old_token_hash");
   invitation.created_ms = KVCS_TRY(parse_iso8601_ms(text_member(json, "created_at")));
   invitation.expires_ms = KVCS_TRY(parse_iso8601_ms(text_member(json, "expires_at")));
   return invitation;
@@ -160,7 +162,12 @@ Result<CreatedInvitation> InvitationService::renew(std::string_view organization
   KVCS_TRY(s_.members.check_room(organization_id, open));
   made.token = Secret(oauth::make_one_time_secret(s_.entropy));
   KvBatch batch;
+  // Of links that were renewed one is kept, however often somebody renews.
+  if (!made.invitation.old_token_hash.empty()) {
+    batch.remove(KvFamily::kSystem, keyspace::invitation(made.invitation.old_token_hash));
+  }
   close(batch, made.invitation, InvitationState::kWithdrawn);
+  made.invitation.old_token_hash = made.invitation.token_hash;
   made.invitation.invited_by = renewed_by;
   made.invitation.token_hash = sha256_hex(made.token.reveal());
   made.invitation.expires_ms = s_.clock.unix_ms() + kInvitationLifetimeS * 1000;

@@ -34,9 +34,10 @@ struct Invitation {
   std::string invited_by;  // A person's id.
   std::string token_hash;
   int64_t created_ms = 0, expires_ms = 0;
+  std::string old_token_hash;  // Of the link before, when it was renewed.
 };
-// What a link is good for. A link that was renewed counts as withdrawn, and so does one whose
-// inviter may give its role no longer, or whose organization is to be deleted.
+// What a link is good for. The last link before a renewal counts as withdrawn, and so does one
+// whose inviter may give its role no longer, or whose organization is to be deleted.
 enum class InvitationState : uint8_t { kOpen, kUsed, kWithdrawn, kEnded };
 std::string_view invitation_state_name(InvitationState state);
 
@@ -73,7 +74,7 @@ class InvitationService final {
   // nothing is written.
   using Allowed = std::function<Status(OrgRole role)>;
   // A new token under the same id, good from now, of whoever renews it; the one before is good no
-  // longer. NotFound; Forbidden as create().
+  // longer, and those before that are known no longer. NotFound; Forbidden as create().
   Result<CreatedInvitation> renew(std::string_view organization_id, std::string_view id,
                                   std::string_view renewed_by, const Allowed& allowed,
                                   const AuditContext& who);

@@ -69,6 +69,7 @@ name: string(0..200) # Default: the address.)"},
 };
 
 constexpr int kRegistrationWaitS = 360;   // One of a link's comes back.
+constexpr int kInvitationWaitS = 12;      // One of an organization comes back.
 constexpr int kInvitationLookWaitS = 15;  // One of an address comes back.
 
 Json member_json(const Member& member, const Person& person) {
@@ -252,6 +253,15 @@ bool TeamApi::mail(const CreatedInvitation& made, const std::string& url) const 
   return mailer_->post(make, Mailer::About::kInvitation);
 }
 
+Status TeamApi::take_invitation(const std::string& organization_id) const {
+  if (take_hourly_("invitations-by:" + organization_id, kInvitationsForOrganizationPerHour)) {
+    return ok();
+  }
+  return too_many_tries(kInvitationWaitS, "An organization makes and renews " +
+                                              std::to_string(kInvitationsForOrganizationPerHour) +
+                                              " invitations in an hour; wait a while.");
+}
+
 http::Response TeamApi::created(const CreatedInvitation& made) const {
   const std::string url = public_url_() + "/#/invitation?token=" + made.token.reveal();
   return http::private_reply(201, Json{{"invitation_id", made.invitation.id},
@@ -274,6 +284,7 @@ Result<http::Response> TeamApi::invite(http::Request& request) {
   KVCS_TRY(check_reach(request.principal.org_role, wanted.role));
   if (email) wanted.email = KVCS_TRY(normal_email(*email));
   wanted.organization_id = request.principal.organization_id;
+  KVCS_TRY(take_invitation(wanted.organization_id));
   wanted.invited_by = request.principal.person_id;
   return created(KVCS_TRY(invitations_.create(std::move(wanted), by(request))));
 }
@@ -292,6 +303,7 @@ Result<http::Response> TeamApi::list_invitations(http::Request& request) {
 }
 
 Result<http::Response> TeamApi::renew_invitation(http::Request& request) {
+  KVCS_TRY(take_invitation(request.principal.organization_id));
   const auto allowed = [&](OrgRole role) { return check_reach(request.principal.org_role, role); };
   http::Response response = created(
       KVCS_TRY(invitations_.renew(request.principal.organization_id, request.param("invitation_id"),

@@ -25,6 +25,8 @@ namespace kvcs::portal {
 // So many invitations are mailed; what is beyond is given to the person who invites alone.
 inline constexpr int64_t kInvitationsMailedToAddressPerHour = 4;
 inline constexpr int64_t kInvitationsMailedForOrganizationPerHour = 40;
+// So many links of an organization are made, new and renewed together: each is kept for two weeks.
+inline constexpr int64_t kInvitationsForOrganizationPerHour = 300;
 
 // A registration tells whether its address has an account already, since nobody is there to whom a
 // mail could tell it instead; so of one link, and from one address block, so many are taken.
@@ -64,6 +66,8 @@ class TeamApi final {
 
  private:
   Result<OrgRole> own_role(const Principal& caller) const;
+  // RateLimited with reason too_many_tries.
+  Status take_invitation(const std::string& organization_id) const;
   http::Response created(const CreatedInvitation& made) const;
   Result<Json> describe(const InvitationLook& look) const;
   Status take_registration(const http::Request& request, const Invitation& invitation) const;

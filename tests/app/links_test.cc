@@ -120,6 +120,24 @@ TEST_CASE("links: from one address invitations are looked at so often an hour",
   CHECK_FALSE(last.header("retry-after").empty());
 }
 
+TEST_CASE("links: an organization makes and renews so many invitations an hour",
+          "[contract][app][portal]") {
+  Invited house;
+  const Json made = house.invite(R"({"role":"viewer"})");
+  const std::string path =
+      "/api/v1/invitations/" + made["invitation_id"].get<std::string>() + "/resend";
+  int64_t taken = 1;
+  RawResponse last;
+  for (int64_t i = 0; i < portal::kInvitationsForOrganizationPerHour; i++) {
+    last = house.owner.send("POST", path);
+    taken += last.status == 200;
+  }
+  CHECK(taken == portal::kInvitationsForOrganizationPerHour);
+  CHECK(last.status == 429);
+  CHECK(json_text(last.body, "code") == "too_many_tries");
+  CHECK(house.owner.send("POST", "/api/v1/invitations", R"({"role":"viewer"})").status == 429);
+}
+
 TEST_CASE("links: a setup link says at once that it is spent", "[contract][app][portal]") {
   ManualClock clock(1'769'947'200'000);
   TestApp app(AppOptions{.clock = &clock, .kv_faults = {}});

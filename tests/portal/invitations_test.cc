@@ -115,6 +115,24 @@ TEST_CASE("invitations: a link tells what became of it for a week after its end"
   CHECK(state(used.token) == "invitation_invalid");
 }
 
+TEST_CASE("invitations: of those that were renewed one link is kept", "[unit][portal]") {
+  Team team;
+  const CreatedInvitation made = team.invite(team.admin, OrgRole::kMember);
+  const auto links = [&] {
+    return team.kv->scan(KvFamily::kSystem, "invitation:", "", 1000)->items.size();
+  };
+  std::vector<Secret> tokens{made.token};
+  for (int i = 0; i < 20; i++) {
+    tokens.push_back(
+        team.invitations.renew(team.org, made.invitation.id, team.admin.id, kAnyhow, team.who)
+            ->token);
+    CHECK(links() == 2);
+  }
+  CHECK(team.invitations.look_up(tokens[20])->state == InvitationState::kOpen);
+  CHECK(team.invitations.look_up(tokens[19])->state == InvitationState::kWithdrawn);
+  CHECK(team.invitations.look_up(tokens[18]).status().reason() == "invitation_invalid");
+}
+
 TEST_CASE("invitations: a clock that leaps back makes none good for longer", "[unit][portal]") {
   Team team;
   const CreatedInvitation made = team.invite(team.admin, OrgRole::kMember);
