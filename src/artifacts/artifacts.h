@@ -325,7 +325,8 @@ class ArtifactService final {
   Status remove(const Principal& who, std::string_view id, std::string_view request_id);
   // Hides it, and gives its quota back, until restore() or the sweep: when that may be; 0: it is
   // gone already, as an unconfirmed upload is, and as all are where deleted_lifetime_s is 0. An
-  // organization keeps as much as it may store: the first deleted go when there is more.
+  // organization keeps as much as it may store: for more, the first deleted of the project go, or
+  // else the one deleted now.
   Result<int64_t> remove_later(const Principal& who, std::string_view id,
                                std::string_view request_id);
   // Brings a deleted artifact back as private and without its links. Forbidden as create().

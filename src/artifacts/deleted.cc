@@ -1,6 +1,8 @@
 // Deletion that can be undone. The row of an artifact moves to a table of its own, where only these
 // functions look, and from there back, or to its end: by the sweep when its time is over, by a
-// deletion of a kind that keeps nothing, or by newer ones that need its place.
+// deletion of a kind that keeps nothing, or by newer ones of its project that need its place.
+#include <span>
+
 #include "artifacts/artifact_audit.h"
 #include "artifacts/artifacts.h"
 #include "artifacts/deleted_rows.h"
@@ -48,7 +50,9 @@ Status ArtifactService::end_deleted(Database& db, const Artifact& row, std::stri
 }
 
 // Deleted artifacts count for no quota, and their bytes are on the disk all the same: without a
-// limit, whoever uploads and deletes in turn would fill it. False: there is no room for this one.
+// limit, whoever uploads and deletes in turn would fill it. Only those of its own project make
+// room: a key of one project ends nothing of another. False: there is no room for this one, and
+// nothing went for it.
 Result<bool> ArtifactService::make_room_for_deleted(Database& db, const Artifact& row,
                                                     const ArtifactQuota& limits,
                                                     std::string_view actor,
@@ -60,15 +64,18 @@ Result<bool> ArtifactService::make_room_for_deleted(Database& db, const Artifact
     return sums.artifacts < limits.artifacts && sums.bytes <= limits.storage_bytes - row.size_bytes;
   };
   if (fits()) return true;
-  const auto first = KVCS_TRY(deleted_rows::list_first(db, row.organization_id, kMakeRoomMax));
-  for (const DeletedArtifact& one : first) {
+  const auto first = KVCS_TRY(deleted_rows::list_first(db, row.project_id, kMakeRoomMax));
+  size_t needed = 0;
+  for (; needed < first.size() && !fits(); needed++) {
+    sums.artifacts -= 1;
+    sums.bytes -= first[needed].artifact.size_bytes;
+  }
+  if (!fits()) return false;
+  for (const DeletedArtifact& one : std::span(first).first(needed)) {
     KVCS_TRY(end_deleted(db, one.artifact, actor, request_id));
     removals.push_back({one.artifact.id, one.artifact.sha256});
-    sums.artifacts -= 1;
-    sums.bytes -= one.artifact.size_bytes;
-    if (fits()) return true;
   }
-  return false;
+  return true;
 }
 
 Result<int64_t> ArtifactService::remove_later(const Principal& who, std::string_view id,

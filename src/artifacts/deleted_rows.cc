@@ -140,11 +140,11 @@ Result<std::vector<DeletedArtifact>> list_of_project(Database& db, std::string_v
   return read_all(s);
 }
 
-Result<std::vector<DeletedArtifact>> list_first(Database& db, std::string_view organization_id,
+Result<std::vector<DeletedArtifact>> list_first(Database& db, std::string_view project_id,
                                                 size_t max) {
   auto s = KVCS_TRY(db.prepare(std::string(kSelect) +
-                               "WHERE d.organization_id = ? ORDER BY d.deleted_ms, d.id LIMIT ?"));
-  s.bind(1, organization_id).bind(2, static_cast<int64_t>(max));
+                               "WHERE d.project_id = ? ORDER BY d.deleted_ms, d.id LIMIT ?"));
+  s.bind(1, project_id).bind(2, static_cast<int64_t>(max));
   return read_all(s);
 }
 

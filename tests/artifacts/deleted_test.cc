@@ -243,6 +243,29 @@ TEST_CASE("deleted: an organization keeps as much as it may store, the last dele
   CHECK(w.service->list_deleted({w.acme.organization_id, "", "x", 1}).code() == Code::kInvalid);
 }
 
+TEST_CASE("deleted: a project makes room among its own, and ends nothing of another",
+          "[artifacts][unit]") {
+  ArtifactConfig config;
+  config.quota.storage_bytes = 10;
+  ArtifactWorld w(true, config);
+  const Artifact theirs = w.store("aaaa", w.acme);
+  CHECK(w.service->remove_later(w.acme, theirs.id, "r").value() > 0);
+  w.clock.advance_ms(1);
+  for (const char* bytes : {"bbbb", "cccc"}) {
+    const Artifact own = w.store(bytes, w.sibling);
+    CHECK(w.service->remove_later(w.sibling, own.id, "r").value() > 0);
+    w.clock.advance_ms(1);
+  }
+  CHECK_FALSE(w.has_blob("bbbb"));
+  // All that the project has deleted is too little: the one deleted now goes, and no other.
+  const Artifact large = w.store("dddddddd", w.sibling);
+  CHECK(w.service->remove_later(w.sibling, large.id, "r").value() == 0);
+  CHECK_FALSE(w.has_blob("dddddddd"));
+  CHECK(w.has_blob("cccc"));
+  CHECK(deleted_of(w, w.sibling).items.size() == 1);
+  CHECK(w.service->restore(w.acme, theirs.id, "r").ok());
+}
+
 TEST_CASE("deleted: both tables have the columns that a restored row gets back",
           "[artifacts][unit]") {
   ArtifactWorld w;
