@@ -224,6 +224,7 @@ Status OwnerWalk::walk_projects() {
     const ArtifactUsage usage = KVCS_TRY(parts_.artifacts.service->usage_of_project(project));
     found_.artifacts += static_cast<int64_t>(usage.artifacts);
     found_.storage_bytes += static_cast<int64_t>(usage.storage_bytes);
+    found_.restorable += static_cast<int64_t>(usage.deleted_artifacts);
     const auto ids = KVCS_TRY(parts_.projects->list_ids(owner_.organization_id));
     const bool is_there = std::find(ids.begin(), ids.end(), project) != ids.end();
     found_.projects += is_there ? 1 : 0;

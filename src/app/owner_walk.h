@@ -29,9 +29,12 @@ struct OwnerRef {
 struct OwnerHoldings {
   int64_t users = 0, projects = 0, api_keys = 0, tokens = 0, accounts = 0, schedules = 0;
   int64_t artifacts = 0, storage_bytes = 0;
-  int64_t records = 0;  // Of the key-value store, all kinds together.
-  bool busy = false;    // A request of the owner is under way, whose charge is still to come.
-  bool nothing() const { return records == 0 && projects == 0 && artifacts == 0 && !busy; }
+  int64_t restorable = 0;  // Deleted artifacts that can be restored until their end.
+  int64_t records = 0;     // Of the key-value store, all kinds together.
+  bool busy = false;       // A request of the owner is under way, whose charge is still to come.
+  bool nothing() const {
+    return records == 0 && projects == 0 && artifacts == 0 && restorable == 0 && !busy;
+  }
 };
 
 class OwnerWalk final {

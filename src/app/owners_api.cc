@@ -36,6 +36,7 @@ Json holdings_json(const OwnerRef& owner, const OwnerHoldings& holdings) {
               {"projects", holdings.projects},
               {"artifacts", holdings.artifacts},
               {"storage_bytes", holdings.storage_bytes},
+              {"restorable", holdings.restorable},
               {"api_keys", holdings.api_keys},
               {"tokens", holdings.tokens},
               {"accounts", holdings.accounts},
@@ -43,21 +44,29 @@ Json holdings_json(const OwnerRef& owner, const OwnerHoldings& holdings) {
               {"records", holdings.records}};
 }
 
-// Keys, tokens, accounts and schedules go without a word; people, projects and files do not.
+// "2 artifacts", "0 artifacts and 1 deleted that can be restored".
+std::string artifacts_text(const OwnerHoldings& holdings) {
+  std::string text = counted(holdings.artifacts, "artifact");
+  if (holdings.restorable == 0) return text;
+  return text + " and " + std::to_string(holdings.restorable) + " deleted that can be restored";
+}
+
+// Keys, tokens, accounts and schedules go without a word; people, projects and files do not, nor
+// those that were deleted and can be restored.
 Status check_holdings(const OwnerRef& owner, const OwnerHoldings& holdings) {
   const Json details = holdings_json(owner, holdings);
   const std::string way_out =
-      " Delete these first, or repeat with ?force=true, which deletes them too; ?dry_run=true "
-      "lists all that would go.";
+      " Delete these first (artifacts with ?permanent=true), or repeat with ?force=true, which "
+      "deletes them too; ?dry_run=true lists all that would go.";
   if (owner.kind == Owner::kOrganization && holdings.users + holdings.projects > 0) {
     return conflict("The organization has " + counted(holdings.users, "user") + " and " +
-                    counted(holdings.projects, "project") + " with " +
-                    counted(holdings.artifacts, "artifact") + "." + way_out)
+                    counted(holdings.projects, "project") + " with " + artifacts_text(holdings) +
+                    "." + way_out)
         .with_reason("org_not_empty")
         .with_details_json(dump_json(details));
   }
-  if (owner.kind == Owner::kProject && holdings.artifacts > 0) {
-    return conflict("The project has " + counted(holdings.artifacts, "artifact") + "." + way_out)
+  if (owner.kind == Owner::kProject && holdings.artifacts + holdings.restorable > 0) {
+    return conflict("The project has " + artifacts_text(holdings) + "." + way_out)
         .with_reason("project_not_empty")
         .with_details_json(dump_json(details));
   }

@@ -345,7 +345,7 @@ class ArtifactService final {
                                 std::string_view request_id);
   // Removes the bytes of rows that are gone, which a crash or the disk has left; how many rows.
   Result<size_t> finish_removals();
-  // How many the project has, pending ones too, and their bytes.
+  // How many the project has, pending ones too, and their bytes; and what it could restore.
   Result<ArtifactUsage> usage_of_project(std::string_view project_id) const;
   // Part of deleting an organization, when its projects are gone.
   Status forget_organization(std::string_view organization_id);

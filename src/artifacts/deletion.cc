@@ -88,6 +88,13 @@ Result<ArtifactUsage> ArtifactService::usage_of_project(std::string_view project
     KVCS_TRY(sums.step());
     usage.artifacts = static_cast<uint64_t>(sums.integer(0));
     usage.storage_bytes = static_cast<uint64_t>(sums.integer(1));
+    auto deleted =
+        KVCS_TRY(db.prepare("SELECT count(*), coalesce(sum(size_bytes), 0) FROM deleted_artifacts "
+                            "WHERE project_id = ?"));
+    deleted.bind(1, project_id);
+    KVCS_TRY(deleted.step());
+    usage.deleted_artifacts = static_cast<uint64_t>(deleted.integer(0));
+    usage.deleted_bytes = static_cast<uint64_t>(deleted.integer(1));
     return ok();
   });
   if (!ran.ok()) return ran;

@@ -41,6 +41,7 @@ constexpr Phrase kPhrases[] = {
     {"DELETE /admin/tenants/*/providers/*/accounts/*", "`kvcs gateway account remove * * *`"},
     {"?force=true", "--force"},
     {"?dry_run=true", "--dry-run"},
+    {"?permanent=true", "--permanent"},
 };
 
 // What a sign of a phrase stands for at the beginning of the text, without the stop that ends its

@@ -230,8 +230,8 @@ TEST_CASE("details: what can be restored goes with its project", "[contract][app
   const std::string organizations = d.app.as_owner("GET", "/admin/organizations").body;
   const std::string project = "/admin/organizations/" + json_text(organizations, "org_id") +
                               "/projects/" + d.app.credential("project_id");
-  // No word is needed for it, as nothing is there.
-  const RawResponse gone = d.app.as_owner("DELETE", project);
+  CHECK(d.app.as_owner("DELETE", project).status == 409);
+  const RawResponse gone = d.app.as_owner("DELETE", project + "?force=true");
   INFO(gone.body);
   CHECK(gone.status == 204);
   CHECK_FALSE(d.blobs().stat(sha256_hex("bytes")).ok());

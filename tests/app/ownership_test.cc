@@ -232,6 +232,30 @@ TEST_CASE("ownership: a tenant that is made anew under a name is another one", "
   CHECK(house.made("PUT", "/admin/tenants/acme", {{"name", "Acme"}}, 200)["incarnation"] != mark);
 }
 
+TEST_CASE("ownership: a project whose artifacts can be restored goes with a word alone",
+          "[e2e][app]") {
+  OwnerHouse house;
+  const Owned acme = house.make("acme");
+  const std::string artifact = "/api/v1/artifacts/" + acme.artifact_id;
+  REQUIRE(house.app.as(acme.project_key, "DELETE", artifact).status == 204);
+  const std::string organization = "/admin/organizations/" + acme.organization_id;
+  const std::string project = organization + "/projects/" + acme.project_id;
+  const Json dry = house.made("DELETE", project + "?dry_run=true", nullptr, 200);
+  CHECK(dry["artifacts"] == 0);
+  CHECK(dry["restorable"] == 1);
+  const RawResponse refused = house.admin("DELETE", project);
+  CHECK(refused.status == 409);
+  CHECK(refused.body.find("project_not_empty") != std::string::npos);
+  CHECK(refused.body.find("1 deleted that can be restored") != std::string::npos);
+  const RawResponse whole = house.admin("DELETE", organization);
+  CHECK(whole.status == 409);
+  CHECK(whole.body.find("1 deleted that can be restored") != std::string::npos);
+  CHECK(house.app.as(acme.project_key, "POST", artifact + "/restore").status == 200);
+  REQUIRE(house.app.as(acme.project_key, "DELETE", artifact).status == 204);
+  CHECK(house.admin("DELETE", project + "?force=true").status == 204);
+  CHECK_FALSE(house.has_blob(acme.sha256));
+}
+
 TEST_CASE("ownership: a user and a project go with their keys; artifacts need a word",
           "[e2e][app]") {
   OwnerHouse house;

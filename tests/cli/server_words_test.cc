@@ -28,6 +28,7 @@ TEST_CASE("server words: requests become commands", "[unit][cli]") {
       {"GET /admin/jobs lists them.", "`kvcs admin jobs` lists them."},
       {"or by POST /admin/jobs/autoresearch/run.", "or by `kvcs admin jobs --run autoresearch`."},
       {"repeat with ?force=true; ?dry_run=true lists.", "repeat with --force; --dry-run lists."},
+      {"(artifacts with ?permanent=true)", "(artifacts with --permanent)"},
       {"Begin one with POST /api/v1/billing/checkout.", "Begin one with `kvcs org upgrade PLAN`."},
       {"PUT /admin/tenants/acme", "PUT /admin/tenants/acme"},
       {"See GET /admin/job-runs?job=ai-purge; run it again with POST /admin/jobs/ai-purge/run.",

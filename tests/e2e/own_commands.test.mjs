@@ -157,7 +157,10 @@ test('what people have is found by name, and lists are of the active project', a
   await ok('key', 'delete', 'named-key', '--yes');
   assert.equal((await ok('project', 'list')).filter((one) => one.current).map((one) => one.slug).join(), 'default');
   assert.equal((await ok('org', 'list')).find((one) => one.current).slug, 'default');
-  await ok('project', 'delete', 'Tax', '--yes');
+  // What was deleted in it can be restored: that goes with a word alone.
+  const held = await cli('project', 'delete', 'Tax', '--yes');
+  assert.match(held.stderr, /project_not_empty/);
+  await ok('project', 'delete', 'Tax', '--force', '--yes');
 });
 
 test('the plan of the active organization', async () => {
