@@ -238,12 +238,7 @@ void build_artifacts(Parts& parts) {
     return parts.portal.plans_api->describe_use(organization_id);
   };
   set_charges(parts, config);
-  const http::ServerConfig& server = parts.config.http.server;
-  const bool is_six = server.listen_host.find(':') != server.listen_host.npos;
-  const std::string host = is_six ? "[" + server.listen_host + "]" : server.listen_host;
-  config.fallback_url =
-      (server.tls.certificate_path.empty() ? "http://" : "https://") +
-      (server.listen_port < 0 ? "localhost" : host + ":" + std::to_string(server.listen_port));
+  config.own_url = [&parts] { return parts.public_url(); };
   parts.artifacts.api = std::make_unique<ArtifactsApi>(
       *parts.artifacts.service, *parts.artifacts.search, *parts.presigner,
       parts.kept_clock->latest(), std::move(config),

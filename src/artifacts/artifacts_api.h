@@ -23,8 +23,10 @@ inline constexpr uint64_t kSearchBodyMaxBytes = 4 << 20;  // Some 400,000 token 
 struct ArtifactsApiConfig {
   // JSON of what an organization has used of its plan, for /api/v1/quota. Empty: not told.
   std::function<Result<std::string>(std::string_view organization_id)> describe_use;
-  std::string public_url;    // What returned URLs begin with; "" = the request's own Host.
-  std::string fallback_url;  // When that Host is missing or not a host: "http://127.0.0.1:8080".
+  std::string public_url;  // What returned URLs begin with; "" = the request's own Host.
+  // http.public_url, or else where this server listens: for a request without a Host. Required;
+  // asked per request, as a port of 0 is another one once the server listens.
+  std::function<std::string()> own_url;
   // Asked before so many ids are looked up, for which a search takes more of its key's rate.
   std::function<Status(const http::Request&, size_t ids)> charge_search;
   // Asked before a slice is planned with a header of so many bytes, which takes processor time and

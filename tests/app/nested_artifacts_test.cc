@@ -206,6 +206,20 @@ TEST_CASE("nested: a key of no project puts things into the organization's own",
   CHECK(json_of(n.app.as(project_key, "GET", "/api/v1/artifacts/" + id))["project"] == "default");
 }
 
+TEST_CASE("nested: without a Host, URLs name the place where the server listens",
+          "[contract][app]") {
+  const Nested n;
+  const std::string body = nested_body("bytes");
+  RawClient client(n.app.port());
+  client.send("POST " + Nested::root("acme/demo") + " HTTP/1.0\r\nAuthorization: Bearer " + n.key +
+              "\r\nContent-Type: application/json\r\nContent-Length: " +
+              std::to_string(body.size()) + "\r\n\r\n" + body);
+  const RawResponse made = client.read_response();
+  REQUIRE(made.status == 201);
+  const std::string own = "http://127.0.0.1:" + std::to_string(n.app.port()) + "/blobs/";
+  CHECK(json_text(made.body, "upload_url").starts_with(own));
+}
+
 TEST_CASE("nested: infer without an engine says that there is none, to who may ask",
           "[contract][app]") {
   Nested n;

@@ -103,7 +103,7 @@ struct ArtifactWorld {
     search = std::make_unique<ArtifactSearch>(*writer, *readers, *blobs, *entropy);
     api = std::make_unique<ArtifactsApi>(
         *service, *search, presigner, clock,
-        ArtifactsApiConfig{.public_url = "", .fallback_url = "http://fallback:1"},
+        ArtifactsApiConfig{.public_url = "", .own_url = [] { return "http://fallback:1"; }},
         [this](std::string_view id) -> Result<ArtifactsApi::Holder> {
           const Principal& who = id == acme.organization_id ? acme : other;
           return ArtifactsApi::Holder{who.organization, !suspended.contains(who.organization)};
