@@ -157,7 +157,7 @@ void add_artifacts_and_databases(Fields& fields, Config& c) {
                     "Public artifacts of a suspended organization are served on."});
   fields.push_back({"artifacts.engine_url", &a.engine_url,
                     "Who answers …/infer by running a model; empty: 501. It gets a POST with the "
-                    "question and a URL to the bytes."});
+                    "question and a URL to the bytes, of http.public_url, else of http.listen."});
   fields.push_back(
       {"artifacts.engine_timeout_s", &a.engine_timeout_s, "Of one question to it.", 1, 3600});
   fields.push_back({"artifacts.requests_per_minute", &a.requests_per_minute,

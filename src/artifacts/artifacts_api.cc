@@ -270,13 +270,22 @@ Result<std::string> ArtifactsApi::base_url(const Request& request) const {
 // The signature covers method, id, size and digest, so that a URL to upload is good for these bytes
 // alone. A size of 0 and an empty digest mean "announced without"; the PUT brings them.
 // A stranger's URL is good while the artifact is public, and no longer.
+std::string ArtifactsApi::signed_path(const Principal& who, const char* method,
+                                      const Artifact& artifact) const {
+  const bool is_own = access::owns(
+      who, {.organization_id = artifact.organization_id, .project_id = artifact.project_id});
+  return presigner_.sign_path({method, artifact.id, artifact.size_bytes, artifact.sha256,
+                               clock_.unix_s() + service_.config().url_lifetime_s, !is_own});
+}
+
 Result<std::string> ArtifactsApi::signed_url(const Request& request, const char* method,
                                              const Artifact& artifact) const {
-  const bool is_own = access::owns(request.principal, {.organization_id = artifact.organization_id,
-                                                       .project_id = artifact.project_id});
-  return KVCS_TRY(base_url(request)) +
-         presigner_.sign_path({method, artifact.id, artifact.size_bytes, artifact.sha256,
-                               clock_.unix_s() + service_.config().url_lifetime_s, !is_own});
+  return KVCS_TRY(base_url(request)) + signed_path(request.principal, method, artifact);
+}
+
+std::string ArtifactsApi::own_signed_url(const Principal& who, const char* method,
+                                         const Artifact& artifact) const {
+  return config_.own_url() + signed_path(who, method, artifact);
 }
 
 std::string ArtifactsApi::public_url(const std::string& base, const Artifact& artifact,

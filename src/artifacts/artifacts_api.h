@@ -24,8 +24,8 @@ struct ArtifactsApiConfig {
   // JSON of what an organization has used of its plan, for /api/v1/quota. Empty: not told.
   std::function<Result<std::string>(std::string_view organization_id)> describe_use;
   std::string public_url;  // What returned URLs begin with; "" = the request's own Host.
-  // http.public_url, or else where this server listens: for a request without a Host. Required;
-  // asked per request, as a port of 0 is another one once the server listens.
+  // http.public_url, or else where this server listens: for a request without a Host, and for the
+  // engine. Required; asked per request, as a port of 0 is another one once the server listens.
   std::function<std::string()> own_url;
   // Asked before so many ids are looked up, for which a search takes more of its key's rate.
   std::function<Status(const http::Request&, size_t ids)> charge_search;
@@ -90,6 +90,9 @@ class ArtifactsApi final {
   // For the other handlers of artifacts. A URL that opens the bytes for `method` alone.
   Result<std::string> signed_url(const http::Request& request, const char* method,
                                  const Artifact& artifact) const;
+  // The same for somebody else than the caller, who chooses the Host of the request.
+  std::string own_signed_url(const Principal& who, const char* method,
+                             const Artifact& artifact) const;
   // Where URLs for this caller begin: http.public_url, else as the caller reaches this server.
   // Invalid with reason host_unusable.
   Result<std::string> base_url(const http::Request& request) const;
@@ -106,6 +109,7 @@ class ArtifactsApi final {
                                     std::string_view cache_control) const;
 
  private:
+  std::string signed_path(const Principal& who, const char* method, const Artifact& artifact) const;
   Status charge_look(const http::Request& request, ArtifactFilter filter) const;
   void add_byte_routes(std::vector<http::Row>& table);
   // The bytes of a public artifact, counted.

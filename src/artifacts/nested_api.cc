@@ -311,7 +311,8 @@ Result<Response> NestedArtifactsApi::infer(Request& request) {
   if (const auto bytes = s_.service.open_bytes(row); !bytes.ok()) {
     return upstream_failed("Failed to fetch artifact", bytes.status().to_string());
   }
-  const std::string url = KVCS_TRY(s_.api.signed_url(request, "GET", row));
+  // Not of the caller's Host: the engine would be sent to whatever host the caller names.
+  const std::string url = s_.api.own_signed_url(request.principal, "GET", row);
   const std::vector<int64_t> tokens =
       KVCS_TRY(s_.engine.ask({row, url, question.text, question.n}));
   Json ids = Json::array();

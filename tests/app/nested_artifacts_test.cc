@@ -259,6 +259,13 @@ TEST_CASE("nested: infer asks the engine for the caller", "[contract][app]") {
   CHECK(seen["n"] == 2);
   CHECK(seen["model"] == "demo");
   CHECK(n.app.call("GET", target_of(seen["download_url"])).body == "the cache");
+  // The engine is sent to this server, whatever host the caller names.
+  RawClient caller(n.app.port());
+  caller.send("POST " + infer + " HTTP/1.1\r\nHost: 169.254.169.254\r\nAuthorization: Bearer " +
+              n.key + "\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+  CHECK(caller.read_response().status == 200);
+  const std::string own = "http://127.0.0.1:" + std::to_string(n.app.port()) + "/blobs/";
+  CHECK((*parse_json(asked))["download_url"].get<std::string>().starts_with(own));
   for (const auto& [n_text, n_asked] : std::vector<std::pair<std::string, int>>{
            {"0", 1}, {"-5", 1}, {"100000", 256}, {"18446744073709551615", 256}, {"null", 32}}) {
     INFO(n_text);
