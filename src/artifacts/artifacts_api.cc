@@ -267,6 +267,13 @@ Result<std::string> ArtifactsApi::base_url(const Request& request) const {
   return url;
 }
 
+// A cache before the proxies is not to give the URLs of one caller, who told of another place, to
+// the next.
+std::string_view ArtifactsApi::vary_by_place() const {
+  if (!config_.public_url.empty()) return {};
+  return ", X-Forwarded-Host, X-Forwarded-Port, X-Forwarded-Prefix, X-Forwarded-Proto";
+}
+
 // The signature covers method, id, size and digest, so that a URL to upload is good for these bytes
 // alone. A size of 0 and an empty digest mean "announced without"; the PUT brings them.
 // A stranger's URL is good while the artifact is public, and no longer.

@@ -96,6 +96,8 @@ class ArtifactsApi final {
   // Where URLs for this caller begin: http.public_url, else as the caller reaches this server.
   // Invalid with reason host_unusable.
   Result<std::string> base_url(const http::Request& request) const;
+  // ", X-Forwarded-Host, …": for Vary of public answers with such URLs; "" with http.public_url.
+  std::string_view vary_by_place() const;
   std::string shown_organization(const http::Request& request) const;
   // "" for one that is not everybody's.
   std::string public_url(const std::string& base, const Artifact& artifact,

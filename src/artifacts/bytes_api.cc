@@ -282,6 +282,7 @@ Result<Response> ArtifactsApi::get_cdn(Request& request) {
   KVCS_TRY(check_public(*row));
   const Holder holder = KVCS_TRY(holder_of_(row->organization_id));
   const std::string base = KVCS_TRY(base_url(request));
+  const std::string vary = "Accept" + std::string(vary_by_place());
   const std::string_view org = request.param("org"), project = request.param("project");
   if (row->project != project || holder.slug != org) {
     const auto& others = holder.other_slugs;
@@ -290,7 +291,10 @@ Result<Response> ArtifactsApi::get_cdn(Request& request) {
     // The id says which artifact it is, wherever it was before a move or a rename of its project.
     // Whatever project is named is answered alike, so that nobody learns which ones there are.
     if (!is_org) return not_for_everybody();
-    return redirect(request, base + "/" + holder.slug + "/" + row->project + "/" + row->id);
+    Response moved =
+        redirect(request, base + "/" + holder.slug + "/" + row->project + "/" + row->id);
+    moved.set("vary", vary);
+    return moved;
   }
   const std::string url = public_url(base, *row, holder.slug);
   Response response;
@@ -303,7 +307,7 @@ Result<Response> ArtifactsApi::get_cdn(Request& request) {
     response = KVCS_TRY(send_public(request, *row));
   }
   if (response.status < 400) response.set("cache-control", std::string(kPublicCache));
-  response.set("vary", "Accept");
+  response.set("vary", vary);
   return response;
 }
 

@@ -86,6 +86,7 @@ Result<http::Response> CatalogueApi::list(http::Request& request) {
   http::Response response = http::reply(200, body);
   // What is in it may be taken out at any moment.
   response.set("cache-control", "public, no-cache");
+  response.set("vary", "Accept" + std::string(api_.vary_by_place()));
   return response;
 }
 

@@ -116,6 +116,15 @@ for (const [name, base] of Object.entries(bases)) {
   test(`nginx, ${name}: each URL leads back through it`, { skip, timeout: 120_000 }, () => roundTrip(base()));
 }
 
+test('nginx, as README prints it: a client does not say where the daemon is', { skip, timeout: 120_000 }, () => {
+  const base = `http://127.0.0.1:${ports.printed}`;
+  for (const header of ['X-Forwarded-Host: evil.example', 'X-Forwarded-Port: 6666', 'X-Forwarded-Prefix: /evil']) {
+    const made = JSON.parse(curl('-H', `Authorization: Bearer ${daemon.credentials.api_key}`, '-H', 'Content-Type: application/json',
+      '-H', header, '-d', '{"name":"x","size_bytes":1}', `${base}/api/v1/artifacts/upload-url`));
+    assert.ok(made.url.startsWith(`${base}/blobs/`), made.url);
+  }
+});
+
 test('nginx, without any header: URLs are those that it asks itself by', { skip, timeout: 120_000 }, () => {
   const made = JSON.parse(curl('-H', `Authorization: Bearer ${daemon.credentials.api_key}`, '-H', 'Content-Type: application/json',
     '-d', '{"name":"x","dtype":"F16","size_bytes":1}', `http://127.0.0.1:${ports.plain}/api/v1/artifacts/upload-url`));
