@@ -2,6 +2,10 @@
 // wrote was decided before (serve/forwarded.cc).
 #include "http/external_url.h"
 
+#include <arpa/inet.h>
+
+#include <cstring>
+
 #include "base/bytes.h"
 
 namespace kvcs::http {
@@ -16,6 +20,26 @@ bool is_unreserved(char c) {
          c == '.' || c == '_' || c == '~';
 }
 
+// Labels with dots between them, and perhaps one at the end (RFC 1034 §3.1).
+bool is_name(std::string_view text) {
+  if (text.size() > 1 && text.ends_with('.')) text.remove_suffix(1);
+  for (const std::string_view label : split(text, '.')) {
+    if (label.empty()) return false;
+    for (const char c : label) {
+      if (!is_unreserved(c)) return false;
+    }
+  }
+  return true;
+}
+
+bool is_ipv6(std::string_view text) {
+  char copy[INET6_ADDRSTRLEN] = {};
+  in6_addr address;
+  if (text.size() >= sizeof copy) return false;
+  std::memcpy(copy, text.data(), text.size());
+  return inet_pton(AF_INET6, copy, &address) == 1;
+}
+
 bool has_port(std::string_view host) {
   return host.find(':', host.find(']') == host.npos ? 0 : host.find(']')) != host.npos;
 }
@@ -27,16 +51,10 @@ bool is_url_host(std::string_view text) {
   size_t end = text.find(':');
   if (text.front() == '[') {
     end = text.find(']');
-    if (end == text.npos || end < 3) return false;
-    for (const char c : text.substr(1, end - 1)) {
-      if (!is_unreserved(c) && c != ':') return false;
-    }
+    if (end == text.npos || !is_ipv6(text.substr(1, end - 1))) return false;
     end++;
-  } else {
-    for (const char c : text.substr(0, end)) {
-      if (!is_unreserved(c)) return false;
-    }
-    if (end == 0) return false;
+  } else if (!is_name(text.substr(0, end))) {
+    return false;
   }
   if (end >= text.size()) return true;
   return text[end] == ':' && is_url_port(text.substr(end + 1));

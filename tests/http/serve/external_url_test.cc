@@ -62,6 +62,17 @@ TEST_CASE("server: URLs begin as the client reaches the trusted proxy", "[unit][
     INFO(host);
     CHECK(ask({{"Host", "kv.example"}, {"X-Forwarded-Host", host}}) == "http://kv.example");
   }
+  // Names without empty labels, but for the dot at the end, and addresses that are ones.
+  for (const char* const host : {".", "..", "a..b", ".a", "a..", "..:80", "[:::::]", "[1.2.3.4]",
+                                 "[a.b]", "[]", "[1:2]", "[::1]x"}) {
+    INFO(host);
+    CHECK_FALSE(http::is_url_host(host));
+  }
+  for (const char* const host : {"a", "kv.example.", "1.2.3.4:80", "[::]", "[::ffff:1.2.3.4]:80"}) {
+    INFO(host);
+    CHECK(http::is_url_host(host));
+  }
+  CHECK(ask({{"Host", ".."}}) == "400 host_unusable");
   // A Host that RFC 3986 allows and no URL of ours could do with.
   CHECK(ask({{"Host", "a'b"}}) == "400 host_unusable");
   CHECK(ask({{"Host", "a:b"}}) == "400 host_unusable");
