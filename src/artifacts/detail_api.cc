@@ -30,13 +30,13 @@ constexpr int64_t kModelsMax = 1000;
 
 constexpr http::ApiType kTypes[] = {
     {"PartFigures", R"(
-# Of the finite values that were read.
+# Of the finite values that were read; null where there are none.
 values!: integer # How many were read, others than finite ones too.
-min!: number
-max!: number
-mean!: number
-rms!: number
-deviation!: number
+min!: number?
+max!: number?
+mean!: number?
+rms!: number?
+deviation!: number?
 zeros!: integer
 zero_share!: number # From 0 to 1.
 nonfinite!: integer # NaN and infinities.)"},

@@ -40,12 +40,15 @@ Json inspect_json(const kvfile::KvFile& file, const std::optional<kvfile::Sideca
 // One row of the table of --stats.
 std::vector<std::string> stats_row(const std::string& name, uint64_t bytes,
                                    const kvfile::PartStats& stats) {
+  const auto of_finite = [&](double figure, int digits) {
+    return stats.has_finite() ? format_decimal(figure, digits) : std::string("none");
+  };
   return {name,
           format_bytes(bytes),
-          format_decimal(stats.min, 4),
-          format_decimal(stats.max, 4),
-          format_decimal(stats.mean, 5),
-          format_decimal(stats.deviation, 5),
+          of_finite(stats.min, 4),
+          of_finite(stats.max, 4),
+          of_finite(stats.mean, 5),
+          of_finite(stats.deviation, 5),
           std::to_string(stats.zeros),
           std::to_string(stats.nonfinite)};
 }

@@ -83,6 +83,21 @@ TEST_CASE("inspector: figures of each layer, token ids, and that all was read",
   CHECK(r["per_layer"][0]["values"]["zero_share"] == 1.0);
 }
 
+TEST_CASE("inspector: where no value is finite there are no figures of them", "[artifacts][unit]") {
+  ArtifactInspector inspector;
+  // NaN, an infinity and NaN of F16.
+  const auto report = inspect(inspector, tiny_kv({0x7e00, 0x7c00, 0x7e00}));
+  REQUIRE(report.ok());
+  const Json keys = (**report)["per_layer"][0]["keys"];
+  CHECK(keys["nonfinite"] == keys["values"]);
+  for (const char* const figure : {"min", "max", "mean", "rms", "deviation"}) {
+    INFO(figure);
+    CHECK(keys[figure].is_null());
+  }
+  CHECK(keys["zeros"] == 0);
+  CHECK((**report)["per_layer"][0]["values"]["min"] == 0.0);
+}
+
 TEST_CASE("inspector: the figures are those of `kvcs inspect --stats`", "[artifacts][unit]") {
   ArtifactWorld w;
   const std::string path = w.folder.file("a.kv");

@@ -27,11 +27,14 @@ uint64_t part_bytes(const KvHeader& header, Part part, uint64_t layer) {
 }
 
 Json stats_json(const PartStats& stats) {
-  return Json{{"min", stats.min},
-              {"max", stats.max},
-              {"mean", stats.mean},
-              {"rms", stats.rms},
-              {"deviation", stats.deviation},
+  const auto of_finite = [&](double figure) {
+    return stats.has_finite() ? Json(figure) : Json(nullptr);
+  };
+  return Json{{"min", of_finite(stats.min)},
+              {"max", of_finite(stats.max)},
+              {"mean", of_finite(stats.mean)},
+              {"rms", of_finite(stats.rms)},
+              {"deviation", of_finite(stats.deviation)},
               {"zeros", stats.zeros},
               {"nonfinite", stats.nonfinite}};
 }

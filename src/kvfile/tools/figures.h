@@ -14,6 +14,7 @@ Json geometry_json(const KvHeader& header);
 // Of all tensors of one layer's keys or values: plain, or codes with scales, minima and kept
 // tokens.
 uint64_t part_bytes(const KvHeader& header, Part part, uint64_t layer);
+// Null stands for a figure of the finite values where there are none.
 Json stats_json(const PartStats& stats);
 // A row for each layer: its number, the bytes of its keys and values, and their figures where
 // `stats` has some; null for a part of which no value was read.

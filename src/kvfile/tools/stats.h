@@ -9,7 +9,8 @@ namespace kvcs::kvfile {
 
 struct PartStats {
   uint64_t values = 0, zeros = 0, nonfinite = 0;
-  double min = 0, max = 0, mean = 0, rms = 0, deviation = 0;  // Of the finite values.
+  double min = 0, max = 0, mean = 0, rms = 0, deviation = 0;  // Of the finite values, if any.
+  bool has_finite() const { return values > nonfinite; }
 };
 struct LayerStats {
   PartStats keys, values;

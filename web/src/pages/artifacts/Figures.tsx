@@ -22,8 +22,9 @@ type Layer = Schema<'LayerFigures'>;
 type Part = Schema<'PartFigures'>;
 type Which = 'keys' | 'values';
 
-const short = (n: number): string => n.toPrecision(3);
-const rmsOf = (layer: Layer, which: Which): number | undefined => layer[which]?.rms;
+// Null: of the values that were read none is finite.
+const short = (n: number | null): string => (n === null ? 'none' : n.toPrecision(3));
+const rmsOf = (layer: Layer, which: Which): number | null | undefined => layer[which]?.rms;
 
 // The darkest is the layer whose values are the largest; the table has the same for everybody.
 function Heat({ report }: { report: Report }) {
@@ -41,7 +42,7 @@ function Heat({ report }: { report: Report }) {
                   key={at}
                   title={`Layer ${at}: ${rms === undefined ? 'not read' : `RMS ${short(rms)}`}`}
                 >
-                  <span style={{ opacity: rms === undefined ? 0 : 0.1 + 0.9 * (rms / most) }} />
+                  <span style={{ opacity: typeof rms === 'number' ? 0.1 + 0.9 * (rms / most) : 0 }} />
                 </li>
               ))}
             </ol>
