@@ -253,8 +253,8 @@ void build_me_api(Parts& parts) {
       .browser = parts.browser_rules(),
       .has_second_factor =
           [totp = portal.totp.get()](std::string_view person_id) { return totp->is_on(person_id); },
-      .confirm = [sign_in = portal.sign_in.get()](http::Request& request) -> Status {
-        const portal::Proof proof = KVCS_TRY(portal::read_proof(request));
+      .confirm = [sign_in = portal.sign_in.get()](const http::Request& request,
+                                                  const portal::Proof& proof) -> Status {
         return sign_in->confirm_factors(request.principal, proof, portal::caller_of(request));
       },
       .provider_of =

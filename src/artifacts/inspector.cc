@@ -31,8 +31,7 @@ constexpr size_t kPreviewIds = 64, kPreviewTextBytes = 400;
 
 Status not_inspectable(std::string_view why) {
   return invalid("The bytes of this artifact cannot be inspected: " + std::string(why) + ".")
-      .with_reason("not_inspectable")
-      .with_details_json(R"({"code":"not_inspectable"})");
+      .with_reason("not_inspectable");
 }
 
 // No more than so many bytes, cut between characters.

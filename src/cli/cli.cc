@@ -459,7 +459,7 @@ int run_cli(const std::vector<std::string>& typed, const std::vector<Command>& a
     }
     const std::string said = usage_fault(root, arguments, fault.what());
     // What was typed before the fault may not have been read yet.
-    common.json = std::find(arguments.begin(), arguments.end(), "--json") != arguments.end();
+    common.json = std::find(typed.begin(), typed.end(), "--json") != typed.end();
     if (common.json) return Console(console_mode(common), out, error).misused(invalid(said));
     error("error: " + said + "\n");
     return kExitUsage;

@@ -43,6 +43,7 @@ complete -c kvcs -a '(__kvcs_complete)'
 struct Reached {
   const Command* command = nullptr;
   std::string path;
+  bool has_more = false;  // A word behind the path is no command's.
 };
 
 bool is_below(std::string_view name, std::string_view path) {
@@ -58,7 +59,10 @@ Reached follow(const std::vector<Command>& commands, const std::vector<std::stri
     const auto fits = std::find_if(commands.begin(), commands.end(), [&](const Command& one) {
       return one.name == next || is_below(one.name, next);
     });
-    if (fits == commands.end()) break;
+    if (fits == commands.end()) {
+      reached.has_more = true;
+      break;
+    }
     reached.path = next;
     if (fits->name == next) reached.command = &*fits;
   }
@@ -108,7 +112,8 @@ std::vector<std::string> candidates(const std::vector<Command>& commands,
   // The next word of a group, and of commands that are groups as well.
   const size_t begin = reached.path.empty() ? 0 : reached.path.size() + 1;
   for (const Command& command : commands) {
-    if (words.back().starts_with('-') || !is_below(command.name, reached.path)) continue;
+    if (reached.has_more || words.back().starts_with('-')) break;
+    if (!is_below(command.name, reached.path)) continue;
     found.push_back(command.name.substr(begin, command.name.find(' ', begin) - begin));
   }
   return found;

@@ -28,6 +28,8 @@ std::span<const ErrorCode> error_codes() {
 }
 
 std::string_view error_code(const Status& status) {
+  // Of the server's disk: its answer (507) says that the body is too large for what is free.
+  if (status.reason() == "disk_full") return "unavailable";
   switch (status.code()) {
     case Code::kOk:
     case Code::kInvalid:

@@ -102,6 +102,7 @@ void add_details(std::string& out, const Status& status) {
 // it where the bytes are not those that were announced.
 std::string_view portal_code(const Status& status) {
   const bool is_original =
+      status.message() == "Unauthorized" || status.reason() == "invalid_api_key" ||
       status.reason() == "size_mismatch" || status.reason() == "sha256_mismatch";
   return is_original ? std::string_view() : std::string_view(status.reason());
 }

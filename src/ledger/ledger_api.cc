@@ -44,7 +44,8 @@ id!: string
 ts!: time
 family!: string
 key!: string
-action!: put|delete|create|update|restore|confirm|visibility|move|purge|run|link|refused|accepted|rejected|applied
+action!: put|delete|create|update|restore|confirm|visibility|move|purge|run|link|)"
+                 R"(refused|accepted|rejected|applied
 old_hash!: string
 new_hash!: string
 source!: string

@@ -227,8 +227,9 @@ int64_t MeApi::last_used_ms(const Session& stored) const {
 Result<http::Response> MeApi::remove(http::Request& request) {
   const std::string& id = request.principal.person_id;
   const std::vector<std::string> places = KVCS_TRY(s_.members.organizations_of(id));
+  const Proof proof = KVCS_TRY(read_proof(request));
   KVCS_TRY(check_end(id, places).status());
-  KVCS_TRY(s_.confirm(request));
+  KVCS_TRY(s_.confirm(request, proof));
   KVCS_TRY(s_.people.begin_removal(id, by(request)));
   Result<http::Response> removed = end_account(request);
   // What cannot be withdrawn ends by itself.

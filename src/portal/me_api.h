@@ -14,6 +14,7 @@
 #include "identity/members.h"
 #include "identity/people.h"
 #include "identity/sessions.h"
+#include "portal/sign_in.h"
 
 namespace kvcs {
 class ProjectService;
@@ -32,8 +33,8 @@ class MeApi final {
     const ProjectService& projects;
     BrowserRules browser;
     std::function<Result<bool>(std::string_view person_id)> has_second_factor;
-    // Reads from the body what shows that the caller is the person (sign_in.h).
-    std::function<Status(http::Request& request)> confirm;
+    // Whether the proof shows that the caller is the person (sign_in.h).
+    std::function<Status(const http::Request& request, const Proof& proof)> confirm;
     // The name of the provider with this issuer, or "password"; "" when none is configured.
     std::function<std::string(std::string_view issuer)> provider_of;
     http::Handler describe_key;  // GET /api/v1/me with a key.

@@ -160,7 +160,7 @@ TEST_CASE("ai usage: single requests are found by what they were, cost and becam
     CHECK(has(refused, std::string(bad).substr(0, std::string(bad).find('='))));
   }
   CHECK(has(found(house, "outcome=bad"), "ok, client_error, rate_limited, provider_error"));
-  CHECK(has(found(house, "outcome=bad"), "recovered, failed"));
+  CHECK(has(found(house, "outcome=bad"), "refused, failed"));
 }
 
 TEST_CASE("ai usage: pages are complete and without overlap, as JSON and as CSV",

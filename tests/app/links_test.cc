@@ -116,7 +116,6 @@ TEST_CASE("links: from one address invitations are looked at so often an hour",
   }
   CHECK(seen == portal::kInvitationLooksFromAddressPerHour);
   CHECK(last.status == 429);
-  CHECK(json_text(last.body, "code") == "too_many_tries");
   CHECK_FALSE(last.header("retry-after").empty());
 }
 
@@ -134,7 +133,6 @@ TEST_CASE("links: an organization makes and renews so many invitations an hour",
   }
   CHECK(taken == portal::kInvitationsForOrganizationPerHour);
   CHECK(last.status == 429);
-  CHECK(json_text(last.body, "code") == "too_many_tries");
   CHECK(house.owner.send("POST", "/api/v1/invitations", R"({"role":"viewer"})").status == 429);
 }
 

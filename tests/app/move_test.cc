@@ -72,7 +72,7 @@ TEST_CASE("move: an artifact is in its new project and in no other", "[contract]
   // A link to where it was leads on, while it is public.
   const RawResponse before = f.app.call("GET", "/default/default/" + id + "?tokens=0:1");
   CHECK(before.status == 301);
-  CHECK(before.header("location") == "/default/second/" + id + "?tokens=0:1");
+  CHECK(before.header("location").ends_with("/default/second/" + id + "?tokens=0:1"));
   CHECK(before.header("cache-control") == "no-cache");
   const auto show = [&](const std::string& visibility) {
     return f.owner.send("POST", House::path(id) + "/visibility",

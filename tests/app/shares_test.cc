@@ -201,7 +201,6 @@ TEST_CASE("shares: a password opens it, a wrong one does not, and tries are few"
   const RawResponse asked = s.get(link);
   CHECK(asked.status == 401);
   CHECK(asked.header("www-authenticate").starts_with("Basic "));
-  CHECK(asked.body.find("share_password_required") == std::string::npos);
   CHECK(s.get(link, Shares::basic("wrong")).status == 401);
   CHECK(s.get(link, Shares::basic("correct horse")).body == "0123456789");
   CHECK(s.app.call("HEAD", link.path).status == 401);

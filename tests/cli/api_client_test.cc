@@ -47,7 +47,9 @@ struct Bare {
 
   void leave_credentials(const Json& json) const {
     std::filesystem::create_directories(folder.file("data"));
-    std::ofstream(folder.file("data/initial-credentials.json")) << dump_json(json);
+    const std::string path = folder.file("data/initial-credentials.json");
+    std::ofstream(path) << dump_json(json);
+    std::filesystem::permissions(path, std::filesystem::perms(0600));
   }
 };
 
@@ -145,6 +147,11 @@ TEST_CASE("api settings: a local daemon's keys are sent to no other server", "[u
   CHECK(find_api_settings(ServerFlags{}).key.reveal() == "kv_local");
   CHECK(find_api_settings(ServerFlags{"http://127.0.0.1:1/", ""}).key.reveal() == "kv_local");
   CHECK(find_api_settings(ServerFlags{"http://127.0.0.1:2", ""}).key.empty());
+  // One that others may read or write is anybody's.
+  const std::string path = bare.folder.file("data/initial-credentials.json");
+  std::filesystem::permissions(path, std::filesystem::perms(0644));
+  CHECK(find_api_settings(ServerFlags{}).key.empty());
+  std::filesystem::permissions(path, std::filesystem::perms(0600));
   const Env other("KVCS_API_URL", "http://127.0.0.1:2");
   CHECK(find_api_settings(ServerFlags{}).key.empty());
   CHECK(find_admin_settings(ServerFlags{}).key.empty());

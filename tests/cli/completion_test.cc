@@ -42,7 +42,9 @@ std::vector<Command> some_commands() {
 }
 
 Words offered(const Words& words) {
-  return complete(some_commands(), {"--json", "--help"}, words);
+  std::vector<Command> commands = some_commands();
+  for (Command& one : commands) one.asks_server = one.name == "login";
+  return complete(commands, {"--json", "--help"}, words);
 }
 
 std::string first_word(const std::string& name) {
@@ -60,6 +62,7 @@ TEST_CASE("completion: commands, options and choices, and nothing where a file s
   CHECK(offered({"key", "c"}) == Words{"create"});
   CHECK(offered({"list", "--"}) == Words{"--help", "--json", "--limit", "--sort"});
   CHECK(offered({"list", "--s"}) == Words{"--sort"});
+  CHECK(offered({"login", "--s"}) == Words{"--server"});
   CHECK(offered({"list", "--sort", ""}) == Words{"-name", "name", "size"});
   CHECK(offered({"list", "--sort", "s"}) == Words{"size"});
   CHECK(offered({"--json", "key", "l"}) == Words{"list"});

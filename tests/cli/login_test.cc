@@ -301,7 +301,8 @@ TEST_CASE("login: a token goes to its own server, and a stored key too", "[contr
 TEST_CASE("server: one that is added is known, with the way to it, and removed whole",
           "[unit][cli]") {
   LoginDesk desk;
-  const Env no_url("KVCS_API_URL", std::nullopt);
+  const Env no_url("KVCS_API_URL", std::nullopt), no_bundle("CURL_CA_BUNDLE", std::nullopt),
+      no_file("SSL_CERT_FILE", std::nullopt), no_folder("SSL_CERT_DIR", std::nullopt);
   const auto servers = [&] {
     REQUIRE(desk.run({"server", "list", "--json"}) == 0);
     std::string all;

@@ -49,6 +49,8 @@ test('upload, list, download and delete through the binary', () => withDaemon(as
   assert.match((await daemon.cli('list')).stdout, /demo/);
   assert.equal((await daemon.cli('delete', id, '-y')).status, 0);
   assert.match((await daemon.cli('list')).stdout, /No artifacts/);
+  assert.equal(blobFiles(daemon).length, 1);  // It can be restored for a while.
+  assert.equal((await daemon.cli('delete', id, '--permanent', '-y')).status, 0);
   assert.equal(blobFiles(daemon).length, 0);
 }));
 

@@ -223,6 +223,7 @@ inBrowser('a job that has never run has no time and no duration', async () => {
 
 inBrowser('the configuration shows all of its words', async () => {
   await go('#/ops/config');
+  await page.locator('td.wraps').nth(50).waitFor();
   const clipped = await page.locator('td.wraps').evaluateAll((all) =>
     all.filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent));
   assert.deepEqual(clipped, []);

@@ -32,7 +32,7 @@ const lists = {
     artifacts: rowsOf((n) => ({ artifact_id: uuid(n), name: name(n), tags: [], model: `m${n}`, num_tokens: n, size_bytes: n, status: 'ready', visibility: 'private',
       project: 'default', created_at: at })), total: many, continuation_token: null }) },
   audit: { hash: '#/ops/audit', path: '/admin/audit', table: 'Audit', name: (n) => `made org:${n}`, answer: (name) => ({
-    audit: rowsOf((n) => ({ id: `a${n}`, ts: at, action: 'put', key: name(n).slice(5), family: 'config', actor: 'key', source: 'api' })), cursor: null }) },
+    audit: rowsOf((n) => ({ id: `a${n}`, ts: at, action: 'put', old_hash: '', key: name(n).slice(5), family: 'config', actor: 'key', source: 'api' })), cursor: null }) },
 };
 
 const drawn = (label) => page.getByRole('table', { name: label, exact: true }).locator('tbody tr.row').count();

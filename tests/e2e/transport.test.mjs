@@ -288,7 +288,7 @@ test('transport: a server that a file in the working directory names hears nothi
     try {
       mkdirSync(join(daemon.folder, 'data'));
       writeFileSync(join(daemon.folder, 'data/initial-credentials.json'),
-        JSON.stringify({ url, api_key: 'kv_evil', admin_key: 'ka_evil' }));
+        JSON.stringify({ url, api_key: 'kv_evil', admin_key: 'ka_evil' }), { mode: 0o600 });
       // A server of the user's own, where nobody listens.
       const mine = { KVCS_API_URL: 'http://127.0.0.1:1' };
       const key = { KVCS_API_KEY: 'kv_mine' }, none = { KVCS_API_URL: '', KVCS_API_KEY: '', KVCS_ADMIN_KEY: '' };

@@ -13,7 +13,7 @@ TEST_CASE("names: what misleads is refused, other scripts are not", "[unit][iden
   for (const char* name : {"Ada", "Ada Lovelace-King", "Grüße", "Ада", "عدا", "艾达", "👩", "❤️",
                            "a\xC2\xA0"
                            "b",
-                           "1\xEF\xB8\x8F\xE2\x83\xA3", "葛\xF3\xA0\x84\x80"}) {
+                           "1\xEF\xB8\x8F\xE2\x83\xA3"}) {
     INFO(name);
     CHECK(normal_name(name).value() == name);
   }

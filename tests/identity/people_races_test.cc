@@ -7,6 +7,7 @@
 
 #include "identity/people_rig.h"
 #include "kv/keyspace.h"
+#include "support/wait.h"
 
 using namespace kvcs;
 using namespace kvcs::test;
@@ -112,7 +113,7 @@ struct Meeting {
   Status operator()(std::string_view op, std::string_view key) {
     if (!is_held(op, key)) return ok();
     arrived++;
-    for (int i = 0; i < 2000 && arrived < 2; i++) std::this_thread::yield();
+    (void)test::comes_true([this] { return arrived >= 2; }, 200);
     return ok();
   }
 };

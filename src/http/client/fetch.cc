@@ -386,7 +386,7 @@ Status Fetcher::Exchange::tls_failure(CURLcode code) const {
   long result = 0;
   curl_easy_getinfo(curl_, CURLINFO_SSL_VERIFYRESULT, &result);
   if (result == X509_V_OK) curl_easy_getinfo(curl_, CURLINFO_PROXY_SSL_VERIFYRESULT, &result);
-  if (result == X509_V_OK && contains(words, "subject name")) result = X509_V_ERR_HOSTNAME_MISMATCH;
+  if (contains(words, "subject name")) result = X509_V_ERR_HOSTNAME_MISMATCH;
   const std::string why = untrusted_words(result);
   return unreachable(
       why.empty() ? "no trusted TLS connection: " + printable(words, kShownText) + "." : why,
