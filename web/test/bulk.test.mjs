@@ -4,11 +4,11 @@ import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
 
 const web = await loadBundle();
-const { ApiError, changeVisibility, deleteAll, oneByOne } = web;
+const { ApiError, changeVisibility, deleteAll, oneByOne, restoreAll } = web;
 
 test('what is gone already is passed over, and a refusal stops the rest', async () => {
   const gone = async (id) => { if (id === 'b') throw new ApiError(404, 'None.'); };
-  assert.deepEqual(await oneByOne(['a', 'b', 'c'], gone), { done: ['a', 'c'], refused: undefined });
+  assert.deepEqual(await oneByOne(['a', 'b', 'c'], gone, true), { done: ['a', 'c'], refused: undefined });
   const tried = [];
   const refused = new ApiError(409, 'No.');
   assert.deepEqual(await oneByOne(['a', 'b', 'c'], async (id) => { tried.push(id); if (id === 'b') throw refused; }), { done: ['a'], refused });
@@ -50,6 +50,12 @@ test('a deletion that was refused in the middle goes on where it was', async () 
   await assert.rejects(deleteAll(all), { message: '2 of 4 are deleted. Wait.' });
   await deleteAll(all);
   assert.deepEqual([...deleted], ['a', 'b', 'c', 'd']);
+});
+
+test('what has ended is not said to be back, nor public', async () => {
+  web.api.configure({ fetcher: async () => Response.json({ error: 'None.' }, { status: 404 }) });
+  await assert.rejects(restoreAll(['a']), { status: 404 });
+  assert.equal(await changeVisibility([{ artifact_id: 'a', name: 'a', visibility: 'private' }], 'public'), false);
 });
 
 test('what is typed to delete is never cut behind a space', () => {

@@ -46,7 +46,7 @@ export { isWorthRetrying } from '../src/pages/artifacts/transfer';
 export * as uploading from '../src/pages/artifacts/uploads';
 export { waysToDownload } from '../src/pages/artifacts/ways';
 export { DeleteDialog, DeleteForGoodDialog } from '../src/pages/artifacts/DeleteDialog';
-export { changeVisibility, deleteAll } from '../src/pages/artifacts/change';
+export { changeVisibility, deleteAll, restoreAll } from '../src/pages/artifacts/change';
 export { parseTags } from '../src/pages/artifacts/words';
 export { callAgain, doorOf } from '../src/pages/ai/again';
 export { default as QrCode } from '../src/ui/QrCode';

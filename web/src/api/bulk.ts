@@ -7,10 +7,12 @@ export interface Bulk {
   refused: unknown;
 }
 
-// What is gone already (404) is passed over: it may have gone in the try before.
+// `isGoneFine`: what is not there (404) is passed over, as of a deletion it may have gone in the try
+// before.
 export async function oneByOne(
   ids: string[],
   act: (id: string) => Promise<unknown>,
+  isGoneFine = false,
 ): Promise<Bulk> {
   const done: string[] = [];
   for (const id of ids) {
@@ -18,7 +20,8 @@ export async function oneByOne(
       await act(id);
       done.push(id);
     } catch (error) {
-      if (!(error instanceof ApiError && error.status === 404)) return { done, refused: error };
+      const isGone = error instanceof ApiError && error.status === 404;
+      if (!(isGoneFine && isGone)) return { done, refused: error };
     }
   }
   return { done, refused: undefined };

@@ -156,10 +156,10 @@ export class Client {
         throw explain(error);
       })
       .finally(end);
-      const data = parseBody(text);
-      if (method === 'get' && (data === null || data === undefined)) {
-        throw new ApiError(0, `The answer of ${fillPath(path, options.path)} has nothing in it.`);
-      }
+    const data = parseBody(text);
+    if (method === 'get' && (data === null || data === undefined)) {
+      throw new ApiError(0, `The answer of ${fillPath(path, options.path)} has nothing in it.`);
+    }
     return {
       data: data as T,
       etag: response.headers.get('etag') ?? '',

@@ -44,22 +44,6 @@ export function toast(
   if (one.tone !== 'bad') setTimeout(() => drop(one.id), one.undo ? undoMs : plainMs);
 }
 
-// Does `act` and offers `undo`; a refusal of either is said in the daemon's words.
-export async function withUndo(
-  text: string,
-  act: () => Promise<unknown>,
-  undo: () => Promise<unknown>,
-): Promise<boolean> {
-  try {
-    await act();
-  } catch (error) {
-    toast(wordsOf(error), { tone: 'bad' });
-    return false;
-  }
-  toast(text, { undo });
-  return true;
-}
-
 // What is under way, by its words: a second click on the same does nothing.
 const underWay = new Set<string>();
 // Does `act` and says `text`, or why it was refused; then everything under `path` is read anew.

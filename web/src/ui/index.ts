@@ -30,4 +30,4 @@ export { type Fact, Facts, Figures, Page, Section, type Tab, Tabs, useTab } from
 export { Projection } from './Projection';
 export { Badge, Meter, State } from './State';
 export { type Column, Table } from './Table';
-export { toast, Toasts, told, withUndo } from './Toast';
+export { toast, Toasts, told } from './Toast';

@@ -1,9 +1,17 @@
 // Deletes artifacts: with a way back while the daemon keeps them, or for good, where the words that
 // say so are typed.
-import { Confirm, ErrorBox, formatBytes, formatDuration, Skeleton, Dialog } from '../../ui';
+import {
+  Confirm,
+  counted,
+  Dialog,
+  ErrorBox,
+  formatBytes,
+  formatDuration,
+  Skeleton,
+} from '../../ui';
 import { deleteAll, deleteForGood } from './change';
 import { useLifetime } from './deleted';
-import { type Artifact, many } from './words';
+import { type Artifact } from './words';
 
 type Row = Pick<Artifact, 'artifact_id' | 'name' | 'size_bytes'>;
 
@@ -28,7 +36,7 @@ function Names({ all }: { all: Row[] }) {
 }
 
 const titleOf = (all: Row[]): string =>
-  all.length === 1 && all[0] ? `Delete ${all[0].name}` : `Delete ${many(all.length, 'artifact')}`;
+  all.length === 1 && all[0] ? `Delete ${all[0].name}` : `Delete ${counted(all.length, 'artifact')}`;
 const bytesOf = (all: Row[]): string =>
   formatBytes(all.reduce((sum, row) => sum + row.size_bytes, 0));
 

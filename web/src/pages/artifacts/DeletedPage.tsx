@@ -7,6 +7,7 @@ import {
   Button,
   Bytes,
   type Column,
+  counted,
   Empty,
   ErrorBox,
   NewRows,
@@ -19,7 +20,6 @@ import {
 import { restoreAll } from './change';
 import { DeleteForGoodDialog } from './DeleteDialog';
 import { type Deleted, useDeleted } from './deleted';
-import { many } from './words';
 
 const columns: Column<Deleted>[] = [
   {
@@ -70,7 +70,7 @@ export default function DeletedPage() {
   const me = useMe();
   const writes = Boolean(me && mayWrite(me));
   const list = useDeleted();
-  const [ending, setEnding] = useState<Deleted[]>([]);
+  const [ending, setEnding] = useState<Deleted | null>(null);
   const back = useAction(async (one: Deleted) => {
     await restoreAll([one.artifact_id]);
     toast(`${one.name} is there again. It is private.`);
@@ -88,7 +88,7 @@ export default function DeletedPage() {
         <Button
           kind="quiet"
           label={`Delete for good: ${one.name}`}
-          onClick={() => setEnding([one])}
+          onClick={() => setEnding(one)}
         >
           Delete for good
         </Button>
@@ -99,7 +99,7 @@ export default function DeletedPage() {
     <Page
       title="Recently deleted"
       back={{ href: href('/artifacts'), label: 'Artifacts' }}
-      state={list.total !== undefined && `${many(list.total, 'artifact')}, which count for no quota`}
+      state={list.total !== undefined && `${counted(list.total, 'artifact')}, which count for no quota`}
     >
       {back.error && <ErrorBox error={back.error} />}
       <NewRows count={list.fresh} onShow={list.refresh} />
@@ -124,11 +124,11 @@ export default function DeletedPage() {
         busy={list.busy}
         onMore={list.more}
       />
-      {ending.length > 0 && (
+      {ending && (
         <DeleteForGoodDialog
-          all={ending}
-          onClose={() => setEnding([])}
-          onDone={() => toast('Its bytes are gone.')}
+          all={[ending]}
+          onClose={() => setEnding(null)}
+          onDone={() => toast('It is deleted for good.')}
         />
       )}
     </Page>

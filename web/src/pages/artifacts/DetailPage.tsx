@@ -13,6 +13,7 @@ import {
   Commands,
   Copy,
   Count,
+  counted,
   ErrorBox,
   type Fact,
   Facts,
@@ -36,7 +37,7 @@ import { ShareDialog } from './ShareDialog';
 import { Shares } from './Shares';
 import { UploadTray } from './UploadTray';
 import { waysToChange, waysToDownload } from './ways';
-import { type Artifact, many, modelOf, schemeOf } from './words';
+import { type Artifact, modelOf, schemeOf } from './words';
 
 type Open = '' | 'share' | 'edit' | 'move' | 'delete';
 
@@ -196,7 +197,7 @@ export default function DetailPage({ params }: PageProps) {
       back={{ href: href('/artifacts'), label: 'Artifacts' }}
       state={
         <>
-          {formatBytes(one.size_bytes)} · {many(one.num_tokens, 'token')} ·{' '}
+          {formatBytes(one.size_bytes)} · {counted(one.num_tokens, 'token')} ·{' '}
           <State
             state={isReady ? one.visibility : 'unfinished'}
             tone={isReady ? (one.visibility === 'public' ? 'info' : 'none') : 'warn'}

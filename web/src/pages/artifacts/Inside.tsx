@@ -7,6 +7,7 @@ import {
   Bytes,
   Code,
   Count,
+  counted,
   ErrorBox,
   type Fact,
   Facts,
@@ -16,7 +17,7 @@ import {
 } from '../../ui';
 import { type KvHeader, readHeader } from './kv-header';
 import { blobAddress } from './change';
-import { type Artifact, many } from './words';
+import { type Artifact } from './words';
 
 export function useHeader(one: Artifact | undefined) {
   const key = one?.download_url && one.sha256 ? `head ${one.sha256}` : null;
@@ -149,7 +150,7 @@ export function Preview({ one }: { one: Artifact }) {
       )}
       {tokens.length > 0 && (
         <details class="token-ids">
-          <summary>{many(tokens.length, 'token id')}</summary>
+          <summary>{counted(tokens.length, 'token id')}</summary>
           <p>
             <code>
               {tokens.slice(0, shownTokens).join(' ')}
@@ -215,7 +216,7 @@ export function Lineage({ one }: { one: Artifact }) {
             <a href={href('/artifacts/compare', { a: one.artifact_id, b: hit.artifact_id })}>
               <bdi>{hit.name}</bdi>
             </a>{' '}
-            begins with the same {many(Math.min(hit.common_prefix ?? 0, tokens.length), 'token')}.
+            begins with the same {counted(Math.min(hit.common_prefix ?? 0, tokens.length), 'token')}.
           </li>
         ))}
       </ul>

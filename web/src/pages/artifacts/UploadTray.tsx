@@ -16,7 +16,6 @@ import {
 } from '../../ui';
 import { plainName } from './announce';
 import { ShareDialog } from './ShareDialog';
-import { many } from './words';
 import {
   addFiles,
   giveUp,
@@ -55,7 +54,7 @@ function progressWords({ phase, done, bytes, perSecond, known, retries }: Shown)
   if (phase === 'done') {
     if (known) return 'The organization had these bytes already; nothing was sent.';
     return retries > 0
-      ? `${formatBytes(bytes)}, tried again ${many(retries, 'time')}`
+      ? `${formatBytes(bytes)}, tried again ${counted(retries, 'time')}`
       : formatBytes(bytes);
   }
   if (phase === 'kept')

@@ -2,9 +2,9 @@
 import { type Bulk, oneByOne } from '../../api/bulk';
 import { api, wordsOf } from '../../api/client';
 import { invalidate } from '../../api/query';
-import { toast } from '../../ui';
+import { counted, toast } from '../../ui';
 import { inWords } from './refusal';
-import { type Artifact, many, type Visibility } from './words';
+import { type Artifact, type Visibility } from './words';
 
 export const listPath = '/api/v1/artifacts';
 export const onePath = '/api/v1/artifacts/{id}';
@@ -15,8 +15,12 @@ export function readAgain(): void {
   invalidate('/api/v1/catalogue');
 }
 
-async function each(ids: string[], act: (id: string) => Promise<unknown>): Promise<Bulk> {
-  const result = await oneByOne(ids, (id) => inWords(act(id)));
+async function each(
+  ids: string[],
+  act: (id: string) => Promise<unknown>,
+  isGoneFine = false,
+): Promise<Bulk> {
+  const result = await oneByOne(ids, (id) => inWords(act(id)), isGoneFine);
   readAgain();
   return result;
 }
@@ -32,14 +36,14 @@ export async function changeVisibility(all: Artifact[], visibility: Visibility):
   const ids = all.filter((one) => one.visibility !== visibility).map((one) => one.artifact_id);
   if (ids.length === 0) {
     toast(
-      `${many(all.length, 'artifact')} ${all.length === 1 ? 'is' : 'are'} ${visibility} already.`,
+      `${counted(all.length, 'artifact')} ${all.length === 1 ? 'is' : 'are'} ${visibility} already.`,
     );
     return true;
   }
   const text =
     all.length === 1
       ? `${all[0]?.name ?? ''} is ${visibility}.`
-      : `${many(ids.length, 'artifact')} ${ids.length === 1 ? 'is' : 'are'} ${visibility}.`;
+      : `${counted(ids.length, 'artifact')} ${ids.length === 1 ? 'is' : 'are'} ${visibility}.`;
   const other = visibility === 'public' ? 'private' : 'public';
   const result = await each(ids, (id) => setVisibility(id, visibility));
   const { done, refused } = result;
@@ -70,8 +74,10 @@ export async function restoreAll(ids: string[]): Promise<void> {
 }
 
 export async function deleteForGood(ids: string[]): Promise<void> {
-  const result = await each(ids, (id) =>
-    api.delete(onePath, { path: { id }, query: { permanent: true } }),
+  const result = await each(
+    ids,
+    (id) => api.delete(onePath, { path: { id }, query: { permanent: true } }),
+    true,
   );
   failOf(result, ids.length, 'deleted');
 }
@@ -85,10 +91,11 @@ export async function deleteAll(all: Pick<Artifact, 'artifact_id' | 'name'>[]): 
       const gone = await api.ask('delete', onePath, { path: { id } });
       if (gone.headers.has('x-kvcs-restorable-until')) kept.push(id);
     },
+    true,
   );
   const { length } = result.done;
   const text =
-    all.length === 1 ? `${all[0]?.name ?? ''} is` : `${many(length, 'artifact')} ${length === 1 ? 'is' : 'are'}`;
+    all.length === 1 ? `${all[0]?.name ?? ''} is` : `${counted(length, 'artifact')} ${length === 1 ? 'is' : 'are'}`;
   if (length > 0) {
     toast(`${text} deleted.`, kept.length > 0 ? { undo: () => restoreAll(kept) } : {});
   }

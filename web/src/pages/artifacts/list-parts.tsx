@@ -2,8 +2,18 @@
 import { api, type Schema } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { href, usePlace } from '../../router';
-import { Badge, Bytes, type Column, Count, type Filter, formatBytes, Meter, Time } from '../../ui';
-import { type Artifact, many, modelOf, schemeOf } from './words';
+import {
+  Badge,
+  Bytes,
+  type Column,
+  Count,
+  counted,
+  type Filter,
+  formatBytes,
+  Meter,
+  Time,
+} from '../../ui';
+import { type Artifact, modelOf, schemeOf } from './words';
 
 export const columns: Column<Artifact>[] = [
   {
@@ -82,7 +92,7 @@ export function Fullness({ total, least }: { total: number | undefined; least: b
     <>
       {total !== undefined && (
         <span>
-          {many(total, 'artifact')}
+          {counted(total, 'artifact')}
           {least && ' or more'}
         </span>
       )}

@@ -17,9 +17,6 @@ export function schemeOf({
     : `quantised, of ${dtype}`;
 }
 
-export const many = (n: number, one: string, more = `${one}s`): string =>
-  `${n.toLocaleString('en-US')} ${n === 1 ? one : more}`;
-
 // "law, de  long context" → ["law", "de", "long context"]: by commas, each once.
 export function parseTags(text: string): string[] {
   return [

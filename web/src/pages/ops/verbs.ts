@@ -3,8 +3,8 @@
 import type { Schema } from '../../api/client';
 
 export const auditVerbs: Record<Schema<'AuditRow'>['action'], string> = {
-  put: 'wrote', delete: 'removed', create: 'made', update: 'changed', restore: 'restored', confirm: 'confirmed the upload of',
-  visibility: 'changed who sees', move: 'moved', purge: 'emptied', run: 'ran', link: 'made a link for', refused: 'refused',
+  put: 'made or changed', delete: 'removed', create: 'made', update: 'changed', restore: 'restored', confirm: 'confirmed the upload of',
+  visibility: 'changed who sees', move: 'moved', purge: 'purged', run: 'ran', link: 'made a link for', refused: 'refused',
   accepted: 'accepted', rejected: 'rejected', applied: 'applied',
 };
 

@@ -3,7 +3,7 @@ import { api, type Schema } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { serverNow } from '../../clock';
 import { href } from '../../router';
-import { type Column, Section, State, Table, Time } from '../../ui';
+import { type Column, ErrorBox, Section, State, Table, Time } from '../../ui';
 
 type Account = Schema<'Account'>;
 const soonMs = 7 * 86_400_000;
@@ -23,7 +23,11 @@ async function readAccounts(signal: AbortSignal): Promise<Account[]> {
       api.get('/admin/tenants/{tenant}/accounts', { path: { tenant: one.tenant_id }, signal }),
     ),
   );
-  // One tenant that cannot be read hides none of the others.
+  // One tenant that cannot be read hides none of the others; where none can be, that is said.
+  const refused = lists.find((list) => list.status === 'rejected');
+  if (refused?.status === 'rejected' && lists.every((list) => list.status === 'rejected')) {
+    throw refused.reason;
+  }
   return lists
     .flatMap((list) => (list.status === 'fulfilled' ? list.value.accounts : []))
     .filter((one) => needsSomebody(one));
@@ -49,6 +53,7 @@ const columns: Column<Account>[] = [
 
 export function Attention() {
   const list = useQuery('/admin/tenants#attention', readAccounts, { pollMs: 60_000 });
+  if (list.error && !list.data) return <ErrorBox error={list.error} onRetry={list.refresh} />;
   if (!list.data || list.data.length === 0) return null;
   return (
     <Section

@@ -75,14 +75,14 @@ function Join({ look, me, token }: { look: Look; me: Me; token: string }) {
 // tab, so that the token stays in this page; coming back looks who is signed in.
 function Stranger({ look, token }: { look: Look; token: string }) {
   const [hasAccount, setHasAccount] = useState(false);
+  const ask = () => void loadMe().catch(() => undefined);
   useEffect(() => {
-    const ask = () => void loadMe().catch(() => undefined);
     addEventListener('focus', ask);
     return () => removeEventListener('focus', ask);
   }, []);
   return (
     <>
-      {hasAccount ? <SignIn onTop email={look.email ?? ''} onDone={() => void loadMe()} />
+      {hasAccount ? <SignIn onTop email={look.email ?? ''} onDone={ask} />
         : <Begin way="invitation" token={token} email={look.email} />}
       <p class="small">
         <button type="button" class="button quiet" onClick={() => setHasAccount(!hasAccount)}>
