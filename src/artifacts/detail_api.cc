@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 
 #include "artifacts/artifact_search.h"
@@ -17,6 +16,7 @@
 #include "http/problem.h"
 #include "identity/access.h"
 #include "kv/audited_kv.h"
+#include "ledger/audit_place.h"
 #include "ledger/ledger.h"
 
 namespace kvcs {
@@ -127,24 +127,8 @@ struct Event {
   int64_t ts_ms = 0, seq = 0;
 };
 
-// The place behind which a page begins.
-struct After {
-  int64_t ts_ms = INT64_MAX, seq = INT64_MAX;
-};
-Result<After> parse_after(const std::string& cursor) {
-  After after;
-  if (cursor.empty()) return after;
-  const char* const end = cursor.data() + cursor.size();
-  const auto [dot, first] = std::from_chars(cursor.data(), end, after.ts_ms);
-  if (first == std::errc() && dot != end && *dot == '.') {
-    const auto [stop, second] = std::from_chars(dot + 1, end, after.seq);
-    if (second == std::errc() && stop == end) return after;
-  }
-  return invalid("cursor: is not one that a page before has given.");
-}
-
 // Links of an artifact have its id before their own (shares.cc).
-Result<std::vector<Event>> read_events(Database& db, const std::string& id, const After& after,
+Result<std::vector<Event>> read_events(Database& db, const std::string& id, const AuditPlace& after,
                                        size_t limit) {
   auto rows = KVCS_TRY(
       db.prepare("SELECT id, family, action, new_hash, actor, request_id, ts_ms, seq FROM kv_audit "
@@ -229,7 +213,7 @@ Status ArtifactDetailApi::check_own(const Request& request, std::string_view id)
 Result<Response> ArtifactDetailApi::history(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
-  const After after = KVCS_TRY(parse_after(ask.cursor));
+  const AuditPlace after = KVCS_TRY(parse_audit_place(ask.cursor));
   KVCS_TRY(check_own(request, id));
   // Where the stores cannot, the list shows the rows that are there.
   (void)s_.move_audit();
@@ -245,7 +229,7 @@ Result<Response> ArtifactDetailApi::history(Request& request) {
   std::string cursor;
   if (events.size() > ask.limit) {
     events.pop_back();
-    cursor = std::to_string(events.back().ts_ms) + "." + std::to_string(events.back().seq);
+    cursor = audit_cursor({events.back().ts_ms, events.back().seq});
   }
   const bool knows_names = request.principal.kind == PrincipalKind::kPerson;
   const std::string person = person_actor("");

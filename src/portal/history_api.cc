@@ -3,7 +3,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <charconv>
 #include <map>
 
 #include "base/bytes.h"
@@ -12,6 +11,7 @@
 #include "db/db.h"
 #include "http/json_api.h"
 #include "kv/keyspace.h"
+#include "ledger/audit_place.h"
 
 namespace kvcs::portal {
 namespace {
@@ -24,7 +24,7 @@ constexpr http::ApiType kTypes[] = {
 id!: id
 at!: time
 actor!: string # A person or a key, by its id; of an operator an admin key; or a job.
-name!: string? # Of the person or of the organization's key, where there is one still.
+name!: string? # Of the person, and for admins of the key, where there is one still.
 subject!: string # What was changed: config, members, keys:<id>, invitation:<id>, project:<id>.
 kind!: organization|members|key|tenant_token|ai_credential|invitation|billing|project|other
 thing!: string? # Its name or address, if there is one still; of invitations and keys for admins.
@@ -41,26 +41,10 @@ struct Entry {
   int64_t ts_ms = 0, seq = 0;
 };
 
-// The place behind which a page begins.
-struct After {
-  int64_t ts_ms = INT64_MAX, seq = INT64_MAX;
-};
-Result<After> parse_after(const std::string& cursor) {
-  After after;
-  if (cursor.empty()) return after;
-  const char* const end = cursor.data() + cursor.size();
-  const auto [dot, first] = std::from_chars(cursor.data(), end, after.ts_ms);
-  if (first == std::errc() && dot != end && *dot == '.') {
-    const auto [stop, second] = std::from_chars(dot + 1, end, after.seq);
-    if (second == std::errc() && stop == end) return after;
-  }
-  return invalid("cursor: is not one that a page before has given.");
-}
-
 // Keys of an organization are those between "org:{id}:" and "org:{id};".
 Result<std::vector<Entry>> read_entries(Database& db, const std::string& organization_id,
                                         const std::vector<std::string>& projects,
-                                        const After& after, size_t limit) {
+                                        const AuditPlace& after, size_t limit) {
   std::string marks;
   for (size_t i = 0; i < projects.size(); i++) marks += i == 0 ? "?" : ", ?";
   Statement rows =
@@ -148,20 +132,20 @@ std::string HistoryApi::name_of_record(const std::string& key) const {
   return name.empty() ? text_member(*record, "email") : name;
 }
 
-std::string HistoryApi::name_of_actor(const std::string& organization_id,
-                                      const std::string& actor) const {
+std::string HistoryApi::name_of_actor(const std::string& organization_id, const std::string& actor,
+                                      bool is_admin) const {
   const std::string person = person_actor(""), key = "projectkey:";
   if (actor.starts_with(person)) {
     const Result<Person> found = people_.find(actor.substr(person.size()));
     return found.ok() ? found->name : std::string();
   }
-  if (!actor.starts_with(key)) return {};
+  if (!is_admin || !actor.starts_with(key)) return {};
   return name_of_record(keyspace::org_key(organization_id, actor.substr(key.size())));
 }
 
 Result<http::Response> HistoryApi::list(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
-  const After after = KVCS_TRY(parse_after(ask.cursor));
+  const AuditPlace after = KVCS_TRY(parse_audit_place(ask.cursor));
   const Principal& caller = request.principal;
   std::vector<std::string> projects = KVCS_TRY(projects_.list_ids(caller.organization_id));
   if (projects.size() > kProjectsMax) projects.resize(kProjectsMax);
@@ -181,14 +165,16 @@ Result<http::Response> HistoryApi::list(http::Request& request) {
   std::string cursor;
   if (entries.size() > ask.limit) {
     entries.pop_back();
-    cursor = std::to_string(entries.back().ts_ms) + "." + std::to_string(entries.back().seq);
+    cursor = audit_cursor({entries.back().ts_ms, entries.back().seq});
   }
   const bool is_admin = caller.org_role >= OrgRole::kAdmin;
   std::map<std::string, std::string> names;  // Of actors.
   Json list = Json::array();
   for (const Entry& entry : entries) {
     const auto [name, is_new_actor] = names.try_emplace(entry.actor);
-    if (is_new_actor) name->second = name_of_actor(caller.organization_id, entry.actor);
+    if (is_new_actor) {
+      name->second = name_of_actor(caller.organization_id, entry.actor, is_admin);
+    }
     const std::string subject = subject_of(entry, caller.organization_id);
     const auto [thing, is_new_thing] = things.try_emplace(subject);
     const bool has_record = entry.family != "project" && (is_admin || !is_for_admins(subject));

@@ -31,7 +31,9 @@ class HistoryApi final {
 
  private:
   std::string name_of_record(const std::string& key) const;
-  std::string name_of_actor(const std::string& organization_id, const std::string& actor) const;
+  // That of a key is for admins.
+  std::string name_of_actor(const std::string& organization_id, const std::string& actor,
+                            bool is_admin) const;
 
   Ledger& ledger_;
   const KvStore& kv_;

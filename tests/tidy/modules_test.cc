@@ -81,8 +81,8 @@ const std::map<std::string, Shown>& shown() {
         {}}},
       {"oauth", {{"authorization.h", "browser.h", "jwt.h", "oidc.h", "ticket_store.h"}, {}}},
       {"ledger",
-       {{"alerts.h", "audit.h", "day_figures.h", "ledger_csv.h", "ledger_list.h", "rows.h",
-         "state.h", "usage_record.h", "usage_report.h"},
+       {{"alerts.h", "audit.h", "audit_place.h", "day_figures.h", "ledger_csv.h", "ledger_list.h",
+         "rows.h", "state.h", "usage_record.h", "usage_report.h"},
         {"audit_head.h", "clock_trust.h", "ledger_api.h", "retention.h", "schema.h"}}},
       // Eight small faces rather than one.
       {"ops",
