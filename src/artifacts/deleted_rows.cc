@@ -16,38 +16,22 @@ constexpr std::string_view kShared =
     "created_ms, confirmed_ms, uploaded_ms, label_organization, label_project, description, "
     "tags_json";
 
+// As artifact_rows::read_row() takes them, then the deletion's own.
 constexpr std::string_view kSelect =
     "SELECT d.id, d.organization_id, d.project_id, p.slug, d.owner_id, d.name, d.model_name, "
-    "d.dtype, d.storage_dtype, d.num_tokens, d.num_layers, d.quantized, d.size_bytes, d.sha256, "
-    "d.metadata_json, d.created_ms, d.description, d.tags_json, d.download_count, d.deleted_ms, "
-    "d.ends_ms, d.deleted_by FROM deleted_artifacts d JOIN projects p ON p.id = d.project_id ";
+    "d.dtype, d.storage_dtype, d.num_tokens, d.num_layers, d.quantized, 'private', 'ready', "
+    "d.size_bytes, d.sha256, d.metadata_json, d.created_ms, NULL, "
+    "d.uploaded_ms, d.label_organization, d.label_project, d.description, d.tags_json, "
+    "d.download_count, 0, d.deleted_ms, d.ends_ms, d.deleted_by "
+    "FROM deleted_artifacts d JOIN projects p ON p.id = d.project_id ";
 
 DeletedArtifact read_row(const Statement& s) {
+  constexpr int kOwn = artifact_rows::kColumnCount;
   DeletedArtifact deleted;
-  Artifact& a = deleted.artifact;
-  a.id = s.text(0);
-  a.organization_id = s.text(1);
-  a.project_id = s.text(2);
-  a.project = s.text(3);
-  a.owner_id = s.text(4);
-  a.name = s.text(5);
-  a.model_name = s.text(6);
-  a.dtype = s.text(7);
-  if (!s.is_null(8)) a.storage_dtype = s.text(8);
-  a.num_tokens = s.integer(9);
-  a.num_layers = s.integer(10);
-  a.quantized = s.integer(11) != 0;
-  a.ready = true;
-  a.size_bytes = static_cast<uint64_t>(s.integer(12));
-  a.sha256 = s.text(13);
-  a.metadata_json = s.text(14);
-  a.created_ms = s.integer(15);
-  a.description = s.text(16);
-  a.tags = artifact_rows::tags_of_json(s.text(17));
-  a.downloads = s.integer(18);
-  deleted.deleted_ms = s.integer(19);
-  deleted.ends_ms = s.integer(20);
-  deleted.deleted_by = s.text(21);
+  deleted.artifact = artifact_rows::read_row(s);
+  deleted.deleted_ms = s.integer(kOwn);
+  deleted.ends_ms = s.integer(kOwn + 1);
+  deleted.deleted_by = s.text(kOwn + 2);
   return deleted;
 }
 

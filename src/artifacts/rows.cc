@@ -11,6 +11,7 @@
 namespace kvcs::artifact_rows {
 namespace {
 
+// As read_row() takes them.
 constexpr std::string_view kColumns =
     "SELECT a.id, a.organization_id, a.project_id, p.slug, a.owner_id, a.name, a.model_name, "
     "a.dtype, a.storage_dtype, a.num_tokens, a.num_layers, a.quantized, a.visibility, a.status, "
@@ -36,8 +37,6 @@ std::vector<std::string> tags_of_json(std::string_view json) {
   }
   return tags;
 }
-
-namespace {
 
 Artifact read_row(const Statement& s) {
   Artifact a;
@@ -69,6 +68,8 @@ Artifact read_row(const Statement& s) {
   a.text_id = s.integer(25);
   return a;
 }
+
+namespace {
 
 // "%text%" with the wildcards of LIKE taken literally.
 std::string contains_pattern(std::string_view text) {
