@@ -156,10 +156,10 @@ std::vector<std::string> origins_of_pages(const std::string& public_url) {
 }  // namespace
 
 BrowserRules Parts::browser_rules() const {
-  return {[this]() -> const std::vector<std::string>& {
+  return {[this] {
     // Asked by requests alone, so that the port is known.
     std::call_once(origins_made, [this] { origins = origins_of_pages(public_url()); });
-    return origins;
+    return &origins;
   }};
 }
 

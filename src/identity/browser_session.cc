@@ -44,7 +44,7 @@ std::string_view session_cookie_name(bool secure) {
 }
 
 bool is_secure(const BrowserRules& rules) {
-  return is_over_tls(rules.origins());
+  return is_over_tls(*rules.origins());
 }
 
 std::string csrf_token(std::string_view session_token) {
@@ -53,7 +53,7 @@ std::string csrf_token(std::string_view session_token) {
 
 Status check_origin(const http::Request& request, const BrowserRules& rules) {
   const auto origin = request.header("origin");
-  return origin ? check_among(*origin, rules.origins()) : ok();
+  return origin ? check_among(*origin, *rules.origins()) : ok();
 }
 
 bool has_bearer(const http::Request& request) {
@@ -66,7 +66,7 @@ bool has_bearer(const http::Request& request) {
 
 Result<std::string> find_bearer(const http::Request& request, const BrowserRules& rules) {
   if (has_bearer(request)) return std::string(KVCS_TRY(request.bearer()));
-  const Origins& ours = rules.origins();
+  const Origins& ours = *rules.origins();
   std::string token = oauth::cookie_value(request, session_cookie_name(is_over_tls(ours)));
   if (token.empty()) return std::string(KVCS_TRY(request.bearer()));
   if (!changes_something(request.method)) return token;

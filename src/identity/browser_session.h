@@ -17,8 +17,8 @@ namespace kvcs {
 
 struct BrowserRules {
   // The origins of our own pages, as "https://kvcs.example.com"; known when the server has started.
-  // They never change, and live as long as the rules.
-  std::function<const std::vector<std::string>&()> origins;
+  // They never change, and outlive the rules.
+  std::function<const std::vector<std::string>*()> origins;
 };
 
 // "__Host-kvcs_session" over TLS, which no other host and no plain page can set; else

@@ -38,7 +38,7 @@ struct IdentityRig {
   const std::vector<std::string> origins = {"http://127.0.0.1:8080"};
   Authenticator auth{directory, *kv,
                      clock,     {{AdminRole::kViewer, sha256_hex("static-viewer-key-1")}},
-                     {},        {[this]() -> const std::vector<std::string>& { return origins; }}};
+                     {},        {[this] { return &origins; }}};
   KeyService keys{*kv, audited, clock, *entropy};
   OrganizationService organizations{*kv, audited, clock, *entropy,
                                     [](std::string_view s) { return s == "admin"; }};

@@ -13,8 +13,7 @@ struct PeopleRig : IdentityRig {
   MemberService members{*kv, audited, clock};
   SessionLimits limits{.idle_s = 100, .lifetime_s = 1000};
   SessionService sessions{*kv, audited, clock, *entropy, limits};
-  Authenticator doors{directory, *kv,    clock,
-                      {},        limits, {[] { return std::vector<std::string>{}; }}};
+  Authenticator doors{directory, *kv, clock, {}, limits, {[this] { return &origins; }}};
 
   Person person(const std::string& name, const std::string& issuer = "https://i") {
     Person wanted;
