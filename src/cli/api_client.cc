@@ -143,9 +143,7 @@ Result<Json> read_client_config() {
 // meanwhile; commands have one thread here.
 Status write_client_config(const Json& config) {
   const std::filesystem::path path = client_config_path();
-  if (path.empty()) {
-    return invalid("This user has no home folder: set HOME, or XDG_CONFIG_HOME to a whole path.");
-  }
+  if (path.empty()) return no_home();
   std::error_code failed;
   std::filesystem::create_directories(path.parent_path(), failed);
   if (failed) return io_error("create", path.parent_path().string(), failed.value());

@@ -103,8 +103,8 @@ class ApiClient final {
   Result<http::FetchAnswer> fetch(const http::FetchRequest& request);
 
  private:
-  // `etag`, when given, takes that of the answer.
-  // Adds server and key to the request and returns the body of a 2xx answer.
+  // Adds server and key to the request and returns the body of a 2xx answer; `etag`, when given,
+  // takes that of the answer.
   Result<std::string> send(http::FetchRequest request, const std::string& path,
                            std::string* etag = nullptr);
   Result<Json> read_answer(const Result<std::string>& body, const std::string& path) const;

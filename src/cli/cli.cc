@@ -30,14 +30,6 @@ namespace {
 
 constexpr int kAnyNumber = -1;  // CLI11 takes a negative limit for none.
 
-// "-n,--name" → "name"; "FILE" → "file".
-std::string asked_name(const Option& option) {
-  const size_t long_at = option.name.find("--");
-  if (long_at == std::string::npos) return lower_ascii(option.name);
-  const size_t end = option.name.find(',', long_at);
-  return option.name.substr(long_at + 2, end - long_at - 2);
-}
-
 // The end of a command's --help: its further paragraphs, then its examples. Two spaces stand before
 // a typed line and six before what it does; tests find the examples by that.
 std::string examples_text(const Command& command) {
@@ -390,6 +382,13 @@ int run_caught(const Command& command, const Invocation& invocation, Console& co
 }
 
 }  // namespace
+
+std::string asked_name(const Option& option) {
+  const size_t long_at = option.name.find("--");
+  if (long_at == std::string::npos) return lower_ascii(option.name);
+  const size_t end = option.name.find(',', long_at);
+  return option.name.substr(long_at + 2, end - long_at - 2);
+}
 
 std::vector<Option> common_options() {
   return {

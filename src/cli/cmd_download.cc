@@ -370,8 +370,8 @@ Status check_bytes(const Wanted& wanted, const std::string& actual) {
                          ". Nothing was kept.");
 }
 
-// As often as it takes. The URL is signed for a short time, so it is asked for again before each
-// further attempt.
+// Repeated as repeat.h says. The URL is signed for a short time, so it is asked for again before
+// each further attempt.
 Status transfer(ApiClient& api, const Invocation& in, Wanted& wanted, Part& part, Repeat& repeat,
                 Console& console) {
   Progress progress(console, "Downloading", wanted.size_bytes);

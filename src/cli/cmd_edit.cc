@@ -59,7 +59,12 @@ Result<Json> change_and_show(ApiClient& api, const std::string& path, const Chan
   return shown_artifact(api, path);
 }
 
-// All is looked up before anything is changed.
+Result<Json> change_one(const Invocation& in, const Change& change) {
+  ApiClient api(find_api_settings(in));
+  const std::string path = KVCS_TRY(artifact_path(api, in));
+  return change_and_show(api, path, change);
+}
+
 Result<Json> edit(const Invocation& in) {
   const Change change{.words = KVCS_TRY(words_of(in)),
                       .visibility = in.optional_text("visibility"),
@@ -68,15 +73,7 @@ Result<Json> edit(const Invocation& in) {
     return invalid(
         "Say what to change: --name, --description, --tag, --no-tags, --visibility, --project.");
   }
-  ApiClient api(find_api_settings(in));
-  const std::string path = KVCS_TRY(artifact_path(api, in));
-  return change_and_show(api, path, change);
-}
-
-Result<Json> change_one(const Invocation& in, const Change& change) {
-  ApiClient api(find_api_settings(in));
-  const std::string path = KVCS_TRY(artifact_path(api, in));
-  return change_and_show(api, path, change);
+  return change_one(in, change);
 }
 
 // "+law" and "law" are added, "-law" is taken away, whatever the case of its letters. A tag that is

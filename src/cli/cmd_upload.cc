@@ -92,7 +92,7 @@ Json upload_request(const LocalFile& local, const std::string& name,
           {"metadata", std::move(metadata)}};
 }
 
-// In one piece: place, bytes, confirmation, each repeated until it is done or refused. What was
+// In one piece: place, bytes, confirmation, each repeated as repeat.h says. What was
 // announced and did not end is withdrawn, because it holds room of the quota.
 class WholeUpload final {
  public:

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "cli/cli.h"
 
 namespace kvcs::cli {
 namespace {
@@ -71,9 +72,7 @@ Reached follow(const std::vector<Command>& commands, const std::vector<std::stri
 
 // "--limit" of "-n,--limit"; "" for an argument.
 std::string long_name(const Option& option) {
-  if (!option.name.starts_with('-')) return {};
-  const size_t comma = option.name.find(',');
-  return comma == std::string::npos ? option.name : option.name.substr(comma + 1);
+  return option.name.starts_with('-') ? "--" + asked_name(option) : std::string();
 }
 
 // The option whose value the last word is; null when it is none's.

@@ -50,9 +50,7 @@ Login login_of(const Json& json) {
 class CredentialsLock final {
  public:
   static Result<CredentialsLock> take() {
-    if (credentials_path().empty()) {
-      return invalid("This user has no home folder: set HOME, or XDG_CONFIG_HOME to a whole path.");
-    }
+    if (credentials_path().empty()) return no_home();
     const std::filesystem::path path = credentials_path() + ".lock";
     std::error_code failed;
     std::filesystem::create_directories(path.parent_path(), failed);

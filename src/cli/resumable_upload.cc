@@ -22,6 +22,7 @@
 #include "base/mutex.h"
 #include "base/thread.h"
 #include "cli/progress.h"
+#include "cli/state_paths.h"
 
 namespace kvcs::cli {
 namespace {
@@ -169,8 +170,7 @@ std::string ResumableUpload::state_path() const {
   const std::string identity = settings_.url + "\n" + file_.sha256 + "\n" +
                                std::to_string(file_.size_bytes) + "\n" +
                                std::to_string(file_.modified_ns) + "\n" + dump_json(announcement_);
-  return folder_of(client_config_path()) + "/uploads/" + sha256_hex(identity).substr(0, 32) +
-         ".json";
+  return config_folder() + "/uploads/" + sha256_hex(identity).substr(0, 32) + ".json";
 }
 
 // False when nothing was begun, or it cannot be read.
@@ -198,6 +198,7 @@ bool ResumableUpload::load() {
 }
 
 Status ResumableUpload::save() const {
+  if (config_folder().empty()) return no_home();
   Json list = Json::array();
   for (const auto& part : parts_) {
     list.push_back({{"id", part->id}, {"size_bytes", part->size_bytes}});
@@ -349,7 +350,7 @@ Status ResumableUpload::send_rest(ApiClient& api, Part& part) {
   return api.refusal(answer);
 }
 
-// Until it is there. In a thread of its own, so without words.
+// Repeated while it helps. In a thread of its own, so without words.
 Status ResumableUpload::send_part(Part& part) {
   ApiClient api(settings_);
   Repeat repeat(silent_repeat_hooks());

@@ -31,6 +31,10 @@ std::string config_folder() {
   return base_folder(environment("XDG_CONFIG_HOME"), home_folder(), "/.config");
 }
 
+Status no_home() {
+  return invalid("This user has no home folder: set HOME, or XDG_CONFIG_HOME to a whole path.");
+}
+
 std::string base_folder(std::string_view xdg, std::string_view home, std::string_view below) {
   if (xdg.starts_with('/')) return std::string(xdg) + "/kvcs";
   if (home.starts_with('/')) return std::string(home) + std::string(below) + "/kvcs";

@@ -5,11 +5,15 @@
 #include <string>
 #include <string_view>
 
+#include "base/status.h"
+
 namespace kvcs::cli {
 
 // $XDG_CONFIG_HOME/kvcs, else ~/.config/kvcs: the configuration and the logins. "" when this user
 // has no home.
 std::string config_folder();
+// Invalid, and the way out: what is said where config_folder() is "".
+Status no_home();
 
 // The rule behind it: the first of `xdg`, and `below` in `home`, that is an absolute path, with
 // "/kvcs" behind it; else "".

@@ -28,6 +28,7 @@ std::vector<Command> some_commands() {
   return {{.name = "list",
            .summary = "List.",
            .options = {{.name = "-n,--limit", .kind = ValueKind::kNumber, .help = "At most."},
+                       {.name = "--dtype,--type", .help = "Of numbers."},
                        {.name = "--sort", .help = "Order.", .choices = {"name", "-name", "size"}}},
            .examples = {},
            .run = run},
@@ -51,6 +52,14 @@ std::string first_word(const std::string& name) {
   return name.substr(0, name.find(' '));
 }
 
+// As roff is to print it.
+std::string roffed(std::string text) {
+  for (size_t at = 0; (at = text.find('-', at)) != std::string::npos; at += 2) {
+    text.insert(at, "\\");
+  }
+  return text;
+}
+
 }  // namespace
 
 TEST_CASE("completion: commands, options and choices, and nothing where a file stands",
@@ -60,7 +69,7 @@ TEST_CASE("completion: commands, options and choices, and nothing where a file s
   CHECK(offered({"l"}) == Words{"list", "login"});
   CHECK(offered({"key", ""}) == Words{"create", "list"});
   CHECK(offered({"key", "c"}) == Words{"create"});
-  CHECK(offered({"list", "--"}) == Words{"--help", "--json", "--limit", "--sort"});
+  CHECK(offered({"list", "--"}) == Words{"--dtype", "--help", "--json", "--limit", "--sort"});
   CHECK(offered({"list", "--s"}) == Words{"--sort"});
   CHECK(offered({"login", "--s"}) == Words{"--server"});
   CHECK(offered({"list", "--sort", ""}) == Words{"-name", "name", "size"});
@@ -92,12 +101,11 @@ TEST_CASE("manual: a page for each first word, which lists what the command take
                                    [&](const ManPage& one) { return one.file_name == file; });
     REQUIRE(page != pages.end());
     INFO(command.name);
+    const size_t at = page->text.find(".SS " + roffed("kvcs " + command.name) + "\n");
+    REQUIRE(at != std::string::npos);
+    const std::string section = page->text.substr(at, page->text.find("\n.S", at + 1) - at);
     for (const Option& option : command.options) {
-      std::string name = option.name;
-      for (size_t at = 0; (at = name.find('-', at)) != std::string::npos; at += 2) {
-        name.insert(at, "\\");
-      }
-      CHECK(page->text.find(name) != std::string::npos);
+      CHECK(section.find(roffed(option.name)) != std::string::npos);
     }
     CHECK(page->text.find("\n'") == std::string::npos);
   }

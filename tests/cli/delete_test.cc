@@ -38,7 +38,8 @@ TEST_CASE("delete: what the server keeps, and what is gone for good", "[unit][cl
   // What is no id is looked for by its name.
   desk.answer({{R"({"artifacts":[],"total":0})"}});
   CHECK(desk.run({"delete", "../x", "-y"}) == 1);
-  for (const std::string& one : desk.requests()) CHECK(one.starts_with("GET "));
+  CHECK(desk.requests() ==
+        Words{"GET /api/v1/artifacts?shape=single&status=all&limit=100&exact_name=..%2Fx"});
 }
 
 TEST_CASE("restore and deleted: the way back", "[unit][cli]") {

@@ -82,7 +82,7 @@ class Fetcher final {
   Fetcher(Fetcher&&) noexcept;
   ~Fetcher();
 
-  // TooLarge: the body of a 2xx answer is longer. That of another answer is cut there.
+  // TooLarge: the body of a 2xx answer is longer. That of another answer is cut at 64 KiB.
   Result<FetchAnswer> ask(const FetchRequest& request, size_t body_max_bytes);
   // The body of a 2xx answer goes to `take` as it comes; that of another is in the answer, cut at
   // 64 KiB.
