@@ -110,7 +110,7 @@ budget!: UsageBudget? # Of the user or organization that was asked for, or of th
     {"UsageBudget", R"(
 # Of this month, whatever days were asked for.
 month!: string
-limit_usd!: number
+limit_usd!: number # The organization's or user's own; the plan may allow less.
 used_usd!: number
 projected_usd!: number? # Of the whole month, if it goes on like this; null in its first day.
 daily_usd!: number # The limit over the days of the month.)"},

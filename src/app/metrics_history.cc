@@ -66,8 +66,8 @@ gateway!: PlaneSummary # Calls of tools.
 ai!: PlaneSummary)"},
     {"PlaneSummary", R"(
 requests!: integer
-refused!: integer # Answered 400 to 499.
-errors!: integer # Answered 500 and above.
+refused!: integer # Answered 400 to 499, or 501: not configured here.
+errors!: integer # Answered 500 and above, but for 501.
 p50_ms!: number? # Of all requests of this time; null where there was none.
 p95_ms!: number?
 p99_ms!: number?)"},

@@ -262,9 +262,7 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
 
 Result<std::string> ArtifactsApi::base_url(const Request& request) const {
   if (config_.public_url.empty()) return http::external_url(request, config_.own_url());
-  std::string url = config_.public_url;
-  while (url.ends_with('/')) url.pop_back();
-  return url;
+  return config_.own_url();
 }
 
 // A cache before the proxies is not to give the URLs of one caller, who told of another place, to

@@ -80,8 +80,11 @@ bool ResetService::is_out(const std::string& person_id) {
 
 void ResetService::note_out(const std::string& person_id, bool was_sent) {
   const MutexLock lock(mutex_);
-  if (was_sent) out_s_[person_id] = s_.clock.unix_s();
-  if (!was_sent) out_s_.erase(person_id);
+  if (was_sent) {
+    out_s_[person_id] = s_.clock.unix_s();
+  } else {
+    out_s_.erase(person_id);
+  }
 }
 
 // A link of a moment ago stays good: whoever asks again and again for somebody else's account
