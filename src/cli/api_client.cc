@@ -351,6 +351,12 @@ Repeat::Hooks repeat_hooks(Console& console) {
   return hooks;
 }
 
+// Stores that others run say it in words alone.
+bool is_expired_url(const Status& failure) {
+  return failure.reason().empty() ? failure.message().find("expired") != std::string::npos
+                                  : failure.reason() == "url_expired";
+}
+
 ApiClient::ApiClient(ApiSettings settings)
     : settings_(std::move(settings)), fetcher_(settings_.policy) {}
 
@@ -517,14 +523,15 @@ Result<ApiClient::Remote> ApiClient::look_at(const std::string& url,
 // A download without deadline, because its length is anyone's guess. With If-Range the server sends
 // the whole file (200) instead of the rest (206) when it has changed; the caller tells them apart
 // by the status.
-Status ApiClient::get_bytes(const std::string& url, uint64_t offset, const std::string& etag,
+Status ApiClient::get_bytes(const std::string& url, ByteRange range, const std::string& etag,
                             const std::string& authorization, const http::Fetcher::Take& take) {
   http::FetchRequest request;
   request.url = url;
   if (!authorization.empty()) request.headers.push_back({"authorization", authorization});
   request.deadline_ms = 0;
-  if (offset > 0) {
-    request.headers.push_back({"range", "bytes=" + std::to_string(offset) + "-"});
+  if (range.from > 0 || range.to > 0) {
+    const std::string last = range.to > 0 ? std::to_string(range.to - 1) : std::string();
+    request.headers.push_back({"range", "bytes=" + std::to_string(range.from) + "-" + last});
     if (!etag.empty()) request.headers.push_back({"if-range", "\"" + etag + "\""});
   }
   const http::FetchAnswer answer = KVCS_TRY(fetcher_.receive(request, take));

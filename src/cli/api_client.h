@@ -95,9 +95,13 @@ class ApiClient final {
     std::string disposition;  // Content-Disposition.
   };
   Result<Remote> look_at(const std::string& url, const std::string& authorization = {});
-  // A GET from `offset` on; the bytes go to `take` with the head that they came behind. The reason
-  // of a server that has none there (416) is range_refused.
-  Status get_bytes(const std::string& url, uint64_t offset, const std::string& etag,
+  // Bytes from ≤ i < to; `to` 0 for all that follow.
+  struct ByteRange {
+    uint64_t from = 0, to = 0;
+  };
+  // A GET of a range; the bytes go to `take` with the head that they came behind. The reason of a
+  // server that has none there (416) is range_refused.
+  Status get_bytes(const std::string& url, ByteRange range, const std::string& etag,
                    const std::string& authorization, const http::Fetcher::Take& take);
   // A request as it is. A status that is not 2xx is a failure.
   Result<http::FetchAnswer> fetch(const http::FetchRequest& request);
@@ -121,6 +125,9 @@ void pause_ms(int64_t ms);
 Repeat::Hooks repeat_hooks(Console& console);
 // The same without words, for the threads of a transfer.
 Repeat::Hooks silent_repeat_hooks();
+
+// Whether a signed URL was refused because its time is over: another is asked for then.
+bool is_expired_url(const Status& failure);
 
 // A response that is not 2xx as a failure: the server's message and its numbers, in words of the
 // command line, and how long it asks to wait.

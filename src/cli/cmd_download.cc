@@ -17,8 +17,10 @@
 #include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/kept_transfers.h"
 #include "cli/own_calls.h"
 #include "cli/progress.h"
+#include "cli/range_reader.h"
 #include "kvfile/tools/slice.h"
 #include "kvfile/tools/verify.h"
 
@@ -208,6 +210,11 @@ struct Part {
   bool began_anew = false;
 };
 
+void remove_part(const Wanted& wanted) {
+  (void)::unlink(wanted.part.c_str());
+  forget_download(wanted.part);
+}
+
 // Nothing of what is there is the beginning of what is wanted.
 Status empty_part(const Wanted& wanted, Part& part) {
   if (::ftruncate(part.file.get(), 0) != 0) return io_error("truncate", wanted.part, errno);
@@ -298,6 +305,18 @@ Status begin_anew(const Wanted& wanted, Part& part) {
   return empty_part(wanted, part);
 }
 
+// The same by several connections, where nothing is counted by requests: of an own artifact, whole.
+Status receive_ranges(const ApiClient& api, const Wanted& wanted, Part& part, Progress& progress) {
+  const auto take = [&](std::string_view bytes) -> Status {
+    KVCS_TRY(append(wanted, part, bytes));
+    progress.update(part.have);
+    return ok();
+  };
+  return read_ranges(api.settings(),
+                     {wanted.url, wanted.etag, wanted.authorization, part.have, wanted.size_bytes},
+                     take);
+}
+
 // One attempt: from what the part has towards all of it.
 Status receive(ApiClient& api, const Wanted& wanted, Part& part, Progress& progress) {
   bool is_first = true;
@@ -312,7 +331,8 @@ Status receive(ApiClient& api, const Wanted& wanted, Part& part, Progress& progr
     progress.update(part.have);
     return ok();
   };
-  const Status got = api.get_bytes(wanted.url, part.have, wanted.etag, wanted.authorization, take);
+  const Status got =
+      api.get_bytes(wanted.url, {part.have}, wanted.etag, wanted.authorization, take);
   if (got.reason() == kRangeRefused && part.have > 0) {
     KVCS_TRY(begin_anew(wanted, part));
     return upstream_failed("The server has no bytes behind the part.");
@@ -359,31 +379,43 @@ Status publish(const Wanted& wanted, const Part& part, bool force) {
 Status check_bytes(const Wanted& wanted, const std::string& actual) {
   if (!wanted.slice) {
     if (actual == wanted.sha256) return ok();
-    ::unlink(wanted.part.c_str());
+    remove_part(wanted);
     return upstream_failed("The bytes received are not the artifact's: SHA-256 " + actual +
                            " instead of " + wanted.sha256 + ". Nothing was kept.");
   }
   const auto report = KVCS_TRY(kvfile::verify({.path = wanted.part}));
   if (report.verdict == kvfile::Verdict::kVerified) return ok();
-  ::unlink(wanted.part.c_str());
+  remove_part(wanted);
   return upstream_failed("The slice received is no sound .kv file: " + report.why +
                          ". Nothing was kept.");
 }
 
+// Several connections for what is large, unless the server sends no ranges.
+Status receive_all(ApiClient& api, const Wanted& wanted, Part& part, Progress& progress) {
+  const bool is_whole = !wanted.id.empty() && !wanted.slice && !wanted.etag.empty();
+  if (!is_whole || wanted.size_bytes - part.have < kRangesFromBytes) {
+    return receive(api, wanted, part, progress);
+  }
+  const Status got = receive_ranges(api, wanted, part, progress);
+  return got.reason() == kNoRanges ? receive(api, wanted, part, progress) : got;
+}
+
 // Repeated as repeat.h says. The URL is signed for a short time, so it is asked for again before
-// each further attempt.
+// each further attempt, and when its time has ended before the last range was asked for.
 Status transfer(ApiClient& api, const Invocation& in, Wanted& wanted, Part& part, Repeat& repeat,
                 Console& console) {
   Progress progress(console, "Downloading", wanted.size_bytes);
   bool is_first = true;
   const auto attempt = [&](bool& moved) -> Status {
-    if (!std::exchange(is_first, false) && !wanted.id.empty()) {
-      wanted.url = KVCS_TRY(ask_server(in, api)).url;
+    for (;;) {
+      if (!std::exchange(is_first, false) && !wanted.id.empty()) {
+        wanted.url = KVCS_TRY(ask_server(in, api)).url;
+      }
+      const uint64_t before = part.have;
+      Status got = receive_all(api, wanted, part, progress);
+      moved |= part.have > before;
+      if (part.have == before || !is_expired_url(got)) return got;
     }
-    const uint64_t before = part.have;
-    Status got = receive(api, wanted, part, progress);
-    moved = part.have > before;
-    return got;
   };
   return part.have == wanted.size_bytes ? ok() : repeat.run("transfer", attempt);
 }
@@ -406,9 +438,10 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Repeat& repea
   KVCS_TRY(check_free(wanted, in.flag("force")));
   const Interrupts interrupts;
   Part part{KVCS_TRY(take_part(wanted))};
+  note_download(wanted.part, wanted.target, wanted.size_bytes);
   KVCS_TRY(hash_part(wanted, part, console));
   const Status got = transfer(api, in, wanted, part, repeat, console);
-  if (!got.ok() && part.have == 0) ::unlink(wanted.part.c_str());
+  if (!got.ok() && part.have == 0) remove_part(wanted);
   if (!got.ok() && interrupted()) {
     if (part.have > 0) console.note("Interrupted. " + kept_words(wanted, part));
     return got;
@@ -420,7 +453,9 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Repeat& repea
   KVCS_TRY(Status(got));
   KVCS_TRY(read_back(wanted, part, console));
   KVCS_TRY(check_bytes(wanted, part.hash->finish_hex()));
-  return publish(wanted, part, in.flag("force"));
+  KVCS_TRY(publish(wanted, part, in.flag("force")));
+  forget_download(wanted.part);
+  return ok();
 }
 
 // Writes the sidecar that the uploader sent along beside the file; of a slice the part of it that

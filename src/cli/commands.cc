@@ -22,6 +22,7 @@ std::vector<Command> commands() {
     }
   };
   add(upload_commands());
+  add(cache_commands());
   add(download_commands());
   add(artifact_commands());
   add(delete_commands());
@@ -62,8 +63,8 @@ std::string_view door_of(std::string_view name) {
   static const std::map<std::string_view, std::vector<std::string_view>> kDoors = {
       {"The daemon", {"serve", "config", "repair", "keys", "kv"}},
       {"Artifacts",
-       {"upload", "download", "list", "delete", "deleted", "restore", "quota", "edit", "rename",
-        "describe", "tag", "visibility", "share"}},
+       {"upload", "sync", "download", "cache", "list", "delete", "deleted", "restore", "quota",
+        "edit", "rename", "describe", "tag", "visibility", "share"}},
       {"People, projects and keys",
        {"login", "logout", "whoami", "api-key", "server", "totp", "password", "session", "org",
         "project", "member", "key"}},
@@ -82,6 +83,7 @@ std::string_view door_of(std::string_view name) {
 // Every word that stands before the last one of some command's name needs a row here.
 std::vector<CommandGroup> command_groups() {
   return {
+      {"cache", "What interrupted transfers have left."},
       {"org", "Your organizations."},
       {"project", "Projects of an organization of yours."},
       {"member", "Who is in an organization of yours."},

@@ -13,6 +13,7 @@ std::vector<Command> admin_ai_commands();  // cmd_admin_ai.cc: admin usage, pric
 std::vector<Command> admin_provider_commands();  // cmd_admin_provider.cc; within admin_ai_commands
 std::vector<Command> artifact_commands();        // cmd_artifacts.cc: list, quota
 std::vector<Command> benchmark_commands();       // cmd_benchmark.cc
+std::vector<Command> cache_commands();           // cmd_cache.cc
 std::vector<Command> completion_commands();      // cmd_completion.cc
 std::vector<Command> delete_commands();          // cmd_delete.cc: delete, restore, deleted
 std::vector<Command> download_commands();        // cmd_download.cc
@@ -36,7 +37,7 @@ std::vector<Command> search_commands();   // cmd_search.cc
 std::vector<Command> share_commands();    // cmd_share.cc: share create, list, delete
 std::vector<Command> slice_commands();    // cmd_slice.cc
 std::vector<Command> team_commands();     // cmd_team.cc: member, key
-std::vector<Command> upload_commands();   // cmd_upload.cc
+std::vector<Command> upload_commands();   // cmd_upload.cc: upload, sync
 std::vector<Command> verify_commands();   // cmd_verify.cc
 std::vector<Command> version_commands();  // cmd_version.cc
 std::vector<Command> whoami_commands();   // cmd_whoami.cc: whoami, api-key

@@ -21,6 +21,7 @@
 #include "base/id.h"
 #include "base/mutex.h"
 #include "base/thread.h"
+#include "cli/kept_transfers.h"
 #include "cli/progress.h"
 #include "cli/state_paths.h"
 
@@ -170,7 +171,7 @@ std::string ResumableUpload::state_path() const {
   const std::string identity = settings_.url + "\n" + file_.sha256 + "\n" +
                                std::to_string(file_.size_bytes) + "\n" +
                                std::to_string(file_.modified_ns) + "\n" + dump_json(announcement_);
-  return config_folder() + "/uploads/" + sha256_hex(identity).substr(0, 32) + ".json";
+  return uploads_folder() + "/" + sha256_hex(identity).substr(0, 32) + ".json";
 }
 
 // False when nothing was begun, or it cannot be read.
@@ -198,7 +199,7 @@ bool ResumableUpload::load() {
 }
 
 Status ResumableUpload::save() const {
-  if (config_folder().empty()) return no_home();
+  if (uploads_folder().empty()) return no_home();
   Json list = Json::array();
   for (const auto& part : parts_) {
     list.push_back({{"id", part->id}, {"size_bytes", part->size_bytes}});
@@ -207,7 +208,10 @@ Status ResumableUpload::save() const {
   std::error_code failed;
   std::filesystem::create_directories(folder_of(path), failed);
   if (failed) return io_error("create directory", folder_of(path), failed.value());
-  return write_private_file(path, dump_json({{"url", settings_.url}, {"parts", list}}));
+  return write_private_file(path,
+                            dump_json({{"url", settings_.url},
+                                       {"path", std::filesystem::absolute(file_.path, failed)},
+                                       {"parts", list}}));
 }
 
 void ResumableUpload::forget() {

@@ -312,16 +312,16 @@ TEST_CASE("api client: bytes are fetched without the key, and only those that ar
     bytes += std::to_string(head.status) + " " + std::string(piece);
     return ok();
   };
-  REQUIRE(api.get_bytes(settings.url + "/blob", 0, "abc", "", take).ok());
+  REQUIRE(api.get_bytes(settings.url + "/blob", {0}, "abc", "", take).ok());
   CHECK(bytes == "200 {}");
   CHECK(lower_ascii(desk.head()).find("authorization") == std::string::npos);
   CHECK(lower_ascii(desk.head()).find("range") == std::string::npos);
-  REQUIRE(api.get_bytes(settings.url + "/blob", 100, "abc", "", take).ok());
+  REQUIRE(api.get_bytes(settings.url + "/blob", {100}, "abc", "", take).ok());
   CHECK(lower_ascii(desk.head()).find("\r\nrange: bytes=100-\r\n") != std::string::npos);
   CHECK(lower_ascii(desk.head()).find("\r\nif-range: \"abc\"\r\n") != std::string::npos);
   desk.answer({{R"({"error":"Gone."})", "404 Not Found"}, {"{}", "416 No"}});
-  CHECK(api.get_bytes(settings.url + "/blob", 0, "", "", take).message() == "Gone.");
-  CHECK(api.get_bytes(settings.url + "/blob", 9, "", "", take).reason() == "range_refused");
+  CHECK(api.get_bytes(settings.url + "/blob", {0}, "", "", take).message() == "Gone.");
+  CHECK(api.get_bytes(settings.url + "/blob", {9}, "", "", take).reason() == "range_refused");
 }
 
 TEST_CASE("api client: a server that has moved is told, and the key stays", "[unit][cli]") {
