@@ -3,26 +3,14 @@
 // Method: each test starts the daemon on a folder and a free port of its own and stops it.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
+import { sha256 } from './chance.mjs';
 import { binary, withDaemon } from './daemon.mjs';
-
-const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
-
-// A .kv file of one layer with 4 tokens and `width` channels.
-function kvFile(width, fill = 1) {
-  const size = 4 * width * 2;
-  const tensor = (begin) => ({ dtype: 'F16', shape: [1, 1, 4, width], data_offsets: [begin, begin + size] });
-  let json = JSON.stringify({ k_0: tensor(0), v_0: tensor(size) });
-  json = json.padEnd(Math.ceil(json.length / 8) * 8, ' ');
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  return Buffer.concat([length, Buffer.from(json), Buffer.alloc(2 * size, fill)]);
-}
+import { kvFile } from './kv_file.mjs';
 
 const announce = (bytes) => ({ name: 'demo', dtype: 'F16', size_bytes: bytes.length, checksum: sha256(bytes) });
 const filesUnder = (folder) => readdirSync(folder, { recursive: true })
@@ -32,7 +20,7 @@ const filesUnder = (folder) => readdirSync(folder, { recursive: true })
 const blobFiles = (daemon) => filesUnder(join(daemon.data, 'blobs')).filter((path) => !path.endsWith('/store.json'));
 
 test('upload, list, download and delete through the binary', () => withDaemon(async (daemon) => {
-  const bytes = kvFile(65536);
+  const bytes = kvFile(1 << 20);
   writeFileSync(join(daemon.folder, 'context.kv'), bytes);
   const uploaded = await daemon.cli('upload', 'context.kv', '--name', 'demo', '--json');
   assert.equal(uploaded.status, 0, uploaded.stderr);
@@ -78,7 +66,7 @@ test('the credentials of a daemon nearby are found without any setting', () => w
 }));
 
 test('requests as the public client sends them', () => withDaemon(async (daemon) => {
-  const bytes = kvFile(16);
+  const bytes = kvFile(256);
   const key = `authorization: Bearer ${daemon.credentials.api_key}`;
   const head = (line, ...more) => [line, `host: 127.0.0.1:${daemon.port}`, 'accept: */*', ...more];
   const body = Buffer.from(JSON.stringify({ model_name: 'n', dtype: 'F16', num_tokens: 4, visibility: 'private',
@@ -103,7 +91,7 @@ test('requests as the public client sends them', () => withDaemon(async (daemon)
 }));
 
 test('truncated, oversized, forged and foreign requests leave nothing behind', () => withDaemon(async (daemon) => {
-  const bytes = kvFile(1024);
+  const bytes = kvFile(16 << 10);
   const { body: begun } = await daemon.api('POST', '/api/v1/artifacts/upload-url', announce(bytes));
   const put = async (url, content) => {
     const response = await fetch(url, { method: 'PUT', body: content });
@@ -111,7 +99,7 @@ test('truncated, oversized, forged and foreign requests leave nothing behind', (
   };
   assert.equal((await put(begun.url, bytes.subarray(1))).status, 400);
   assert.equal((await put(begun.url, Buffer.concat([bytes, bytes]))).status, 400);
-  const wrong = await put(begun.url, kvFile(1024, 2));
+  const wrong = await put(begun.url, kvFile(16 << 10, 2));
   assert.equal(wrong.status, 400);
   assert.equal(JSON.parse(wrong.body).expected, sha256(bytes));
   assert.equal((await put(begun.url.replace('size=', 'size=1'), bytes)).status, 403);
@@ -126,10 +114,10 @@ test('truncated, oversized, forged and foreign requests leave nothing behind', (
 }));
 
 test('kill -9: confirmed artifacts survive, a half upload vanishes', () => withDaemon(async (daemon) => {
-  const kept = kvFile(4096);
+  const kept = kvFile(64 << 10);
   writeFileSync(join(daemon.folder, 'kept.kv'), kept);
   const { artifact_id: id } = JSON.parse((await daemon.cli('upload', 'kept.kv', '--json')).stdout);
-  const half = kvFile(1 << 20);
+  const half = kvFile(16 << 20);
   const { body: begun } = await daemon.api('POST', '/api/v1/artifacts/upload-url', announce(half));
   const target = begun.url.slice(begun.url.indexOf('/blobs/'));
   const socket = connect(daemon.port, '127.0.0.1');

@@ -3,12 +3,13 @@
 // Method: Chromium before the real daemon, the upload through a relay that cuts its connections; skipped
 // without Chromium or in a binary without its pages.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import { join } from 'node:path';
 import { after, before } from 'node:test';
 import { faultsOfAxe, settled, signIn, Stage } from './browser.mjs';
+import { sha256 } from './chance.mjs';
+import { fileOf } from './kv_file.mjs';
 
 const stage = new Stage(), { inBrowser } = stage;
 let daemon, browser, page;
@@ -18,24 +19,19 @@ before(async () => {
 });
 after(() => stage.stop());
 
-const digestOf = (bytes) => createHash('sha256').update(bytes).digest('hex');
-
 // A .kv file of one layer with so many tokens, 512 bytes each.
 function kvFile(name, tokens, seed) {
   const part = tokens * 2 * 64 * 2;
   const shape = [1, 2, tokens, 64];
-  let header = JSON.stringify({
+  const header = {
     __metadata__: { 'kvcs.model': 'test/one-layer', 'kvcs.n_tokens': String(tokens) },
     k_0: { dtype: 'F16', shape, data_offsets: [0, part] }, v_0: { dtype: 'F16', shape, data_offsets: [part, 2 * part] },
-  });
-  header += ' '.repeat((8 - (header.length % 8)) % 8);
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(header.length));
+  };
   const data = Buffer.alloc(2 * part);
   // Small finite halves that differ from file to file.
   for (let at = 0; at < data.length; at += 2) data.writeUInt16LE((at * 2654435761 + seed) % 0x3c00, at);
   const path = join(daemon.folder, name);
-  writeFileSync(path, Buffer.concat([length, Buffer.from(header), data]));
+  writeFileSync(path, fileOf(header, data));
   return path;
 }
 
@@ -75,7 +71,7 @@ inBrowser('a file that is dropped is stored, and its link brings it to a strange
   await stranger.goto(link);
   await stranger.locator('input[type=password]').fill('open sesame');
   const [download] = await Promise.all([stranger.waitForEvent('download'), stranger.locator('button').click()]);
-  assert.equal(digestOf(readFileSync(await download.path())), digestOf(readFileSync(path)));
+  assert.equal(sha256(readFileSync(await download.path())), sha256(readFileSync(path)));
   await stranger.context().close();
 });
 
@@ -144,7 +140,7 @@ inBrowser('the catalogue is open to those who have not signed in', async () => {
   assert.deepEqual(await faultsOfAxe(stranger), []);
   assert.ok(await stranger.evaluate(() => document.documentElement.scrollWidth - innerWidth) <= 0);
   const [download] = await Promise.all([stranger.waitForEvent('download'), dialog.getByRole('link', { name: 'Download' }).click()]);
-  assert.equal(digestOf(readFileSync(await download.path())), digestOf(readFileSync(join(daemon.folder, 'demo.kv'))));
+  assert.equal(sha256(readFileSync(await download.path())), sha256(readFileSync(join(daemon.folder, 'demo.kv'))));
   await stranger.context().close();
 });
 
@@ -205,7 +201,7 @@ inBrowser('an upload that is interrupted five times arrives', async () => {
     await lineOf(other, 'cut').getByText('stored').waitFor({ timeout: 60_000 });
     assert.equal(relay.made, 5);
     const { sha256, num_tokens, model_name } = await storedOf('cut');
-    assert.deepEqual([sha256, num_tokens, model_name], [digestOf(readFileSync(path)), 24_000, 'test/one-layer']);
+    assert.deepEqual([sha256, num_tokens, model_name], [sha256(readFileSync(path)), 24_000, 'test/one-layer']);
   } finally {
     await other.context().close();
     relay.stop();
@@ -231,7 +227,7 @@ inBrowser('an upload is paused, outlives a reload, and goes on with the same fil
     relay.hold = false;
     await other.getByLabel('Files to upload').setInputFiles(path);
     await line.getByText('stored').waitFor({ timeout: 60_000 });
-    assert.equal((await storedOf('rest')).sha256, digestOf(readFileSync(path)));
+    assert.equal((await storedOf('rest')).sha256, sha256(readFileSync(path)));
     assert.equal(await other.evaluate(() => localStorage.getItem('kvcs.uploads')), null);
   } finally {
     await other.context().close();

@@ -1,4 +1,4 @@
-// Small things that the tests under random load share.
+// Small things that the tests of transfers and under random load share.
 import { createHash } from 'node:crypto';
 
 export const chance = (share) => Math.random() < share;
@@ -12,10 +12,10 @@ export const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex'
 export const ownAddress = () => `127.${whole(1, 254)}.${whole(1, 254)}.${whole(1, 254)}`;
 
 // Visits all, a few at a time.
-export async function each(list, visit) {
+export async function each(list, visit, atOnce = 4) {
   const left = [...list];
-  await Promise.all(Array.from({ length: 4 }, async () => {
-    while (left.length > 0) await visit(left.pop());
+  await Promise.all(Array.from({ length: atOnce }, async () => {
+    while (left.length > 0) await visit(left.shift());
   }));
 }
 

@@ -85,6 +85,16 @@ export class Daemon {
     return this.cliWith({}, ...args);
   }
 
+  // A command that sends to `url` and goes on: `ended` resolves with how it ended and what it said.
+  begin(url, ...args) {
+    const child = spawn(binary, args, { cwd: this.folder, stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env.PATH, HOME: this.folder, KVCS_API_URL: url, KVCS_API_KEY: this.credentials.api_key } });
+    const said = { stdout: '', stderr: '' };
+    for (const name of ['stdout', 'stderr']) child[name].on('data', (chunk) => { said[name] += chunk; });
+    child.ended = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, ...said })));
+    return child;
+  }
+
   // With text on stdin and more variables.
   async cliWith({ stdin = '', env = {} }, ...args) {
     const all = { PATH: process.env.PATH, HOME: this.folder, KVCS_API_URL: this.url,

@@ -9,6 +9,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { binary, Daemon, root } from './daemon.mjs';
+import { fileOf } from './kv_file.mjs';
 import { totpCode } from './totp.mjs';
 
 const kId = '3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f';
@@ -72,10 +73,7 @@ function writeArtifact(path) {
       parts.push(Buffer.from(values.buffer));
     }
   }
-  const json = Buffer.from(JSON.stringify(header).padEnd(Math.ceil(JSON.stringify(header).length / 8) * 8));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  const bytes = Buffer.concat([length, json, ...parts]);
+  const bytes = fileOf(header, ...parts);
   writeFileSync(path, bytes);
   const ids = Array.from({ length: tokens }, (_, i) => i % 97);
   writeFileSync(`${path}.json`, JSON.stringify({ model_name: 'llama-3', num_layers: 4, num_tokens: tokens,

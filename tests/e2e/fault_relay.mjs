@@ -30,6 +30,20 @@ const kWays = {
 
 export const ways = Object.keys(kWays).filter((way) => way !== 'stall');
 
+// Ends each of the sockets when one of them has ended. Returns what ends them now, which is in `open` until then.
+export function tie(open, ...sockets) {
+  const end = () => {
+    for (const socket of sockets) socket.destroy();
+    open.delete(end);
+  };
+  open.add(end);
+  for (const socket of sockets) {
+    socket.on('error', end);
+    socket.on('close', end);
+  }
+  return end;
+}
+
 export class FaultRelay {
   // `faults`: [{ method, path: RegExp, way, times = 1, headers = {} }]; `way` is one of the above, or a status.
   constructor(daemon, faults = []) {
@@ -125,16 +139,7 @@ export class ForwardProxy {
         upstream.pipe(client);
         client.pipe(upstream);
       });
-      const end = () => {
-        client.destroy();
-        upstream.destroy();
-        this.open.delete(end);
-      };
-      this.open.add(end);
-      for (const socket of [client, upstream]) {
-        socket.on('error', end);
-        socket.on('close', end);
-      }
+      tie(this.open, client, upstream);
     });
     await new Promise((resolve) => this.server.listen(0, '127.0.0.1', resolve));
     this.url = `http://127.0.0.1:${this.server.address().port}`;

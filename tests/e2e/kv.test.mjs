@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { binary, root } from './daemon.mjs';
+import { fileOf } from './kv_file.mjs';
 
 const folder = mkdtempSync(join(tmpdir(), 'kvcs-kv-'));
 const at = (name) => join(folder, name);
@@ -34,13 +35,9 @@ function writeArtifact(name, { layers, heads, tokens, dim }) {
       header[`${kind}_${layer}`] = { dtype: 'BF16', shape: [1, heads, tokens, dim], data_offsets: [begin, begin + size] };
     }
   }
-  const text = JSON.stringify(header);
-  const head = Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8));
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(head.length));
   // Between 1 and 2, or below zero: the exponent of every value is 0.
   const values = Uint16Array.from({ length: begin / 2 }, (_, i) => 0x3f80 | (Math.imul(i, 40503) >>> 9 & 0x807f));
-  writeFileSync(at(name), Buffer.concat([length, head, Buffer.from(values.buffer)]));
+  writeFileSync(at(name), fileOf(header, Buffer.from(values.buffer)));
 }
 
 const tokens = Array.from({ length: 600 }, (_, i) => i * 7 % 500);

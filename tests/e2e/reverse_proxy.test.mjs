@@ -1,14 +1,17 @@
 // Goal: behind a real nginx, configured as README prints it and in ways that it does not, each URL
 // in an answer leads back to the daemon through the proxy, and bytes go both ways.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { createHash, randomBytes } from 'node:crypto';
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, rmSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+import { makeCertificate } from './certificate.mjs';
+import { sha256 } from './chance.mjs';
 import { Daemon, root } from './daemon.mjs';
 
 const nginx = ['/usr/sbin/nginx', '/usr/local/sbin/nginx'].find((path) => spawnSync(path, ['-v']).status === 0);
@@ -16,9 +19,9 @@ const skip = nginx ? false : 'nginx is not installed';
 const folder = mkdtempSync(join(tmpdir(), 'kvcs-nginx-'));
 const daemon = new Daemon({ KVCS_HTTP_TRUSTED_PROXIES: '127.0.0.1' });
 const bytes = randomBytes(3 << 20);
-const digest = createHash('sha256').update(bytes).digest('hex');
+const digest = sha256(bytes);
 const ports = {};
-let child;
+let key, certificate, child;
 let said = '';
 
 // A port that was free a moment ago; nginx opens none by itself.
@@ -43,9 +46,7 @@ function printedLocation() {
 before(async () => {
   if (skip) return;
   await daemon.start();
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
-    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1',
-    '-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')], { stdio: 'ignore' });
+  ({ key, certificate } = makeCertificate(folder, 'localhost'));
   for (const name of ['printed', 'tls', 'plain', 'apache', 'port', 'prefix']) ports[name] = await freePort();
   const pass = `proxy_pass ${daemon.url}; client_max_body_size 0; proxy_http_version 1.1;`;
   const server = (name, rest, tls = '') => `server { listen 127.0.0.1:${ports[name]} ${tls}; ${rest} }`;
@@ -56,7 +57,7 @@ before(async () => {
     http {
       access_log off; client_body_temp_path ${folder}/temp; proxy_temp_path ${folder}/temp;
       fastcgi_temp_path ${folder}/temp; uwsgi_temp_path ${folder}/temp; scgi_temp_path ${folder}/temp;
-      ssl_certificate ${folder}/cert.pem; ssl_certificate_key ${folder}/key.pem;
+      ssl_certificate ${certificate}; ssl_certificate_key ${key};
       ${server('printed', printedLocation())}
       ${server('tls', printedLocation(), 'ssl http2')}
       ${server('plain', `location / { ${pass} }`)}
@@ -71,6 +72,7 @@ before(async () => {
     const until = Date.now() + 20_000;
     while (!await answers(ports[name])) {
       if (Date.now() > until || child.exitCode !== null) assert.fail(`nginx: ${said}`);
+      await pause(20);
     }
   }
 });
@@ -89,7 +91,7 @@ after(async () => {
 
 // curl, which knows a private CA by a flag.
 function curl(...args) {
-  const ran = spawnSync('curl', ['-sS', '--max-time', '30', '--cacert', join(folder, 'cert.pem'), ...args], { maxBuffer: 1 << 24 });
+  const ran = spawnSync('curl', ['-sS', '--max-time', '30', '--cacert', certificate, ...args], { maxBuffer: 1 << 24 });
   assert.equal(ran.status, 0, ran.stderr.toString());
   return ran.stdout;
 }
@@ -107,7 +109,7 @@ function roundTrip(base) {
   const about = json(`${base}/api/v1/artifacts/${made.artifact_id}`);
   for (const url of [about.download_url, about.public_url]) {
     assert.ok(url.startsWith(`${base}/`), url);
-    assert.equal(createHash('sha256').update(curl(url)).digest('hex'), digest);
+    assert.equal(sha256(curl(url)), digest);
   }
 }
 

@@ -2,29 +2,19 @@
 // authorities and through proxies too, and no key reaches a server that it is not for. Method: the real
 // binary behind a relay that fails each request once in each way, a proxy, and servers that only listen.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { kNoLimits, sha256 } from './chance.mjs';
-import { binary, Daemon } from './daemon.mjs';
+import { each, kNoLimits, sha256 } from './chance.mjs';
+import { makeCertificate } from './certificate.mjs';
+import { Daemon } from './daemon.mjs';
 import { FaultRelay, ForwardProxy, ways } from './fault_relay.mjs';
+import { kvFile } from './kv_file.mjs';
 
+// Transfers at a time: each waits half a second for its second attempt.
+const kAtOnce = 8;
 const kStatuses = [408, 425, 429, 500, 502, 503, 504];
-
-// A .kv file of so many bytes and more, which no other seed gives: one layer with 4 tokens.
-function kvFile(bytes, seed) {
-  const width = Math.ceil(bytes / 16), size = 4 * width * 2;
-  const tensor = (begin) => ({ dtype: 'F16', shape: [1, 1, 4, width], data_offsets: [begin, begin + size] });
-  let json = JSON.stringify({ k_0: tensor(0), v_0: tensor(size) });
-  json = json.padEnd(Math.ceil(json.length / 8) * 8, ' ');
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  const data = Buffer.alloc(2 * size);
-  for (let at = 0; at < data.length; at += 4096) data.writeUInt32LE(at + seed, at);
-  return Buffer.concat([length, Buffer.from(json), data]);
-}
 
 async function withDaemon(env, run) {
   const daemon = new Daemon({ ...kNoLimits, ...env });
@@ -46,14 +36,6 @@ async function withRelay(daemon, faults, run) {
   }
 }
 
-// A few at a time: each waits half a second for its second attempt.
-async function together(list, visit) {
-  const left = [...list];
-  await Promise.all(Array.from({ length: 8 }, async () => {
-    while (left.length > 0) await visit(left.shift());
-  }));
-}
-
 const readyOnes = async (daemon, name) =>
   (await daemon.api('GET', '/api/v1/artifacts?limit=1000')).body.artifacts
     .filter((one) => one.name === name && one.status === 'ready');
@@ -65,7 +47,7 @@ test('transport: each request of an upload may fail once in each way', async () 
     const rows = requests.flatMap(([method, path]) =>
       [...ways.filter((way) => way !== 'cut body' || method !== 'PUT'), ...kStatuses]
         .map((way) => ({ method, path, way, headers: way === 429 ? { 'retry-after': '1' } : {} })));
-    await together(rows.entries(), async ([number, fault]) => {
+    await each(rows.entries(), async ([number, fault]) => {
       const name = `artifact ${number}`, file = join(daemon.folder, `${number}.kv`);
       const what = `${fault.method} ${fault.path} ${fault.way}`;
       writeFileSync(file, kvFile(20_000, number));
@@ -77,7 +59,7 @@ test('transport: each request of an upload may fail once in each way', async () 
         assert.equal(ready.length, 1, what);
         assert.equal(ready[0].sha256, sha256(readFileSync(file)), what);
       });
-    });
+    }, kAtOnce);
   });
 });
 
@@ -90,7 +72,7 @@ test('transport: each request of a download may fail once in each way', async ()
     const rows = requests.flatMap(([method, path]) => [...ways, ...kStatuses].map((way) => ({ method, path, way })));
     // A server that has lost what is behind the offset, after half of it has come.
     rows.push({ method: 'GET', path: /^\/blobs\//, way: 'cut body', then: 416 });
-    await together(rows.entries(), async ([number, fault]) => {
+    await each(rows.entries(), async ([number, fault]) => {
       const target = join(daemon.folder, `${number}.kv`), what = `${fault.path} ${fault.way} ${fault.then ?? ''}`;
       const faults = fault.then ? [fault, { ...fault, way: fault.then }] : [fault];
       await withRelay(daemon, faults, async (relay, kvcs) => {
@@ -99,7 +81,7 @@ test('transport: each request of a download may fail once in each way', async ()
         assert.ok(relay.faults.every(({ times }) => times === 0), what);
         assert.ok(readFileSync(target).equals(bytes), what);
       });
-    });
+    }, kAtOnce);
     assert.deepEqual(readdirSync(daemon.folder).filter((name) => name.endsWith('.part')), []);
   });
 });
@@ -132,17 +114,13 @@ test('transport: what is refused or interrupted is withdrawn', async () => {
     for (const [method, path] of [['PUT', /./], ['POST', /confirm-upload$/]]) {
       await withRelay(daemon, [{ method, path, way: 'stall' }], async (relay) => {
         const came = relay.came(method, path), gone = relay.came('DELETE', /./);
-        const child = spawn(binary, ['upload', 'a.kv'], { cwd: daemon.folder, stdio: ['ignore', 'pipe', 'pipe'],
-          env: { PATH: process.env.PATH, HOME: daemon.folder, KVCS_API_URL: relay.url,
-            KVCS_API_KEY: daemon.credentials.api_key } });
-        let said = '';
-        child.stderr.on('data', (chunk) => { said += chunk; });
-        const ended = new Promise((resolve) => child.on('close', (code, signal) => resolve(signal)));
+        const child = daemon.begin(relay.url, 'upload', 'a.kv');
         await came;
         child.kill('SIGINT');
-        assert.equal(await ended, 'SIGINT');
+        const { signal, stderr } = await child.ended;
+        assert.equal(signal, 'SIGINT');
         await gone;
-        assert.match(said, /Interrupted; the server keeps nothing of it\./);
+        assert.match(stderr, /Interrupted; the server keeps nothing of it\./);
       });
     }
     assert.equal(await held(), before);
@@ -158,31 +136,19 @@ test('transport: a download that is interrupted says where it goes on', async ()
     const faults = [{ method: 'GET', path: /^\/blobs\//, way: 'cut body' },
       { method: 'GET', path: /^\/blobs\//, way: 'stall' }];
     await withRelay(daemon, faults, async (relay) => {
-      const child = spawn(binary, ['download', id, '-o', 'back.kv'], { cwd: daemon.folder,
-        stdio: ['ignore', 'ignore', 'pipe'], env: { PATH: process.env.PATH, HOME: daemon.folder,
-          KVCS_API_URL: relay.url, KVCS_API_KEY: daemon.credentials.api_key } });
-      let said = '';
-      child.stderr.on('data', (chunk) => { said += chunk; });
-      const ended = new Promise((resolve) => child.on('close', (code, signal) => resolve(signal)));
+      const child = daemon.begin(relay.url, 'download', id, '-o', 'back.kv');
       await relay.came('GET', /^\/blobs\//);
       await relay.came('GET', /^\/blobs\//);
       child.kill('SIGINT');
-      assert.equal(await ended, 'SIGINT');
-      assert.match(said, /Interrupted\. .* are kept in .*\.back\.kv\.[0-9a-f]{8}\.part; the same command goes on there/);
+      const { signal, stderr } = await child.ended;
+      assert.equal(signal, 'SIGINT');
+      assert.match(stderr, /Interrupted\. .* are kept in .*\.back\.kv\.[0-9a-f]{8}\.part; the same command goes on there/);
     });
     const again = await daemon.cli('download', id, '-o', 'back.kv');
     assert.equal(again.status, 0, again.stderr);
     assert.ok(readFileSync(join(daemon.folder, 'back.kv')).equals(bytes));
   });
 });
-
-function makeCertificate(folder, name) {
-  const key = join(folder, 'key.pem'), certificate = join(folder, 'certificate.pem');
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
-    '-keyout', key, '-out', certificate, '-days', '30', '-subj', `/CN=${name}`, '-addext',
-    `subjectAltName=DNS:${name},DNS:localhost,IP:127.0.0.1`], { stdio: 'ignore' });
-  return { key, certificate };
-}
 
 test('transport: a private authority is trusted by each of the ways to name it, for all requests', async () => {
   const daemon = new Daemon({ ...kNoLimits });
@@ -215,9 +181,9 @@ test('transport: a private authority is trusted by each of the ways to name it, 
     assert.equal((await kvcs({}, '--cacert', 'certificate.pem', '--json', 'list')).status, 0);
     const who = JSON.parse((await kvcs({}, '--cacert', 'certificate.pem', '--json', 'whoami')).stdout);
     assert.deepEqual([who.ca_source, who.ca_file, who.api_url_source], ['--cacert', 'certificate.pem', 'KVCS_API_URL']);
-    // By its own credentials, on its own machine: its URL is the one that it listens at.
-    const mixed = await daemon.cliWith({ env: { KVCS_API_URL: `http://localhost:${daemon.port}` } }, 'list');
-    assert.equal(mixed.status, 1);
+    // Without TLS nothing is understood at a port that speaks it.
+    const plain = await daemon.cliWith({ env: { KVCS_API_URL: `http://localhost:${daemon.port}` } }, 'list');
+    assert.equal(plain.status, 1);
   } finally {
     await daemon.stop();
     daemon.remove();
@@ -266,7 +232,7 @@ test('transport: proxies are taken for all requests, and not to this machine', a
   }
 });
 
-// Answers everything with an empty list, and keeps what it was told.
+// A server that answers as it is told, while `run` lasts; `heard` is what it was asked for, with which key.
 async function withListener(answer, run) {
   const heard = [];
   const server = createServer((request, response) => {

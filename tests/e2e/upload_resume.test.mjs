@@ -2,29 +2,17 @@
 // Method: the real binary sends through a relay that counts bytes; the command, or the daemon, is killed
 // when a part of them has passed, and what passes afterwards is counted.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { binary, Daemon } from './daemon.mjs';
+import { Daemon } from './daemon.mjs';
 import { ownAddress, sha256 } from './chance.mjs';
+import { tie } from './fault_relay.mjs';
+import { kvFile } from './kv_file.mjs';
 
 const kMiB = 2 ** 20;
 const kResendMax = 8 * kMiB;
-
-// A .kv file of so many bytes and more: one layer with 4 tokens.
-function kvFile(bytes) {
-  const width = Math.ceil(bytes / 16), size = 4 * width * 2;
-  const tensor = (begin) => ({ dtype: 'F16', shape: [1, 1, 4, width], data_offsets: [begin, begin + size] });
-  let json = JSON.stringify({ k_0: tensor(0), v_0: tensor(size) });
-  json = json.padEnd(Math.ceil(json.length / 8) * 8, ' ');
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(json.length));
-  const data = Buffer.alloc(2 * size);
-  for (let at = 0; at < data.length; at += 4096) data.writeUInt32LE(at, at);
-  return Buffer.concat([length, Buffer.from(json), data]);
-}
 
 // Passes bytes on and tells how many came from clients, and with which methods requests began.
 class CountingRelay {
@@ -35,16 +23,7 @@ class CountingRelay {
   async start() {
     this.server = createServer((client) => {
       const upstream = connect(this.daemon.port, new URL(this.daemon.url).hostname);
-      const end = () => {
-        client.destroy();
-        upstream.destroy();
-        this.open.delete(end);
-      };
-      this.open.add(end);
-      for (const socket of [client, upstream]) {
-        socket.on('error', end);
-        socket.on('close', end);
-      }
+      tie(this.open, client, upstream);
       client.on('data', (chunk) => {
         this.sent += chunk.length;
         const began = /^(POST|PUT|PATCH) \/\S* HTTP\/1/.exec(chunk.subarray(0, 4096).toString('latin1'));
@@ -85,15 +64,7 @@ async function withUpload(run) {
     relay = await new CountingRelay(daemon).start();
     const bytes = kvFile(72 * kMiB);
     writeFileSync(join(daemon.folder, 'large.kv'), bytes);
-    const begin = (file = 'large.kv') => {
-      const child = spawn(binary, ['upload', file, '--name', 'large', '--json'], { cwd: daemon.folder,
-        env: { PATH: process.env.PATH, HOME: daemon.folder, KVCS_API_URL: relay.url,
-          KVCS_API_KEY: daemon.credentials.api_key }, stdio: ['ignore', 'pipe', 'pipe'] });
-      const told = { stdout: '', stderr: '' };
-      for (const name of ['stdout', 'stderr']) child[name].on('data', (chunk) => { told[name] += chunk; });
-      child.ended = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal, ...told })));
-      return child;
-    };
+    const begin = (file = 'large.kv') => daemon.begin(relay.url, 'upload', file, '--name', 'large', '--json');
     await run({ daemon, relay, bytes, begin });
   } finally {
     await relay?.stop();

@@ -11,6 +11,7 @@ import { test } from 'node:test';
 import * as tus from 'tus-js-client';
 import { Daemon, withDaemon } from './daemon.mjs';
 import { ownAddress, sha256 } from './chance.mjs';
+import { tie } from './fault_relay.mjs';
 
 // Draws that follow from a seed (a linear congruential generator, as Numerical Recipes has it).
 function seeded(seed) {
@@ -43,16 +44,7 @@ class CuttingRelay {
   relay(client) {
     const upstream = connect(this.daemon.port, new URL(this.daemon.url).hostname);
     let left = this.cutting ? Math.floor(this.draw() * this.mostBytes) : Infinity;
-    const end = () => {
-      client.destroy();
-      upstream.destroy();
-      this.open.delete(end);
-    };
-    this.open.add(end);
-    for (const socket of [client, upstream]) {
-      socket.on('error', end);
-      socket.on('close', end);
-    }
+    const end = tie(this.open, client, upstream);
     upstream.on('data', (chunk) => {
       if (chunk.includes('201 Created')) this.created++;
       client.write(chunk);
