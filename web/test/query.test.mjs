@@ -68,6 +68,53 @@ test('another key shows nothing of the one before, and what is left is asked no 
   assert.ok(asked[2].signal.aborted);
 });
 
+test('who asks the same at once waits for one answer, which goes on until the last has left', async () => {
+  const { asked, ask } = questions();
+  const key = freshKey();
+  const shown = [await stage(web, useQuery, key, ask), await stage(web, useQuery, key, ask)];
+  assert.equal(asked.length, 1);
+  await shown[0].leave();
+  assert.equal(asked[0].signal.aborted, false);
+  const third = await stage(web, useQuery, key, ask);
+  await asked[0].answer('one');
+  for (const one of [shown[1], third]) assert.deepEqual([one.now().data, one.now().busy], ['one', false]);
+  // Asked anew, by one of them or for all, the answer is everybody's too; so is a refusal.
+  third.now().refresh();
+  await settle();
+  assert.deepEqual([asked.length, shown[1].now().busy], [2, true]);
+  invalidate(key);
+  await settle();
+  assert.deepEqual([asked.length, asked[1].signal.aborted], [3, true]);
+  await asked[1].answer('before the change');
+  await asked[2].refuse('No.');
+  for (const one of [shown[1], third]) assert.deepEqual([one.now().data, one.now().error.message, one.now().busy], ['one', 'No.', false]);
+  third.now().refresh();
+  await settle();
+  await shown[1].leave();
+  await third.leave();
+  assert.ok(asked[3].signal.aborted);
+});
+
+test('of two who poll the same each is shown the answers of both', async (t) => {
+  const pass = standingClock(t);
+  const { asked, ask } = questions();
+  page.dispatchEvent(new Event('keydown'));
+  const key = freshKey();
+  const often = await stage(web, useQuery, key, ask, { pollMs: 1000 });
+  const seldom = await stage(web, useQuery, key, ask, { pollMs: 1500 });
+  for (let n = 0; n < 4; n++) {
+    await asked[n].answer(n);
+    assert.deepEqual([often.now().data, seldom.now().data, asked.length], [n, n, n + 1]);
+    await pass(1000);
+  }
+  await often.leave();
+  await asked[4].answer(4);
+  assert.equal(seldom.now().data, 4);
+  await pass(1500);
+  assert.equal(asked.length, 6);
+  await seldom.leave();
+});
+
 test('it is asked again after each answer while the page is seen and used', async (t) => {
   const pass = standingClock(t);
   const { asked, ask } = questions();
@@ -154,6 +201,27 @@ test('more rows follow those that are there, each once', async () => {
   assert.deepEqual([list.now().rows, list.now().hasMore, list.now().busy], [['a', 'b', 'c'], false, false]);
   list.now().more();
   assert.equal(asked.length, 2);
+  await list.leave();
+});
+
+test('all that follows is loaded page by page, as far as a limit, and a refusal keeps what came', async () => {
+  const { asked, list } = await listOf();
+  list.now().all();
+  await settle();
+  await asked[1].answer({ rows: ['c'], next: 'c3' });
+  assert.deepEqual([asked[2].cursor, list.now().busy], ['c3', true]);
+  await asked[2].refuse('No.');
+  assert.deepEqual([list.now().rows, list.now().error.message, list.now().busy, list.now().hasMore], [['a', 'b', 'c'], 'No.', false, true]);
+  list.now().all();
+  await settle();
+  const page = (from, count) => Array.from({ length: count }, (_, n) => `row ${from + n}`);
+  await asked[3].answer({ rows: page(0, 4999), next: 'c4' });
+  await asked[4].answer({ rows: page(4999, 1), next: 'c5' });
+  assert.deepEqual([asked.length, list.now().rows.length, list.now().busy, list.now().hasMore], [5, 5003, false, true]);
+  list.now().all();
+  await settle();
+  await asked[5].answer({ rows: ['last'], next: null });
+  assert.deepEqual([asked.length, list.now().hasMore, list.now().busy], [6, false, false]);
   await list.leave();
 });
 

@@ -9,7 +9,16 @@ interface Kept {
 }
 const keptMax = 300;
 const kept = new Map<string, Kept>();
+// Who shows the answer of a key: each joins the question that is under way, or begins one.
 const watchers = new Map<string, Set<() => void>>();
+
+// A question that is under way, for all who show its answer.
+interface Flight {
+  stop: AbortController;
+  answer: Promise<unknown>;
+  waiting: number;
+}
+const flights = new Map<string, Flight>();
 
 function keep(key: string, data: unknown): void {
   kept.delete(key);
@@ -23,23 +32,64 @@ export function invalidate(prefix: string): void {
   for (const key of [...kept.keys()]) {
     if (key.startsWith(prefix) && !watchers.has(key)) kept.delete(key);
   }
-  for (const [key, all] of [...watchers]) {
-    if (key.startsWith(prefix)) for (const refresh of [...all]) refresh();
-  }
+  for (const key of [...watchers.keys()]) if (key.startsWith(prefix)) askAnew(key);
 }
 
 export function clearCache(): void {
   kept.clear();
-  for (const all of [...watchers.values()]) for (const refresh of [...all]) refresh();
+  for (const key of [...watchers.keys()]) askAnew(key);
 }
 
-function watch(key: string, refresh: () => void): () => void {
+function watch(key: string, join: () => void): () => void {
   const all = watchers.get(key) ?? new Set();
-  watchers.set(key, all.add(refresh));
+  watchers.set(key, all.add(join));
   return () => {
-    all.delete(refresh);
+    all.delete(join);
     if (all.size === 0) watchers.delete(key);
   };
+}
+
+// Joins the question of `key`, which begins if none is under way. One that nobody waits for any longer is
+// given up.
+function join(
+  key: string,
+  fetcher: (signal: AbortSignal) => Promise<unknown>,
+): { answer: Promise<unknown>; leave: () => void } {
+  const flight = flights.get(key) ?? begin(key, fetcher);
+  flight.waiting++;
+  const leave = () => {
+    if (--flight.waiting > 0) return;
+    flight.stop.abort();
+    end(key, flight);
+  };
+  return { answer: flight.answer, leave };
+}
+
+function begin(key: string, fetcher: (signal: AbortSignal) => Promise<unknown>): Flight {
+  const stop = new AbortController();
+  const answer = fetcher(stop.signal)
+    .then((data) => {
+      // A member that the answer should have, and has not.
+      if (data === undefined) throw new ApiError(0, strangeAnswer);
+      if (!stop.signal.aborted) keep(key, data);
+      return data;
+    })
+    .finally(() => end(key, flight));
+  const flight: Flight = { stop, answer, waiting: 0 };
+  flights.set(key, flight);
+  return flight;
+}
+
+function end(key: string, flight: Flight): void {
+  if (flights.get(key) === flight) flights.delete(key);
+}
+
+// What is under way may have been answered before the change that this follows: all who show it ask together
+// once more.
+function askAnew(key: string): void {
+  flights.get(key)?.stop.abort();
+  flights.delete(key);
+  for (const one of [...(watchers.get(key) ?? [])]) one();
 }
 
 export interface Query<T> {
@@ -80,7 +130,7 @@ if (typeof addEventListener === 'function') {
 }
 
 // `key`: names the answer, with everything it depends on ("/api/v1/artifacts?q=x"); null asks for
-// nothing. `pollMs`: asks again that long after each answer while the page is seen and used. `later`: asks
+// nothing. Whoever asks the same at the same time waits for one answer. `pollMs`: asks again that long after each answer while the page is seen and used. `later`: asks
 // for the first time only then.
 export function useQuery<T>(
   key: string | null,
@@ -94,65 +144,59 @@ export function useQuery<T>(
     busy: key !== null,
   });
   if (state.current.key !== key) state.current = { key, error: undefined, busy: key !== null };
-  const ask = useRef(fetcher);
-  ask.current = fetcher;
-  const run = useRef<() => void>(() => undefined);
+  const latest = useRef(fetcher);
+  latest.current = fetcher;
   const { pollMs, later = false } = options;
 
   useEffect(() => {
     if (key === null) return;
-    let stop: AbortController | null = null;
+    let mine: ReturnType<typeof join> | null = null;
     let timer: ReturnType<typeof setTimeout> | undefined;
-    const mine = () => state.current.key === key;
+    const isShown = () => state.current.key === key;
     const again = () => {
       if (pollMs === undefined) return;
       clearTimeout(timer);
       timer = setTimeout(() => {
         if (isHidden() || Date.now() - touchedAt > idleMs) again();
-        else refresh();
+        else ask();
       }, pollMs);
     };
-    const refresh = () => {
-      stop?.abort();
-      const current = new AbortController();
-      stop = current;
-      if (mine()) {
+    const follow = () => {
+      clearTimeout(timer);
+      const current = join(key, latest.current);
+      mine?.leave();
+      mine = current;
+      if (isShown()) {
         state.current.busy = true;
         draw((n) => n + 1);
       }
-      ask
-        .current(current.signal)
-        .then((data) => {
-          // A member that the answer should have, and has not.
-          if (data === undefined) throw new ApiError(0, strangeAnswer);
-          return data;
-        })
+      current.answer
         .then(
-          (data) => {
-            if (current.signal.aborted) return;
-            keep(key, data);
-            if (mine()) state.current.error = undefined;
+          () => {
+            if (mine === current && isShown()) state.current.error = undefined;
           },
           (error: unknown) => {
-            if (!current.signal.aborted && mine()) state.current.error = asError(error);
+            if (mine === current && isShown()) state.current.error = asError(error);
           },
         )
         .finally(() => {
-          if (current.signal.aborted) return;
-          if (mine()) {
+          if (mine !== current) return;
+          mine = null;
+          if (isShown()) {
             state.current.busy = false;
             draw((n) => n + 1);
           }
           again();
         });
     };
-    run.current = refresh;
-    const unwatch = watch(key, refresh);
+    const ask = () => (flights.has(key) ? follow() : askAnew(key));
+    const unwatch = watch(key, follow);
     if (later) again();
-    else refresh();
+    else ask();
     return () => {
       unwatch();
-      stop?.abort();
+      mine?.leave();
+      mine = null;
       clearTimeout(timer);
     };
   }, [key, pollMs, later]);
@@ -170,7 +214,9 @@ export function useQuery<T>(
     error: state.current.error,
     busy: state.current.busy,
     at: found?.at,
-    refresh: () => run.current(),
+    refresh: () => {
+      if (key !== null) askAnew(key);
+    },
     set,
   };
 }
@@ -190,12 +236,17 @@ export interface Pages<T> {
   busy: boolean;
   hasMore: boolean;
   more: () => void;
+  // Loads what follows page by page, up to `loadMax` rows.
+  all: () => void;
   refresh: () => void;
   // How many rows arrived above since; `refresh` shows them.
   fresh: number;
   // Takes rows out or changes them at once, until the next answer.
   edit: (change: (rows: T[]) => T[]) => void;
 }
+
+// So many rows more are loaded at one click; each page is a request.
+export const loadMax = 5000;
 
 interface PagesState<T> {
   rows: T[];
@@ -259,33 +310,31 @@ export function usePages<T>(
       asking.current = null;
     };
   }, [key]);
-  const more = useCallback(() => {
-    const cursor = latest()?.next;
-    if (!cursor || asking.current) return;
+  // Page after page until so many rows are more; one page at least.
+  const load = useCallback((rowsMax: number) => {
+    if (!latest()?.next || asking.current) return;
     const current = new AbortController();
     asking.current = current;
     setMoreBusy(true);
     setMoreError(undefined);
-    fetchRef
-      .current(cursor, current.signal)
-      .then(
-        (answer) => {
-          const slice = checked(answer);
-          const now = latest();
-          // The list was read anew meanwhile: this is no longer what follows it.
-          if (current.signal.aborted || now?.next !== cursor) return;
-          const known = new Set(idOf ? now.rows.map(idOf) : []);
-          const added = idOf ? slice.rows.filter((row) => !known.has(idOf(row))) : slice.rows;
-          first.set({
-            rows: [...now.rows, ...added],
-            next: slice.next,
-            total: slice.total ?? now.total,
-          });
-        },
-        (error: unknown) => {
-          if (!current.signal.aborted) setMoreError(asError(error));
-        },
-      )
+    const loadPages = async () => {
+      const enough = (latest()?.rows.length ?? 0) + rowsMax;
+      for (let cursor = latest()?.next; cursor; ) {
+        const slice = checked(await fetchRef.current(cursor, current.signal));
+        const now = latest();
+        // The list was read anew meanwhile: this is no longer what follows it.
+        if (current.signal.aborted || now?.next !== cursor) return;
+        const known = new Set(idOf ? now.rows.map(idOf) : []);
+        const added = idOf ? slice.rows.filter((row) => !known.has(idOf(row))) : slice.rows;
+        const rows = [...now.rows, ...added];
+        first.set({ rows, next: slice.next, total: slice.total ?? now.total });
+        cursor = rows.length < enough ? slice.next : null;
+      }
+    };
+    loadPages()
+      .catch((error: unknown) => {
+        if (!current.signal.aborted) setMoreError(asError(error));
+      })
       .finally(() => {
         if (asking.current !== current) return;
         asking.current = null;
@@ -298,7 +347,8 @@ export function usePages<T>(
     error: first.error ?? moreError,
     busy: first.busy || moreBusy,
     hasMore: Boolean(data?.next),
-    more,
+    more: () => load(1),
+    all: () => load(loadMax),
     refresh: first.refresh,
     fresh,
     edit: (change) => {
