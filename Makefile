@@ -106,7 +106,7 @@ endif
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := all
-.PHONY: help deps deps-run deps-test deps-e2e deps-check deps-fuzz deps-deb deps-bench
+.PHONY: help deps deps-run deps-test deps-browser deps-e2e deps-check deps-fuzz deps-deb deps-bench
 .PHONY: all run test e2e chaos soak proof check format asan tsan mutate bench fuzz web install deb screenshots
 .PHONY: clean
 .SECONDARY:
@@ -119,7 +119,7 @@ help:
 deps: ## Install all that any target but bench needs; silent and offline when all is there.
 	@packaging/deps.sh
 # Of that what one target needs.
-deps-run deps-test deps-e2e deps-check deps-fuzz deps-deb deps-bench: deps-%:
+deps-run deps-test deps-browser deps-e2e deps-check deps-fuzz deps-deb deps-bench: deps-%:
 	@WEB=$(WEB) packaging/deps.sh $*
 
 # What is installed may be the very libraries whose flags pkg-config reports, so `run`, `test` and
@@ -183,7 +183,8 @@ bench: deps-bench ## Print the performance table: each row beside a peer or a ph
 
 web: web/dist/.stamp ## Build the embedded web pages.
 
-screenshots: all deps-test ## Take README's pictures of the dashboard anew; prints what its pages cost.
+screenshots: deps-browser ## Take README's pictures of the dashboard anew; prints what its pages cost.
+	@$(MAKE) all
 	@KVCS_BINARY="$(CURDIR)/$(B)/kvcs" node tests/e2e/screens.mjs web/docs/screens
 
 install: all ## Install to $(DESTDIR)$(PREFIX).

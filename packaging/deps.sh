@@ -2,6 +2,7 @@
 # Installs what a target of the Makefile needs, and of that only what is missing:
 #   packaging/deps.sh run       to build and run: libraries, compiler, and Node for the web page
 #   packaging/deps.sh test      and what the tests need; likewise e2e, check, fuzz, deb and bench
+#   packaging/deps.sh browser   and Chromium, in which the dashboard is tested and its pictures are taken
 #   packaging/deps.sh           all of these but bench, which is for comparing alone
 #   packaging/deps.sh list      prints the names of all packages, one a line
 # Installs Debian packages, and npm modules where a lock file asks for them. With WEB=0 in the
@@ -21,6 +22,8 @@ build_packages=(
 # What calls to others are checked against, and the other client of README's examples.
 run_packages=(ca-certificates curl)
 node_packages=(nodejs npm)
+# Chromium takes 300 MB: `make test` skips what needs it where it is not installed.
+browser_packages=(chromium)
 test_packages=(catch2 python3 python3-numpy openssl procps dpkg-dev lintian nginx-light)
 check_packages=(clang clang-format clang-tidy nodejs)
 fuzz_packages=(clang libclang-rt-14-dev)
@@ -41,8 +44,12 @@ want_tests() {
   packages+=("${test_packages[@]}")
   npm_folders+=(tests/e2e)
 }
-want_commands() {
+want_browser() {
   want_tests
+  packages+=("${browser_packages[@]}")
+}
+want_commands() {
+  want_browser
   npm_folders+=(tests/e2e/commands)
 }
 case $target in
@@ -52,6 +59,7 @@ case $target in
     packages+=("${deb_packages[@]}")
     ;;
   test) want_tests ;;
+  browser) want_browser ;;
   e2e) want_commands ;;
   check) packages+=("${check_packages[@]}") ;;
   fuzz) packages+=("${fuzz_packages[@]}") ;;
@@ -65,7 +73,7 @@ case $target in
     packages+=("${check_packages[@]}" "${fuzz_packages[@]}" "${deb_packages[@]}")
     ;;
   *)
-    echo "deps: '$target' is none of run, test, e2e, check, fuzz, deb, bench, all, list" >&2
+    echo "deps: '$target' is none of run, test, browser, e2e, check, fuzz, deb, bench, all, list" >&2
     exit 2
     ;;
 esac
@@ -88,10 +96,11 @@ as_root() {
 missing_packages() {
   local name
   for name in $(printf '%s\n' "${packages[@]}" | sort -u); do
-    # Node may come from elsewhere than Debian; only a machine without one gets Debian's.
+    # Node and Chromium may come from elsewhere than Debian; only a machine without one gets Debian's.
     case $name in
       nodejs) ! command -v node > /dev/null || continue ;;
       npm) ! command -v npm > /dev/null || continue ;;
+      chromium) [ -z "${KVCS_CHROMIUM:-}" ] || continue ;;
     esac
     case "$(dpkg-query -W -f='${Status}' "$name" 2> /dev/null)" in
       *' installed') ;;

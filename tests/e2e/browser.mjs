@@ -9,7 +9,7 @@ import { Daemon } from './daemon.mjs';
 
 const places = [process.env.KVCS_CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 export const executable = places.find((path) => path && existsSync(path));
-export const skip = executable ? false : 'Chromium is not installed; apt-get install chromium';
+export const skip = executable ? false : 'Chromium is not installed: make deps-browser';
 
 // A daemon, a browser and its first page, once `before` has run them; without Chromium nothing is started.
 // `inBrowser(name, run)` is a test that runs where there is a browser and the binary has its pages.

@@ -8,7 +8,7 @@ import { Daemon } from './daemon.mjs';
 
 const folder = process.argv[2];
 if (!folder) throw new Error('usage: node tests/e2e/screens.mjs FOLDER');
-if (!executable) throw new Error('Chromium is not installed; apt-get install chromium');
+if (!executable) throw new Error('Chromium is not installed: make deps-browser');
 
 const pages = [
   { name: 'overview', hash: '#/' }, { name: 'artifacts', hash: '#/artifacts' },
