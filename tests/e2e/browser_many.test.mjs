@@ -104,3 +104,22 @@ inBrowser('of a hundred thousand rows a span is chosen with the shift key, and a
     await page.unrouteAll();
   }
 });
+
+inBrowser('a filter over a list that comes in pages says that the loaded rows alone are searched, and loads the rest', async () => {
+  const { answer, name } = lists.users;
+  const { users } = answer(name), size = 100, shown = 350;
+  await page.route((url) => url.pathname === '/admin/users', (route) => {
+    const from = Number(new URL(route.request().url()).searchParams.get('cursor') ?? 0), to = from + size;
+    return route.fulfill({ contentType: 'application/json', body: JSON.stringify({ users: users.slice(from, Math.min(to, shown)), cursor: to < shown ? String(to) : null }) });
+  });
+  await page.goto(`${daemon.url}/#/ai/users?q=user34`);
+  const table = page.getByRole('table', { name: 'Users' });
+  await table.getByText(name(34), { exact: true }).waitFor();
+  await page.getByText('Only the 100 rows loaded so far are searched.').waitFor();
+  await page.getByRole('button', { name: 'Load up to 5,000 more' }).click();
+  await table.getByText(name(349), { exact: true }).waitFor();
+  await page.getByText('loaded so far').waitFor({ state: 'detached' });
+  assert.equal(await table.locator('tbody tr.row').count(), 11);
+  assert.deepEqual(page.faults, []);
+  await page.unrouteAll();
+});

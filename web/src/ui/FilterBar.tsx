@@ -2,7 +2,10 @@
 // back from.
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
+import { loadMax, type Pages } from '../api/query';
 import { setParams, usePlace, useShortcut } from '../router';
+import { Button } from './controls';
+import { counted, formatCount } from './format';
 
 // One of few; the first choice is "all" and has the value ''.
 export interface Filter {
@@ -62,28 +65,33 @@ export function FilterBar({
 }
 
 const fewRows = 8;
-// The rows that fit what is typed, as ?q=, of a list that is in the page whole or as far as it was loaded.
-// `bar`: its field, once there is something to choose from. `empty`: in the place of the rows; `nothing`
-// where there are none at all.
+// The rows that fit what is typed, as ?q=, of a list that is in the page whole, or of `pages` as far as they are
+// loaded, which is then said. `bar`: its field, once there is something to choose from. `empty`: in the place
+// of the rows; `nothing` where there are none at all.
 export function useTyped<T>(
   rows: T[] | undefined,
   textOf: (row: T) => string,
   placeholder: string,
-  hasMore = false,
+  pages?: Pick<Pages<T>, 'hasMore' | 'busy' | 'all'>,
 ): { rows: T[] | undefined; bar: ComponentChildren; empty: (nothing: ComponentChildren) => ComponentChildren } {
   const q = (usePlace().query.get('q') ?? '').toLocaleLowerCase();
   const count = rows?.length ?? 0;
   return {
     rows: rows?.filter((row) => textOf(row).toLocaleLowerCase().includes(q)),
-    bar: (q !== '' || count > fewRows) && <FilterBar search="q" placeholder={placeholder} />,
-    empty: (nothing) =>
-      q === '' || count === 0 ? (
-        nothing
-      ) : (
-        <p class="muted">
-          None of those shown fits{hasMore && '; there are more, which “Show more” loads'}.
-        </p>
-      ),
+    bar: (q !== '' || count > fewRows) && (
+      <>
+        <FilterBar search="q" placeholder={placeholder} />
+        {q !== '' && pages?.hasMore && (
+          <p class="muted small searched" role="status">
+            Only the {counted(count, 'row')} loaded so far {count === 1 ? 'is' : 'are'} searched.
+            <Button kind="quiet" busy={pages.busy} onClick={pages.all}>
+              Load up to {formatCount(loadMax)} more
+            </Button>
+          </p>
+        )}
+      </>
+    ),
+    empty: (nothing) => (q === '' || count === 0 ? nothing : <p class="muted">No row fits.</p>),
   };
 }
 

@@ -56,7 +56,7 @@ export default function UsersPage() {
     { key: 'models', label: 'Models', cell: (one) => (one.allowed_models.length === 0 ? 'all' : one.allowed_models.join(', ')), narrow: 'hide' },
     { key: 'made', label: 'Made', align: 'right', cell: (one) => <Time at={one.created_at} />, narrow: 'hide' },
   ];
-  const typed = useTyped(pages.rows, (one) => `${one.email} ${one.user_id}`, 'Filter by address', pages.hasMore);
+  const typed = useTyped(pages.rows, (one) => `${one.email} ${one.user_id}`, 'Filter by address', pages);
   const { rows } = typed;
   const change = useAction(async (ids: string[], status: 'active' | 'suspended') => {
     if (await setStatus(rows ?? [], ids, status)) choose([]);

@@ -26,7 +26,7 @@ export default function OrganizationsPage() {
     { key: 'budget', label: 'Budget a month', align: 'right', cell: (one) => <Money usd={one.monthly_budget_usd} />, narrow: 'end' },
     { key: 'made', label: 'Made', align: 'right', cell: (one) => <Time at={one.created_at} />, narrow: 'hide' },
   ];
-  const typed = useTyped(all.rows, (one) => `${one.name} ${one.slug} ${one.shown_slug ?? ''}`, 'Filter by name', all.hasMore);
+  const typed = useTyped(all.rows, (one) => `${one.name} ${one.slug} ${one.shown_slug ?? ''}`, 'Filter by name', all);
   const create = may && <Button kind="primary" onClick={() => setCreating(true)}>Create an organization</Button>;
   return (
     <Page title="Organizations" action={create} state={all.rows && <>{all.rows.length}{all.hasMore && '+'} on this appliance</>}>

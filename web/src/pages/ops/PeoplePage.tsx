@@ -65,7 +65,7 @@ export default function PeoplePage() {
       ),
     });
   }
-  const typed = useTyped(people.rows, (one) => `${one.name} ${one.email}`, 'Filter by name or address', people.hasMore);
+  const typed = useTyped(people.rows, (one) => `${one.name} ${one.email}`, 'Filter by name or address', people);
   const operators = people.rows?.filter((one) => one.operator_role).length ?? 0;
   return (
     <Page title="People" state={people.rows && <>{people.hasMore ? `${people.rows.length}+ people` : counted(people.rows.length, 'person', 'people')}, {operators} of them {operators === 1 ? 'an operator' : 'operators'}</>}

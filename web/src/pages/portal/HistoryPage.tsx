@@ -1,9 +1,8 @@
 // Who changed what in the organization, the newest first.
 import { api } from '../../api/client';
 import { usePages } from '../../api/query';
-import { useParam } from '../../router';
 import { type Entry, wordsOfActor, wordsOfChange } from './changes';
-import { Badge, Code, type Column, Empty, FilterBar, NewRows, Page, Pager, Table, Time } from '../../ui';
+import { Code, type Column, Empty, NewRows, Page, Pager, Table, Time, useTyped } from '../../ui';
 
 const path = '/api/v1/audit';
 
@@ -14,7 +13,7 @@ function Actor({ entry }: { entry: Entry }) {
 // All words of a row, for the filter.
 function wordsOf(one: Entry): string {
   const { verb, thing, name } = wordsOfChange(one);
-  return `${verb} ${thing} ${name} ${wordsOfActor(one).text} ${one.address ?? ''}`.toLocaleLowerCase();
+  return `${verb} ${thing} ${name} ${wordsOfActor(one).text} ${one.address ?? ''}`;
 }
 
 const columns: Column<Entry>[] = [
@@ -32,20 +31,18 @@ const columns: Column<Entry>[] = [
 ];
 
 export default function HistoryPage() {
-  const [q] = useParam('q');
   const entries = usePages<Entry>(path, async (cursor, signal) => {
     const page = await api.get(path, { query: { limit: 100, ...(cursor !== undefined && { cursor }) }, signal });
     return { rows: page.audit, next: page.cursor };
   }, { idOf: (one) => one.id, pollMs: 30_000 });
-  const words = q.toLocaleLowerCase();
-  const rows = entries.rows?.filter((one) => wordsOf(one).includes(words));
+  const typed = useTyped(entries.rows, wordsOf, 'Filter by words', entries);
   return (
     <Page title="History" state="Each change of the organization, with who made it and from where">
-      <FilterBar search="q" placeholder="Filter what is shown" />
+      {typed.bar}
       <NewRows count={entries.fresh} onShow={entries.refresh} />
-      <Table label="History" rows={rows} columns={columns} idOf={(one) => one.id} error={entries.error} onRetry={entries.refresh}
-        empty={<Empty>{q === '' ? 'Nothing was changed yet.' : <>Nothing shown fits <Badge>{q}</Badge>.</>}</Empty>} />
-      <Pager shown={rows?.length ?? 0} hasMore={entries.hasMore} busy={entries.busy} onMore={entries.more} />
+      <Table label="History" rows={typed.rows} columns={columns} idOf={(one) => one.id} error={entries.error} onRetry={entries.refresh}
+        empty={typed.empty(<Empty>Nothing was changed yet.</Empty>)} />
+      <Pager shown={typed.rows?.length ?? 0} hasMore={entries.hasMore} busy={entries.busy} onMore={entries.more} />
     </Page>
   );
 }

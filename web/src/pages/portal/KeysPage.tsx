@@ -107,7 +107,7 @@ export default function KeysPage() {
       ),
     });
   }
-  const typed = useTyped(keys.rows, (key) => key.name, 'Filter by name', keys.hasMore);
+  const typed = useTyped(keys.rows, (key) => key.name, 'Filter by name', keys);
   const create = manages && <Button kind="primary" onClick={() => setCreating(true)}>Create a key</Button>;
   return (
     <Page title="API keys" action={create}
