@@ -99,7 +99,8 @@ export async function faultsOfAxe(page) {
 }
 
 // Every page that is not about one thing.
-export const everyPage = ['#/', '#/artifacts', '#/catalogue', '#/account', '#/account/security', '#/account/sessions', '#/ai', '#/ai/requests', '#/ai/users', '#/ai/playground', '#/ai/prices', '#/ai/providers',
+export const everyPage = ['#/', '#/artifacts', '#/artifacts/deleted', '#/artifacts/compare', '#/catalogue', '#/account',
+  '#/account/security', '#/account/sessions', '#/ai', '#/ai/requests', '#/ai/users', '#/ai/playground', '#/ai/prices', '#/ai/providers',
   '#/gateway', '#/gateway/catalogue', '#/gateway/console?provider=local', '#/gateway/tenants', '#/gateway/schedules',
   '#/gateway/briefings', '#/organization', '#/organization/projects', '#/organization/keys', '#/billing',
   '#/organization/audit', '#/organization/settings', '#/ops', '#/ops/jobs', '#/ops/runs', '#/ops/errors', '#/ops/alerts',

@@ -13,6 +13,7 @@ let daemon, browser, page, models;
 before(async () => {
   await stage.start();
   ({ daemon, browser, page } = stage);
+  if (!daemon || stage.isBare) return;
   models = await new Provider().start();
 });
 after(async () => {

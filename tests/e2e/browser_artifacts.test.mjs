@@ -200,8 +200,8 @@ inBrowser('an upload that is interrupted five times arrives', async () => {
     await other.getByLabel('Files to upload').setInputFiles(path);
     await lineOf(other, 'cut').getByText('stored').waitFor({ timeout: 60_000 });
     assert.equal(relay.made, 5);
-    const { sha256, num_tokens, model_name } = await storedOf('cut');
-    assert.deepEqual([sha256, num_tokens, model_name], [sha256(readFileSync(path)), 24_000, 'test/one-layer']);
+    const { sha256: digest, num_tokens, model_name } = await storedOf('cut');
+    assert.deepEqual([digest, num_tokens, model_name], [sha256(readFileSync(path)), 24_000, 'test/one-layer']);
   } finally {
     await other.context().close();
     relay.stop();

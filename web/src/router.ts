@@ -124,6 +124,10 @@ export function setParams(
   navigate(href(path, Object.fromEntries(query)), options);
 }
 
+// The address of a place with some values of its query changed, for links.
+export const withParams = ({ path, query }: Pick<Place, 'path' | 'query'>, values: QueryValues): string =>
+  href(path, { ...Object.fromEntries(query), ...values });
+
 // The tab's title.
 export function useTitle(title: string): void {
   useEffect(() => {

@@ -10,6 +10,12 @@ export interface Range {
   name: string;
 }
 
+// The moments between which the daemon is asked for what happened in these days.
+export const instantsOf = ({ from, to }: Pick<Range, 'from' | 'to'>) => ({
+  from: `${from}T00:00:00Z`,
+  to: `${to}T23:59:59.999Z`,
+});
+
 const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 const dayMs = 86_400_000;
 const isDay = (text: string | null): text is string =>

@@ -1,8 +1,9 @@
 // The pieces that pages are made of. web/README.md shows a page that uses them.
+export { Budget } from './Budget';
 export { Chart, type ChartProps, downloadText, type Series } from './Chart';
 export { Code, Command, Commands, Copy, Secret } from './Command';
 export { Button, Checkbox, type Choice, Field, LinkButton, Select, TextField } from './controls';
-export { DateRange, daysOf, type Range, useRange } from './DateRange';
+export { DateRange, daysOf, instantsOf, type Range, useRange } from './DateRange';
 export { Confirm, Dialog } from './Dialog';
 export { Empty, ErrorBox, Loaded, NewRows, Notice, Pager, Skeleton } from './feedback';
 export { Bytes, Count, Duration, Money, Percent, Time } from './figures';
@@ -29,5 +30,6 @@ export { Menu, type MenuItem } from './Menu';
 export { type Fact, Facts, Figures, Page, Section, type Tab, Tabs, useTab } from './Page';
 export { Projection } from './Projection';
 export { Badge, Meter, State } from './State';
+export { tookColumn, whenColumn } from './columns';
 export { type Column, Table } from './Table';
 export { toast, Toasts, told } from './Toast';

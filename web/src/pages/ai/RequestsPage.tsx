@@ -2,9 +2,9 @@
 import { api, ApiError, type Schema } from '../../api/client';
 import { usePages, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
-import { setParams, useParam, usePlace } from '../../router';
+import { setParams, useParam, usePlace, withParams } from '../../router';
 import {
-  Code, type Column, Commands, Count, DateRange, Dialog, Duration, Empty, ErrorBox, Facts, FilterBar, FilterChips, LinkButton, Money, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, useRange, prettyJson,
+  Code, type Column, Commands, Count, DateRange, Dialog, Duration, Empty, ErrorBox, Facts, FilterBar, FilterChips, instantsOf, LinkButton, Money, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, useRange, prettyJson, whenColumn,
 } from '../../ui';
 import { callAgain } from './again';
 
@@ -80,15 +80,15 @@ const columns: Column<Row>[] = [
   { key: 'first', label: 'First byte', align: 'right', cell: (one) => <Duration ms={one.first_byte_ms} />, narrow: 'hide' },
   { key: 'total', label: 'In all', align: 'right', cell: (one) => <Duration ms={one.total_ms} />, narrow: 'sub' },
   { key: 'provider', label: 'Model provider', cell: (one) => one.provider, narrow: 'hide' },
-  { key: 'ts', label: 'When', align: 'right', cell: (one) => <Time at={one.ts} />, narrow: 'end' },
+  whenColumn('end'),
 ];
 
 export default function RequestsPage() {
-  const { query } = usePlace();
+  const place = usePlace(), { query } = place;
   const [chosen] = useParam('row');
   const range = useRange('7d');
   const filter = Object.fromEntries(filters.map((name) => [name, query.get(name) ?? '']).filter(([, value]) => value !== ''));
-  const asked = { ...filter, from: `${range.from}T00:00:00Z`, to: `${range.to}T23:59:59.999Z` };
+  const asked = { ...filter, ...instantsOf(range) };
   const idOf = (one: Row) => `${one.request_id}/${one.attempt}`;
   const pages = usePages<Row>(`${path}?${new URLSearchParams(asked)}`, async (cursor, signal) => {
     const page = await api.ask<Schema<'UsagePage'>>('get', path, { query: { ...asked, limit: 100, cursor }, signal });
@@ -109,11 +109,7 @@ export default function RequestsPage() {
       </FilterBar>
       <NewRows count={pages.fresh} onShow={pages.refresh} />
       <Table label="Requests" rows={pages.rows} columns={columns} idOf={idOf} error={pages.error} onRetry={pages.refresh}
-        linkOf={(one) => {
-          const next = new URLSearchParams(query);
-          next.set('row', idOf(one));
-          return `#/ai/requests?${next}`;
-        }}
+        linkOf={(one) => withParams(place, { row: idOf(one) })}
         empty={<Empty action={<LinkButton kind="primary" href="#/ai/playground">Send a first chat</LinkButton>} command="kvcs admin usage requests">
           No call fits.</Empty>} />
       <Pager shown={pages.rows?.length ?? 0} hasMore={pages.hasMore} busy={pages.busy} onMore={pages.more} />

@@ -5,7 +5,7 @@ import { useQuery } from '../../api/query';
 import { isOperator, mayManage, type Me, useMe } from '../../api/session';
 import { href, setParams, useParam, usePlace } from '../../router';
 import {
-  Chart, type Column, Count, DateRange, daysOf, Duration, Empty, ErrorBox, Figures, FilterBar, FilterChips, LinkButton, Meter, Money, Page, Projection, Skeleton, Table, useRange,
+  Budget, Chart, type Column, Count, DateRange, daysOf, Duration, Empty, ErrorBox, Figures, FilterBar, FilterChips, instantsOf, LinkButton, Meter, Money, Page, Projection, Skeleton, Table, useRange,
 } from '../../ui';
 import { type Group, groups, headOf, nameOf, requestSeries, stackedSpend, type Sum } from './usage';
 import { useUsers } from './users';
@@ -15,19 +15,12 @@ const path = '/admin/usage';
 const filterOf: Record<Group, string> = { day: 'from', model: 'model', user: 'user_id', key: 'key_id', provider: 'provider', organization: 'org_id' };
 
 // Operators alone tell organizations apart.
-export const groupsFor = (me: Me) => (isOperator(me) ? groups : groups.filter((one) => one.value !== 'organization'));
+const groupsFor = (me: Me) => (isOperator(me) ? groups : groups.filter((one) => one.value !== 'organization'));
 
 function useSums(group: Group, range: { from: string; to: string }, more: Record<string, string>) {
-  const query = { group_by: group, from: `${range.from}T00:00:00Z`, to: `${range.to}T23:59:59.999Z`, ...more };
+  const query = { group_by: group, ...instantsOf(range), ...more };
   return useQuery(`${path}?${new URLSearchParams(query)}`, async (signal) =>
     (await api.ask<Schema<'UsageReport'>>('get', path, { query, signal })).data, { pollMs: 30_000 });
-}
-
-// A budget of 0 is one that nobody has set.
-export function Budget({ used, allowed }: { used: number; allowed: number | null }) {
-  if (allowed === null) return <>without a limit</>;
-  if (allowed === 0) return <>no budget is set; an operator sets it</>;
-  return <Meter used={used} allowed={allowed} label="Budget" text={<>of <Money usd={allowed} /></>} />;
 }
 
 function Own() {
@@ -39,7 +32,7 @@ function Own() {
       {!data && !error && <Skeleton />}
       {use && (
         <Figures figures={[{ label: 'Spent on models', value: <Money usd={use.used} />,
-          note: <Budget allowed={use.allowed} used={use.used} /> },
+          note: <Budget use={use} operates={false} /> },
         { label: 'If it goes on like this', value: <Money usd={use.projected} />, note: <Projection usd={use.projected} allowed={use.allowed} /> }]} />
       )}
     </Page>
@@ -78,7 +71,7 @@ function Sums({ me }: { me: Me }) {
     { key: 'out', label: 'Tokens written', align: 'right', cell: (row) => <Count n={row.output_tokens} short />, narrow: 'hide' },
     { key: 'mean', label: 'Mean time', align: 'right', cell: (row) => <Duration ms={row.mean_ms} />, narrow: 'hide' },
   ];
-  const csv = { group_by: group, from: `${range.from}T00:00:00Z`, to: `${range.to}T23:59:59.999Z`, ...filter, format: 'csv' };
+  const csv = { group_by: group, ...instantsOf(range), ...filter, format: 'csv' };
   const rows = sums.data && [...sums.data.usage].sort((a, b) => (group === 'day' ? (b.day ?? '').localeCompare(a.day ?? '') : b.cost_usd - a.cost_usd));
   return (
     <Page title="Usage" more={<LinkButton href={api.url(path, csv)}>CSV</LinkButton>}
@@ -124,5 +117,5 @@ export default function UsagePage() {
   const me = useMe();
   if (!me) return null;
   if (!isOperator(me) && !mayManage(me)) return <Own />;
-  return <Sums key={me.organization_id ?? ''} me={me} />;
+  return <Sums me={me} />;
 }

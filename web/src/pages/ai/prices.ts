@@ -1,6 +1,6 @@
 // Prices as people know them, USD for a million tokens, and as the daemon keeps them, for one: exact
 // decimals on both sides.
-import { ApiError } from '../../api/error';
+import { fieldRefusal } from '../../api/error';
 import type { Schema } from '../../api/client';
 import { decimalsOf, moved, plainDecimal } from '../../ui/decimal';
 
@@ -30,9 +30,8 @@ export function priceText(perMillionUsd: string | null): string | null {
 // What was typed as the price of one token. Throws the words that stand beside the field.
 function tokenPrice(name: string, typed: string): string {
   const plain = plainDecimal(typed);
-  const refuse = (words: string) => new ApiError(400, words, { fields: { [name]: words } });
-  if (plain === null) throw refuse(`"${typed}" is not a decimal number that is zero or more, such as 1.25.`);
-  if (decimalsOf(plain) > decimalsMax) throw refuse(`${typed} has ${decimalsOf(plain)} decimals; at most ${decimalsMax} are kept.`);
+  if (plain === null) throw fieldRefusal(name, `"${typed}" is not a decimal number that is zero or more, such as 1.25.`);
+  if (decimalsOf(plain) > decimalsMax) throw fieldRefusal(name, `${typed} has ${decimalsOf(plain)} decimals; at most ${decimalsMax} are kept.`);
   return moved(plain, -million) ?? '0';
 }
 

@@ -16,6 +16,8 @@ import { useTenants } from './tenants';
 type Account = Schema<'Account'>;
 const accountPath = '/admin/tenants/{tenant}/providers/{provider}/accounts/{account}';
 const placeOf = (one: Account) => ({ tenant: one.tenant, provider: one.provider, account: one.account_id });
+// By the choice of the filter, how far from now a token's end may be, in milliseconds.
+const expiresWithin: Record<string, number> = { expired: 0, soon: 15 * 60_000, expiring: 7 * 86_400_000 };
 const goodStates = ['active', 'valid', 'ok'];
 
 const refreshNow = (one: Account) =>
@@ -64,10 +66,9 @@ export default function AccountsPage() {
   if (!tenants.all) return <Page title="Accounts"><Skeleton lines={5} /></Page>;
   if (tenants.all.length === 0) return <Page title="Accounts"><NoTenant /></Page>;
   const words = q.toLocaleLowerCase();
-  const soon = serverNow() + 7 * 86_400_000;
   const fits = (one: Account) => `${one.provider} ${one.account_id}`.toLocaleLowerCase().includes(words)
     && (state === '' || (state === 'attention' ? !goodStates.includes(one.state)
-      : one.expires_at !== null && Date.parse(one.expires_at) < (state === 'expired' ? serverNow() : soon)));
+      : one.expires_at !== null && Date.parse(one.expires_at) < serverNow() + (expiresWithin[state] ?? Infinity)));
   const rows = data?.accounts.filter(fits);
   const attention = data?.accounts.filter((one) => !goodStates.includes(one.state)).length ?? 0;
   const connect = may && <Button kind="primary" onClick={() => setConnecting({})}>Connect an account</Button>;
@@ -77,7 +78,7 @@ export default function AccountsPage() {
       {data && data.accounts.length > 0 && <ExpiryStrip accounts={data.accounts} />}
       <FilterBar search="q" placeholder="Filter by service or name" filters={[{
         name: 'state', label: 'state', choices: [{ value: '', label: 'any' }, { value: 'attention', label: 'needs attention' },
-          { value: 'expiring', label: 'expires within 7 days' }, { value: 'expired', label: 'expired' }],
+          { value: 'soon', label: 'expires within 15 minutes' }, { value: 'expiring', label: 'expires within 7 days' }, { value: 'expired', label: 'expired' }],
       }]}><TenantBar tenants={tenants} /></FilterBar>
       {data?.truncated && <Notice tone="warn">There are more accounts than the daemon answers at once; filter by service with the API.</Notice>}
       <Table label="Accounts" rows={rows} idOf={(one) => `${one.provider}/${one.account_id}`} error={error} onRetry={refresh}

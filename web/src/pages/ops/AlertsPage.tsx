@@ -1,6 +1,6 @@
 // What the daemon told, or wanted to tell, and how far that came.
 import type { Schema } from '../../api/client';
-import { type Column, State, Time } from '../../ui';
+import { type Column, State, whenColumn } from '../../ui';
 import { Ledger } from './Ledger';
 
 type Row = Schema<'Alert'>;
@@ -14,7 +14,7 @@ const columns: Column<Row>[] = [
   },
   { key: 'tries', label: 'Tries', align: 'right', cell: (one) => one.attempts, narrow: 'hide' },
   { key: 'error', label: 'Why not', cell: (one) => <span class="clip" dir="auto">{one.error}</span>, narrow: 'hide' },
-  { key: 'ts', label: 'When', align: 'right', cell: (one) => <Time at={one.ts} />, narrow: 'end' },
+  whenColumn('end'),
 ];
 
 export default function AlertsPage() {

@@ -2,7 +2,7 @@
 import { api, type Schema } from '../../api/client';
 import { useAction } from '../../api/query';
 import { useState } from 'preact/hooks';
-import { Button, Code, type Column, Count, counted, ErrorBox, Notice, Time } from '../../ui';
+import { Button, Code, type Column, Count, counted, ErrorBox, Notice, whenColumn } from '../../ui';
 import { Ledger } from './Ledger';
 import { auditVerb, auditVerbs } from './verbs';
 
@@ -12,7 +12,7 @@ const columns: Column<Row>[] = [
   { key: 'family', label: 'Family', cell: (one) => one.family, narrow: 'hide' },
   { key: 'actor', label: 'By', cell: (one) => <Code text={one.actor} label="actor" />, narrow: 'sub' },
   { key: 'source', label: 'Through', cell: (one) => one.source, narrow: 'hide' },
-  { key: 'ts', label: 'When', align: 'right', cell: (one) => <Time at={one.ts} />, narrow: 'side' },
+  whenColumn('side'),
 ];
 
 export default function AuditPage() {

@@ -1,7 +1,7 @@
 // Calls of the tool gateway that failed, with why.
 import type { Schema } from '../../api/client';
 import { href } from '../../router';
-import { type Column, Duration, State, Time } from '../../ui';
+import { type Column, State, tookColumn, whenColumn } from '../../ui';
 import { Ledger } from './Ledger';
 
 type Row = Schema<'ErrorRow'>;
@@ -10,8 +10,8 @@ const columns: Column<Row>[] = [
   { key: 'message', label: 'Words', cell: (one) => <span dir="auto" class="clip">{one.message}</span>, narrow: 'sub' },
   { key: 'where', label: 'Where', cell: (one) => <>{one.tenant} → {one.provider}</>, narrow: 'hide' },
   { key: 'status', label: 'Status', align: 'right', cell: (one) => one.status, narrow: 'hide' },
-  { key: 'took', label: 'Took', align: 'right', cell: (one) => <Duration ms={one.latency_ms} />, narrow: 'hide' },
-  { key: 'ts', label: 'When', align: 'right', cell: (one) => <Time at={one.ts} />, narrow: 'side' },
+  tookColumn((one) => one.latency_ms),
+  whenColumn('side'),
 ];
 
 export default function ErrorsPage() {

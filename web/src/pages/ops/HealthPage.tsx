@@ -5,7 +5,7 @@ import { useMe } from '../../api/session';
 import { readHealth } from '../../frame/health';
 import { href } from '../../router';
 import {
-  Button, Code, type Column, Count, Duration, ErrorBox, Facts, Notice, Page, Section, Skeleton, State, Table, Time, toast,
+  Button, Code, type Column, Count, Duration, ErrorBox, Facts, Notice, Page, Section, Skeleton, State, Table, Time, toast, tookColumn,
 } from '../../ui';
 
 type Check = Schema<'HealthCheck'>;
@@ -13,7 +13,7 @@ const columns: Column<Check>[] = [
   { key: 'name', label: 'Part', cell: (one) => one.name },
   { key: 'health', label: 'State', cell: (one) => <State state={one.health} />, narrow: 'side' },
   { key: 'message', label: 'Words', cell: (one) => <span dir="auto">{one.message}</span>, narrow: 'sub' },
-  { key: 'took', label: 'Took', align: 'right', cell: (one) => <Duration ms={one.latency_us / 1000} />, narrow: 'hide' },
+  tookColumn((one) => one.latency_us / 1000),
 ];
 
 function Mode({ mode }: { mode: string }) {
@@ -54,7 +54,7 @@ export default function HealthPage() {
           { label: 'Version', value: <Code text={data.version} chars={40} label="version" /> },
           { label: 'Stuck', value: data.stuck.length === 0 ? 'nothing' : data.stuck.join(', '), href: href('/ops/jobs') },
           { label: 'Tokens', value: <Count n={data.tokens.total} />, href: href('/gateway') },
-          { label: 'Expire soon', value: <Count n={data.tokens.expiring_soon} />, href: href('/gateway', { state: 'expiring' }) },
+          { label: 'Expire within 15 minutes', value: <Count n={data.tokens.expiring_soon} />, href: href('/gateway', { state: 'soon' }) },
           { label: 'Expired', value: <Count n={data.tokens.expired} />, href: href('/gateway', { state: 'expired' }) },
         ]} />
       )}

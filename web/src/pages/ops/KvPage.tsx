@@ -1,7 +1,7 @@
 // The records of the key-value store by the beginning of their names; what is secret is never shown.
 import { api, type Schema } from '../../api/client';
 import { usePages, useQuery } from '../../api/query';
-import { setParams, useParam, usePlace } from '../../router';
+import { setParams, useParam, usePlace, withParams } from '../../router';
 import { Bytes, type Column, Copy, Dialog, Empty, ErrorBox, Facts, FilterBar, Notice, Page, Pager, Skeleton, Table, Time, prettyJson } from '../../ui';
 
 type Key = Schema<'KvKey'>;
@@ -34,7 +34,7 @@ function Value({ family, name }: { family: string; name: string }) {
 }
 
 export default function KvPage() {
-  const { query } = usePlace();
+  const place = usePlace(), { query } = place;
   const [prefix] = useParam('prefix');
   const [family] = useParam('family');
   const chosen = query.get('key');
@@ -51,18 +51,12 @@ export default function KvPage() {
     { key: 'size', label: 'Size', align: 'right', cell: (one) => <Bytes bytes={one.size_bytes} />, narrow: 'side' },
     { key: 'ends', label: 'Ends', align: 'right', cell: (one) => <Time at={one.expiration === undefined ? null : one.expiration * 1000} missing="never" />, narrow: 'hide' },
   ];
-  const address = (one: Key): string => {
-    const next = new URLSearchParams(query);
-    next.set('key', one.name);
-    next.set('of', one.family ?? family);
-    return `#/ops/kv?${next}`;
-  };
   return (
     <Page title="Key-value store" state="Records as they are stored; what is secret stays hidden">
       <FilterBar search="prefix" placeholder="Names that begin with…" filters={[{
         name: 'family', label: 'family', choices: [{ value: '', label: 'all' }, ...families.map((one) => ({ value: one, label: one }))],
       }]} />
-      <Table label="Records" rows={keys.rows} columns={columns} idOf={(one) => `${one.family ?? family}/${one.name}`} linkOf={address}
+      <Table label="Records" rows={keys.rows} columns={columns} idOf={(one) => `${one.family ?? family}/${one.name}`} linkOf={(one) => withParams(place, { key: one.name, of: one.family ?? family })}
         error={keys.error} onRetry={keys.refresh}
         empty={<Empty command="kvcs admin kv list --prefix org:">No record's name begins so.</Empty>} />
       <Pager shown={keys.rows?.length ?? 0} hasMore={keys.hasMore} busy={keys.busy} onMore={keys.more} />

@@ -3,9 +3,9 @@
 import type { ComponentChildren } from 'preact';
 import { api } from '../../api/client';
 import { usePages } from '../../api/query';
-import { setParams, useParam, usePlace } from '../../router';
+import { setParams, useParam, usePlace, withParams } from '../../router';
 import {
-  type Column, DateRange, Dialog, Empty, Facts, type Filter, FilterBar, FilterChips, LinkButton, NewRows, Page, Pager, Table, useRange,
+  type Column, DateRange, Dialog, Empty, Facts, type Filter, FilterBar, FilterChips, instantsOf, LinkButton, NewRows, Page, Pager, Table, useRange,
 } from '../../ui';
 
 const detailParam = 'row';
@@ -45,12 +45,12 @@ export interface LedgerProps<T extends object> {
 }
 
 export function Ledger<T extends object>(props: LedgerProps<T>) {
-  const { query } = usePlace();
+  const place = usePlace(), { query } = place;
   const [row] = useParam(detailParam);
   const range = useRange('7d');
   const names = [props.typed.name, ...(props.filters ?? []).map((one) => one.name), ...(props.linked ?? [])];
   const asked = Object.fromEntries(names.map((name) => [name, query.get(name) ?? '']).filter(([, value]) => value !== ''));
-  const when = { from: `${range.from}T00:00:00Z`, to: `${range.to}T23:59:59.999Z` };
+  const when = instantsOf(range);
   const key = `${props.path}?${new URLSearchParams({ ...asked, ...when })}`;
   const pages = usePages<T>(key, async (cursor, signal) => {
     const answer = await api.ask<Record<string, unknown>>('get', props.path, {
@@ -69,16 +69,10 @@ export function Ledger<T extends object>(props: LedgerProps<T>) {
       </FilterBar>
       <NewRows count={pages.fresh} onShow={pages.refresh} />
       <Table label={props.title} rows={pages.rows} columns={props.columns} idOf={props.idOf} error={pages.error} onRetry={pages.refresh}
-        linkOf={(one) => `#${location.hash.slice(1).split('?')[0]}?${withParam(query, props.idOf(one))}`}
+        linkOf={(one) => withParams(place, { [detailParam]: props.idOf(one) })}
         empty={<Empty>{props.empty}</Empty>} />
       <Pager shown={pages.rows?.length ?? 0} hasMore={pages.hasMore} busy={pages.busy} onMore={pages.more} />
       {chosen && <Detail title={props.title} row={chosen} links={props.links} />}
     </Page>
   );
-}
-
-function withParam(query: URLSearchParams, id: string): string {
-  const next = new URLSearchParams(query);
-  next.set(detailParam, id);
-  return next.toString();
 }

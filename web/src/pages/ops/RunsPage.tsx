@@ -1,6 +1,6 @@
 // Past runs of the daemon's jobs.
 import type { Schema } from '../../api/client';
-import { type Column, Duration, State, Time } from '../../ui';
+import { type Column, State, tookColumn, whenColumn } from '../../ui';
 import { Ledger } from './Ledger';
 
 type Row = Schema<'JobRun'>;
@@ -8,8 +8,8 @@ const columns: Column<Row>[] = [
   { key: 'job', label: 'Job', cell: (one) => one.job },
   { key: 'result', label: 'Result', cell: (one) => <State state={one.result} tone={one.result === 'ok' ? 'good' : 'bad'} />, narrow: 'side' },
   { key: 'detail', label: 'Detail', cell: (one) => <span class="clip" dir="auto">{one.detail}</span>, narrow: 'sub' },
-  { key: 'took', label: 'Took', align: 'right', cell: (one) => <Duration ms={one.duration_ms} />, narrow: 'hide' },
-  { key: 'ts', label: 'When', align: 'right', cell: (one) => <Time at={one.ts} />, narrow: 'end' },
+  tookColumn((one) => one.duration_ms),
+  whenColumn('end'),
 ];
 
 export default function RunsPage() {

@@ -1,10 +1,11 @@
 // What matters now, at a glance; every figure leads to the rows that it sums.
-import { api, type Schema } from '../../api/client';
+import { api } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { isOperator, mayManage, mayOperate, mayWrite, useMe } from '../../api/session';
 import { useHealth } from '../../frame/health';
 import { href } from '../../router';
 import {
+  Budget,
   Bytes,
   Count,
   ErrorBox,
@@ -38,25 +39,6 @@ function Used({
 }) {
   if (allowed === null) return <>no limit</>;
   return <Meter used={used} allowed={allowed} label={label} text={<>of {write(allowed)}</>} />;
-}
-
-// A budget of 0 is one that nobody has set.
-function Budget({ use, operates }: { use: Schema<'UsedUsd'>; operates: boolean }) {
-  if (use.allowed === 0)
-    return <>{operates ? 'no budget is set yet' : 'no budget is set; an operator sets it'}</>;
-  if (use.allowed === null) return <>this month; no limit</>;
-  return (
-    <Meter
-      used={use.used}
-      allowed={use.allowed}
-      label="Spent of the budget"
-      text={
-        <>
-          this month, of <Money usd={use.allowed} />
-        </>
-      }
-    />
-  );
 }
 
 function HealthWords() {
@@ -142,7 +124,7 @@ export default function OverviewPage() {
       note:
         ill > 0 ? (
           <State state="expiring">
-            {tokens.expired} expired, {tokens.expiring_soon} expire soon
+            {tokens.expired} expired, {tokens.expiring_soon} expire within 15 min
           </State>
         ) : (
           'none needs attention'

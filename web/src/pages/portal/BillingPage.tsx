@@ -5,7 +5,7 @@ import { api, ApiError, type Schema } from '../../api/client';
 import { invalidate, useAction, usePages, useQuery } from '../../api/query';
 import { isOwner, useMe } from '../../api/session';
 import {
-  Bytes, Button, type Column, Count, Dialog, Empty, ErrorBox, Meter, Money, Notice, Page, Pager, Section, Skeleton, State, Table, Time, toast,
+  Budget, Bytes, Button, type Column, Count, Dialog, Empty, ErrorBox, Meter, Money, Notice, Page, Pager, Section, Skeleton, State, Table, Time, toast,
 } from '../../ui';
 import { planAsk } from './asks';
 import { formatMinor } from './format';
@@ -25,8 +25,7 @@ function Uses({ use }: { use: Use }) {
     { label: 'Members', one: use.members, show: (n: number) => <Count n={n} />, href: '#/organization' },
     {
       label: 'Spent on models this month', one: use.ai_usd, show: (n: number) => <Money usd={n} />, href: '#/ai',
-      // A budget of 0 is one that nobody has set.
-      ...(use.ai_usd.allowed === 0 && { text: <>no budget is set; an operator sets it</> }),
+      ...(use.ai_usd.allowed === 0 && { text: <Budget use={use.ai_usd} operates={false} /> }),
     },
     { label: 'Tool calls this month', one: use.gateway_calls, show: (n: number) => <Count n={n} />, href: '#/gateway' },
   ];

@@ -2,7 +2,7 @@
 // alone may not do.
 import type { Schema } from '../../api/client';
 import { useMe } from '../../api/session';
-import { Dialog, Field, Form } from '../../ui';
+import { codeOf, Dialog, Field, Form } from '../../ui';
 
 export function ItIsYou({
   act,
@@ -20,7 +20,7 @@ export function ItIsYou({
         onSubmit={({ current_password = '', code = '' }) =>
           act({
             ...(current_password === '' ? {} : { current_password }),
-            ...(asksCode ? { code: code.replace(/\s/g, '') } : {}),
+            ...(asksCode ? { code: codeOf(code) } : {}),
           })
         }
       >
