@@ -115,8 +115,8 @@ export default function PlaygroundPage() {
           <TextField name="system" label="System text" rows={4} value={system} dir="auto" onInput={(event) => setSystem(event.currentTarget.value)} />
           <Field name="temperature" label="Temperature" type="number" min={0} max={2} step={0.1} value={temperature} placeholder="the model's own"
             onInput={(event) => setTemperature(event.currentTarget.value)} />
-          <Field name="max" label="Output, at most" type="number" min={1} step={1} value={maxTokens} placeholder="no bound of yours"
-            hint="Tokens. Less is reserved when there is a bound." onInput={(event) => setMaxTokens(event.currentTarget.value)} />
+          <Field name="max" label="Output, at most" type="number" min={1} step={1} value={maxTokens} placeholder="the model's own limit"
+            hint="Tokens. With a limit less of the budget is reserved." onInput={(event) => setMaxTokens(event.currentTarget.value)} />
         </div>
       </div>
       {model !== '' && (

@@ -57,7 +57,7 @@ function Detail({ row }: { row: Row }) {
         { label: 'Reserved before', value: <Money usd={row.reserved_usd} /> },
         { label: 'Status', value: stateOf(row) },
         { label: 'First byte', value: <Duration ms={row.first_byte_ms} /> },
-        { label: 'In all', value: <Duration ms={row.total_ms} /> },
+        { label: 'Total time', value: <Duration ms={row.total_ms} /> },
         { label: 'When', value: <Time at={row.ts} /> },
         ...counts.filter((name) => row[name] !== 0).map((name) => ({ label: name.replace(/_/g, ' '), value: <Count n={row[name] as number} /> })),
         { label: 'Model provider', value: row.provider },
@@ -78,7 +78,7 @@ const columns: Column<Row>[] = [
   { key: 'in', label: 'In', align: 'right', cell: (one) => <Count n={one.input_tokens} />, narrow: 'hide' },
   { key: 'out', label: 'Out', align: 'right', cell: (one) => <Count n={one.output_tokens} />, narrow: 'hide' },
   { key: 'first', label: 'First byte', align: 'right', cell: (one) => <Duration ms={one.first_byte_ms} />, narrow: 'hide' },
-  { key: 'total', label: 'In all', align: 'right', cell: (one) => <Duration ms={one.total_ms} />, narrow: 'sub' },
+  { key: 'total', label: 'Total time', align: 'right', cell: (one) => <Duration ms={one.total_ms} />, narrow: 'sub' },
   { key: 'provider', label: 'Model provider', cell: (one) => one.provider, narrow: 'hide' },
   whenColumn('end'),
 ];

@@ -57,11 +57,11 @@ function Keys({ user, may }: { user: string; may: boolean }) {
     (await api.ask<Schema<'UserKeyPage'>>('get', path, { path: { user_id: user }, query: { limit: 200 }, signal })).data.api_keys, { pollMs: 30_000 });
   useShortcut('c', 'Create a key', may ? () => setCreate('key') : null);
   const revoke = (key: Key) =>
-    told(`${key.name} (${key.key_prefix}…) is revoked.`,
+    told(`${key.name} (${key.key_prefix}) is revoked.`,
       () => api.delete('/admin/users/{user_id}/api-keys/{key_id}', { path: { user_id: user, key_id: key.key_id } }), `/admin/users/${user}/api-keys`);
   const columns: Column<Key>[] = [
     { key: 'name', label: 'Name', cell: (key) => <span dir="auto">{key.name}</span> },
-    { key: 'hint', label: 'Key', cell: (key) => <code>{key.key_prefix}…</code>, narrow: 'sub' },
+    { key: 'hint', label: 'Key', cell: (key) => <code>{key.key_prefix}</code>, narrow: 'sub' },
     { key: 'status', label: 'State', cell: (key) => <State state={key.status} />, narrow: 'side' },
     { key: 'limit', label: 'Own budget', align: 'right', cell: (key) => <Money usd={key.monthly_limit_usd} />, narrow: 'hide' },
     { key: 'used', label: 'Last used', align: 'right', cell: (key) => <Time at={key.last_used_at} missing="never" />, narrow: 'hide' },

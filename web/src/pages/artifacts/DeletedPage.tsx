@@ -99,7 +99,7 @@ export default function DeletedPage() {
     <Page
       title="Recently deleted"
       back={{ href: href('/artifacts'), label: 'Artifacts' }}
-      state={list.total !== undefined && `${counted(list.total, 'artifact')}, which count for no quota`}
+      state={list.total !== undefined && `${counted(list.total, 'artifact')}, which ${list.total === 1 ? 'counts' : 'count'} for no quota`}
     >
       {back.error && <ErrorBox error={back.error} />}
       <NewRows count={list.fresh} onShow={list.refresh} />

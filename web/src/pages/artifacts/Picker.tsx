@@ -2,7 +2,7 @@
 import { useId, useState } from 'preact/hooks';
 import { api } from '../../api/client';
 import { useQuery } from '../../api/query';
-import { ErrorBox, formatBytes } from '../../ui';
+import { ErrorBox, formatBytes, Skeleton } from '../../ui';
 import { listPath } from './change';
 import { type Artifact, modelOf } from './words';
 
@@ -29,6 +29,7 @@ export function Picker({ label, onPick }: { label: string; onPick: (id: string) 
         />
       </div>
       {found.error && <ErrorBox error={found.error} onRetry={found.refresh} />}
+      {!found.data && !found.error && <Skeleton />}
       <ul>
         {found.data?.map((one) => (
           <li key={one.artifact_id}>

@@ -133,7 +133,7 @@ export default function ConsolePage() {
             <TextField name="query" label="Query" rows={2} spellcheck={false} placeholder={'per_page=10'} value={query}
               hint="One name=value a line." onInput={(event) => setQuery(event.currentTarget.value)} />
             {takesBody(method) && (
-              <TextField name="body" label="Body, JSON" rows={6} spellcheck={false} value={body} onInput={(event) => setBody(event.currentTarget.value)} />
+              <TextField class="code" name="body" label="Body, JSON" rows={6} spellcheck={false} value={body} onInput={(event) => setBody(event.currentTarget.value)} />
             )}
             {call.error && <ErrorBox error={call.error} {...(call.error.isSilent && { onRetry: () => void call.run() })} />}
             <div class="form-actions"><Button kind="primary" type="submit" busy={call.busy} disabled={path === '' || draft.user === ''}>Send</Button>

@@ -28,7 +28,7 @@ function Editor({ tenant }: { tenant: string }) {
       invalidate(key);
       toast('Saved.');
     }}>
-      <TextField name="schedules" label="Schedules, JSON" rows={18} spellcheck={false} defaultValue={text}
+      <TextField class="code" name="schedules" label="Schedules, JSON" rows={18} spellcheck={false} defaultValue={text}
         hint="If somebody else saved meanwhile, it is refused and nothing typed is lost." />
     </Form>
   );

@@ -52,11 +52,11 @@ function Tokens({ tenant, may }: { tenant: string; may: boolean }) {
     return { rows: page.data.tokens, next: page.data.cursor };
   }, { idOf, pollMs: 30_000 });
   const revoke = (one: Token) =>
-    told(`${one.name || 'The token'} (${one.key_prefix}…) is revoked.`,
+    told(`${one.name || 'The token'} (${one.key_prefix}) is revoked.`,
       () => api.delete('/admin/tenants/{tenant}/tokens/{token_id}', { path: { tenant, token_id: idOf(one) } }), `/admin/tenants/${tenant}/tokens`);
   const columns: Column<Token>[] = [
     { key: 'name', label: 'Name', cell: (one) => <span dir="auto">{one.name || <span class="muted">without a name</span>}</span> },
-    { key: 'hint', label: 'Token', cell: (one) => <code>{one.key_prefix}…</code>, narrow: 'sub' },
+    { key: 'hint', label: 'Token', cell: (one) => <code>{one.key_prefix}</code>, narrow: 'sub' },
     { key: 'status', label: 'State', cell: (one) => <State state={one.status} />, narrow: 'side' },
     { key: 'used', label: 'Last used', cell: (one) => <Time at={one.last_used_at} missing="never" />, narrow: 'hide' },
     { key: 'ends', label: 'Ends', align: 'right', cell: (one) => <Time at={one.expires_at} missing="when revoked" />, narrow: 'hide' },

@@ -46,7 +46,7 @@ export default function KvPage() {
     return { rows: page.keys, next: page.cursor };
   });
   const columns: Column<Key>[] = [
-    { key: 'name', label: 'Name', cell: (one) => <code class="clip">{one.name}</code> },
+    { key: 'name', label: 'Name', cell: (one) => <code class="clip long">{one.name}</code> },
     { key: 'family', label: 'Family', cell: (one) => one.family ?? family, narrow: 'sub' },
     { key: 'size', label: 'Size', align: 'right', cell: (one) => <Bytes bytes={one.size_bytes} />, narrow: 'side' },
     { key: 'ends', label: 'Ends', align: 'right', cell: (one) => <Time at={one.expiration === undefined ? null : one.expiration * 1000} missing="never" />, narrow: 'hide' },

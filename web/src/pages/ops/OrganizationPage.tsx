@@ -28,8 +28,8 @@ function Limits({ org, etag, reload }: { org: Schema<'Organization'>; etag: stri
         <Field name="requests_per_minute" label="Requests a minute" inputMode="numeric" defaultValue={org.requests_per_minute ?? ''} />
         <Field name="tokens_per_minute" label="Tokens a minute" inputMode="numeric" defaultValue={org.tokens_per_minute ?? ''} />
         <Select name="failure_mode" label="While the budget store is away" value={org.failure_mode} choices={[
-          { value: 'fail_closed', label: 'refuse calls' }, { value: 'fail_open', label: 'let calls through, up to the limit of a day' }]} />
-        <Field name="fallback_daily_limit" label="That limit of a day, USD" inputMode="decimal" defaultValue={org.fallback_daily_limit} />
+          { value: 'fail_closed', label: 'refuse calls' }, { value: 'fail_open', label: 'let calls through, up to a limit a day' }]} />
+        <Field name="fallback_daily_limit" label="Spent meanwhile at most, USD a day" inputMode="decimal" defaultValue={org.fallback_daily_limit} />
       </Form>
     </Section>
   );

@@ -71,7 +71,7 @@ export default function SettingsPage() {
       <Facts facts={[
         { label: 'State', value: <State state={place.status} /> },
         { label: 'Your role', value: place.role, href: '#/organization' },
-        { label: 'Id', value: <Code text={place.organization_id} chars={36} /> },
+        { label: 'Id', value: <Code text={place.organization_id} chars={20} /> },
       ]} />
       <Section title="Names" note="The name in addresses is part of public URLs; those with a name of before lead to the new one.">
         <Form key={place.slug + place.name} submit="Save" onSubmit={async ({ name = '', slug = '' }) => {
