@@ -23,10 +23,10 @@ const need = ({ status, body }) => {
 
 async function artifacts(daemon) {
   const names = [['contracts, German', 'qwen3-8b', 4096], ['support handbook', 'llama-3.3-70b', 8192],
-    ['API reference', 'qwen3-8b', 2048], ['physics lectures', 'gemma-3-27b', 16384], ['release notes', 'qwen3-8b', 1024]];
-  for (const [name, model, tokens] of names) {
+    ['API reference', 'qwen3-8b', 2048, 'public'], ['physics lectures', 'gemma-3-27b', 16384], ['release notes', 'qwen3-8b', 1024]];
+  for (const [name, model, tokens, visibility = 'private'] of names) {
     const file = `${name}.kv`;
-    for (const args of [['sample', file, '--tokens', String(tokens)], ['upload', file, '--name', name, '--tag', model]]) {
+    for (const args of [['sample', file, '--tokens', String(tokens)], ['upload', file, '--name', name, '--tag', model, '--visibility', visibility]]) {
       const done = await daemon.cli(...args);
       if (done.status !== 0) throw new Error(done.stderr);
     }
@@ -36,7 +36,7 @@ async function artifacts(daemon) {
 async function calls(daemon, provider) {
   need(await daemon.admin('PUT', '/admin/ai/providers/openai', { kind: 'openai', base_url: `${provider.url}/v1`, api_key: 'sk-the-key-at-openai' }));
   const org = daemon.credentials.organization_id;
-  provider.begin((body) => ({ text: `An answer to ${body.messages.length} messages.` }));
+  provider.begin(() => ({ text: 'It keeps the keys and values that a model has computed of a text, so that nobody has to compute them again.' }));
   for (const [email, limit, count] of [['ada@example.com', 50, 24], ['grace@example.com', 25, 9], ['alan@example.com', 10, 4]]) {
     const user = need(await daemon.admin('POST', '/admin/users', { email, monthly_limit_usd: limit, org_id: org }));
     const key = need(await daemon.admin('POST', `/admin/users/${user.user_id}/api-keys`, { name: 'laptop' }));
