@@ -6,7 +6,7 @@ set -u
 build=${1:?usage: $0 BUILD_DIR [NAME…]}
 shift
 here=$(dirname "$0")
-all=(start http hello upload ai gateway kv_bench search_bench list_bench upstream_bench kvfile_bench)
+all=(start http hello upload transfer ai gateway kv_bench search_bench list_bench upstream_bench kvfile_bench)
 [ $# != 0 ] || set -- "${all[@]}"
 for name in "$@"; do
   if [ -x "$here/$name.sh" ]; then
