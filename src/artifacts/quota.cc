@@ -65,9 +65,9 @@ Status ArtifactService::reserve(Database& db, const std::string& organization_id
   }
   if (!fits(used_bytes, bytes, limits.storage_bytes)) {
     return over_quota("storage_bytes",
-                      "Storage quota exceeded: " + format_bytes(used_bytes) + " of " +
-                          format_bytes(limits.storage_bytes) + " are used and " +
-                          format_bytes(bytes) +
+                      "Storage quota exceeded: " + format_exact_bytes(used_bytes) + " of " +
+                          format_exact_bytes(limits.storage_bytes) + " are used and " +
+                          format_exact_bytes(bytes) +
                           " more were asked for. Delete artifacts, or have the limit raised.",
                       used_bytes, bytes, limits.storage_bytes);
   }

@@ -7,6 +7,7 @@
 #include "artifacts/rows.h"
 #include "artifacts/text_index.h"
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "base/id.h"
 #include "identity/access.h"
 #include "kv/audited_kv.h"
@@ -68,8 +69,9 @@ Status ArtifactService::audit_change(Database& db, std::string_view action, cons
 
 Result<Artifact> ArtifactService::create(Artifact wanted, const ArtifactRider& rider) {
   if (wanted.size_bytes > config_.object_bytes_max) {
-    return invalid("size_bytes: " + format_bytes(wanted.size_bytes) + " is over the limit of " +
-                   format_bytes(config_.object_bytes_max) + " for one artifact.");
+    return invalid("size_bytes: " + format_exact_bytes(wanted.size_bytes) +
+                   " is over the limit of " + format_exact_bytes(config_.object_bytes_max) +
+                   " for one artifact.");
   }
   const ArtifactQuota limits = KVCS_TRY(quota(wanted.organization_id));
   wanted.id = make_uuid_v4(entropy_);
@@ -108,8 +110,8 @@ Result<Artifact> ArtifactService::find_own(const Principal& who, std::string_vie
 // An upload announced without its size reserves the size of its body before the body is read.
 Status ArtifactService::fit_size(const Artifact& row, uint64_t size_bytes) {
   if (size_bytes > config_.object_bytes_max) {
-    return too_large("The body is over the limit of " + format_bytes(config_.object_bytes_max) +
-                     " for one artifact.");
+    return too_large("The body is over the limit of " +
+                     format_exact_bytes(config_.object_bytes_max) + " for one artifact.");
   }
   const ArtifactQuota limits = KVCS_TRY(quota(row.organization_id));
   return writer_.run([&](Database& db) -> Status {

@@ -3,6 +3,7 @@
 #include "artifacts/slice_cache.h"
 
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "base/crypto.h"
 
 namespace kvcs {
@@ -56,8 +57,9 @@ Result<std::shared_ptr<const SliceCache::ParsedHeader>> SliceCache::header_of(
   }
   const uint64_t size_bytes = KVCS_TRY(header_size(reader));
   if (size_bytes > kSliceHeaderMaxBytes) {
-    return invalid("The header of this artifact has " + format_bytes(size_bytes) +
-                   "; slices are made of files with up to " + format_bytes(kSliceHeaderMaxBytes) +
+    return invalid("The header of this artifact has " + format_exact_bytes(size_bytes) +
+                   "; slices are made of files with up to " +
+                   format_exact_bytes(kSliceHeaderMaxBytes) +
                    ". Download it whole, and cut it with kvcs slice.")
         .with_reason("slice_header_too_large");
   }

@@ -8,6 +8,7 @@
 #include "artifacts/rows.h"
 #include "artifacts/uploads.h"
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "base/id.h"
 
 namespace kvcs {
@@ -272,8 +273,9 @@ Result<Upload> UploadService::concatenate(const Principal& who, Artifact wanted,
   uint64_t bytes = 0;
   for (const Upload& part : found) bytes += *part.length;
   if (bytes > artifacts_.config().object_bytes_max) {
-    return too_large("The parts have " + format_bytes(bytes) + " together, over the limit of " +
-                     format_bytes(artifacts_.config().object_bytes_max) + " for one artifact.");
+    return too_large(
+        "The parts have " + format_exact_bytes(bytes) + " together, over the limit of " +
+        format_exact_bytes(artifacts_.config().object_bytes_max) + " for one artifact.");
   }
   KVCS_TRY(check_joins(who.organization_id));
   // Nobody else can know the parts before they are taken: whoever asks meanwhile is told to wait.

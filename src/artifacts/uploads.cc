@@ -6,6 +6,7 @@
 
 #include "artifacts/rows.h"
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "base/id.h"
 #include "identity/access.h"
 
@@ -92,8 +93,9 @@ Result<UploadState> UploadService::create(const Principal& who, Artifact wanted,
                                           std::string_view request_id) {
   const ArtifactConfig& config = artifacts_.config();
   if (ask.length.value_or(0) > config.object_bytes_max) {
-    return too_large("Upload-Length: " + format_bytes(*ask.length) + " is over the limit of " +
-                     format_bytes(config.object_bytes_max) + " for one artifact.");
+    return too_large("Upload-Length: " + format_exact_bytes(*ask.length) +
+                     " is over the limit of " + format_exact_bytes(config.object_bytes_max) +
+                     " for one artifact.");
   }
   UploadState state;
   state.offset = 0;
