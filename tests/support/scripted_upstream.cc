@@ -136,7 +136,7 @@ void ScriptedUpstream::release_hanging() {
 
 Result<std::unique_ptr<http::UpstreamResponse>> ScriptedUpstream::open(
     const http::UpstreamRequest& request) {
-  KVCS_TRY(http::check_sendable(request));
+  KVCS_TRY(http::check_sendable(request.method, request.headers));
   KVCS_TRY(http::check_upstream_url(request.url));
   SeenRequest seen{request.method,
                    request.url,

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
+#include "http/client/curl_start.h"
 #include "http/client/curl_upstream.h"
 
 namespace kvcs::http {
@@ -28,11 +29,6 @@ class CurlEngine final : public UpstreamEngine {
  private:
   CurlShared shared_;
 };
-
-void init_curl_once() {
-  static const CURLcode outcome = curl_global_init(CURL_GLOBAL_DEFAULT);
-  KVCS_ASSERT(outcome == CURLE_OK);
-}
 
 }  // namespace
 

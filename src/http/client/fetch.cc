@@ -12,6 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/loopback.h"
+#include "http/client/curl_start.h"
 #include "http/client/upstream_rules.h"
 
 namespace kvcs::http {
@@ -24,11 +25,6 @@ constexpr long kSendBufferBytes = 512 << 10, kReceiveBufferBytes = 256 << 10;
 constexpr size_t kRefusalMaxBytes = 64 << 10, kHeadMaxBytes = 64 << 10;
 constexpr int kRedirectsMax = 5;
 
-void init_curl_once() {
-  static const CURLcode outcome = curl_global_init(CURL_GLOBAL_DEFAULT);
-  KVCS_ASSERT(outcome == CURLE_OK);
-}
-
 void cleanup(void* easy) {
   curl_easy_cleanup(static_cast<CURL*>(easy));
 }
@@ -39,8 +35,9 @@ bool is_redirect(int status, std::string_view method) {
 }
 
 bool has_header(const FetchHeaders& headers, std::string_view lower_name) {
-  return std::any_of(headers.begin(), headers.end(),
-                     [&](const auto& header) { return lower_ascii(header.first) == lower_name; });
+  return std::any_of(headers.begin(), headers.end(), [&](const auto& header) {
+    return equal_ignore_case(header.first, lower_name);
+  });
 }
 
 bool contains(std::string_view text, std::string_view part) {
@@ -429,9 +426,6 @@ Fetcher::Fetcher(FetchPolicy policy) : policy_(std::move(policy)), easy_(nullptr
   easy_.reset(curl_easy_init());
 }
 
-Fetcher::Fetcher(Fetcher&&) noexcept = default;
-Fetcher::~Fetcher() = default;
-
 const FetchWay& Fetcher::way_to(const std::string& url) const {
   const auto own = policy_.ways_of.find(origin_of(url));
   return own == policy_.ways_of.end() ? policy_.way : own->second;
@@ -439,16 +433,13 @@ const FetchWay& Fetcher::way_to(const std::string& url) const {
 
 Result<FetchAnswer> Fetcher::exchange(const FetchRequest& request, const Take& take) {
   KVCS_TRY(check_fetch_url(request.url));
-  UpstreamRequest sendable;
-  sendable.method = request.method;
-  sendable.headers = request.headers;
-  KVCS_TRY(check_sendable(sendable));
+  KVCS_TRY(check_sendable(request.method, request.headers));
   if (!easy_) return internal("libcurl has no memory.");
   return Exchange(policy_, way_to(request.url), request, take, easy_.get()).run();
 }
 
 // The credential in a request's headers is for one origin alone.
-Result<FetchAnswer> Fetcher::follow(const FetchRequest& request, const Take& take) {
+Result<FetchAnswer> Fetcher::receive(const FetchRequest& request, const Take& take) {
   const bool has_credential = has_header(request.headers, "authorization");
   FetchRequest next = request;
   for (int redirects = 0;; redirects++) {
@@ -479,13 +470,9 @@ Result<FetchAnswer> Fetcher::ask(const FetchRequest& request, size_t body_max_by
     body.append(bytes);
     return kvcs::ok();
   };
-  FetchAnswer answer = KVCS_TRY(follow(request, keep));
+  FetchAnswer answer = KVCS_TRY(receive(request, keep));
   if (answer.ok()) answer.body = std::move(body);
   return answer;
-}
-
-Result<FetchAnswer> Fetcher::receive(const FetchRequest& request, const Take& take) {
-  return follow(request, take);
 }
 
 std::string origin_of(std::string_view url) {

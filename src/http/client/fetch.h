@@ -17,7 +17,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -79,8 +78,6 @@ class Fetcher final {
   using Take = std::function<Status(const FetchAnswer& head, std::string_view bytes)>;
 
   explicit Fetcher(FetchPolicy policy);
-  Fetcher(Fetcher&&) noexcept;
-  ~Fetcher();
 
   // TooLarge: the body of a 2xx answer is longer. That of another answer is cut at 64 KiB.
   Result<FetchAnswer> ask(const FetchRequest& request, size_t body_max_bytes);
@@ -90,7 +87,6 @@ class Fetcher final {
 
  private:
   class Exchange;
-  Result<FetchAnswer> follow(const FetchRequest& request, const Take& take);
   Result<FetchAnswer> exchange(const FetchRequest& request, const Take& take);
   const FetchWay& way_to(const std::string& url) const;
 

@@ -100,7 +100,7 @@ void AddressBook::forget(const UpstreamUrl& url) {
 }
 
 Result<std::unique_ptr<UpstreamResponse>> UpstreamEngine::open(const UpstreamRequest& request) {
-  KVCS_TRY(check_sendable(request));
+  KVCS_TRY(check_sendable(request.method, request.headers));
   UpstreamUrl url = KVCS_TRY(parse_upstream_url(request.url));
   return open_checked(request, std::move(url));
 }
@@ -117,7 +117,7 @@ class TwoEngines final : public HttpUpstream {
         plain_(make_plain_engine(config, clock, book_)) {}
 
   Result<std::unique_ptr<UpstreamResponse>> open(const UpstreamRequest& request) override {
-    KVCS_TRY(check_sendable(request));
+    KVCS_TRY(check_sendable(request.method, request.headers));
     UpstreamUrl url = KVCS_TRY(parse_upstream_url(request.url));
     UpstreamEngine& engine = !url.https && book_.find(url) ? *plain_ : *curl_;
     return engine.open_checked(request, std::move(url));

@@ -183,11 +183,11 @@ Status check_upstream_url(std::string_view url) {
   return ok();
 }
 
-Status check_sendable(const UpstreamRequest& request) {
-  if (!is_token(request.method) || request.method.size() > 32 || request.method == "CONNECT") {
-    return invalid("method \"" + printable(request.method, kShownWord) + "\" cannot be sent");
+Status check_sendable(std::string_view method, const HeaderList& headers) {
+  if (!is_token(method) || method.size() > 32 || method == "CONNECT") {
+    return invalid("method \"" + printable(method, kShownWord) + "\" cannot be sent");
   }
-  for (const auto& [name, value] : request.headers) {
+  for (const auto& [name, value] : headers) {
     if (!is_token(name))
       return invalid("header name \"" + printable(name, kShownName) + "\" is not a token");
     if (!is_field_value(value)) {

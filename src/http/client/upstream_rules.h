@@ -32,7 +32,7 @@ struct UpstreamUrl {
 Result<UpstreamUrl> parse_upstream_url(std::string_view url);
 
 // Method and header names are tokens (RFC 9110 §5.6.2), values carry no control but tab. Invalid.
-Status check_sendable(const UpstreamRequest& request);
+Status check_sendable(std::string_view method, const HeaderList& headers);
 // RFC 9110 §9.2.2: asking twice is meant to do no more than asking once.
 bool is_idempotent(std::string_view method);
 // Headers that only the engine may write: hop-by-hop, framing, Host, Expect.
