@@ -3,8 +3,6 @@
 
 #include <nlohmann/json.hpp>
 
-#include <array>
-#include <ctime>
 #include <set>
 
 #include "artifacts/artifact_json.h"
@@ -116,16 +114,6 @@ Result<std::optional<ChecksumAsk>> read_checksum(const http::Request& request) {
   }
   ask.digest = *digest;
   return std::optional<ChecksumAsk>(std::move(ask));
-}
-
-std::string http_date(int64_t unix_ms) {
-  const std::time_t seconds = unix_ms / 1000;
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  std::array<char, 64> text{};
-  // The daemon keeps the "C" locale, whose names these are.
-  const size_t n = std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-  return {text.data(), n};
 }
 
 }  // namespace kvcs::tus

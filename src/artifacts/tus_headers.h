@@ -38,7 +38,4 @@ struct ChecksumAsk {
 };
 Result<std::optional<ChecksumAsk>> read_checksum(const http::Request& request);
 
-// "Wed, 25 Jun 2014 16:00:00 GMT" (RFC 9110 §5.6.7).
-std::string http_date(int64_t unix_ms);
-
 }  // namespace kvcs::tus

@@ -12,6 +12,7 @@
 #include "base/bytes.h"
 #include "base/checksum.h"
 #include "base/crypto.h"
+#include "base/http_date.h"
 #include "base/id.h"
 #include "http/json_api.h"
 #include "http/problem.h"
@@ -206,7 +207,7 @@ Response UploadsApi::answer(int status, const UploadState& state) {
   Response response = http::empty_response(status);
   const Upload& upload = state.upload;
   if (state.offset) response.set("upload-offset", std::to_string(*state.offset));
-  if (!upload.done) response.set("upload-expires", tus::http_date(upload.expires_ms));
+  if (!upload.done) response.set("upload-expires", write_http_date(upload.expires_ms / 1000));
   if (upload.kind != UploadKind::kPart) response.set("x-artifact-id", upload.id);
   // From now on the artifact is found by its first tokens. A failure here takes nothing from the
   // upload: the job "artifact-index" tries again.

@@ -2,10 +2,9 @@
 #include "cli/repeat.h"
 
 #include <algorithm>
-#include <ctime>
-#include <optional>
 
 #include "base/bytes.h"
+#include "base/http_date.h"
 
 namespace kvcs::cli {
 namespace {
@@ -24,15 +23,6 @@ std::string seconds_text(int64_t ms) {
   std::string text = std::to_string(ms / 1000);
   if (ms % 1000 != 0) text += "." + std::to_string(ms % 1000 / 100);
   return text;
-}
-
-// "Wed, 21 Oct 2026 07:28:00 GMT" (RFC 9110 §5.6.7), which is all that servers of today send.
-std::optional<int64_t> read_http_date(std::string_view text) {
-  std::tm parts{};
-  const std::string whole(text);
-  const char* const end = ::strptime(whole.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-  if (end == nullptr || *end != '\0') return std::nullopt;
-  return ::timegm(&parts);
 }
 
 }  // namespace

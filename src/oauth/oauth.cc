@@ -9,6 +9,7 @@
 #include <ctime>
 
 #include "base/bytes.h"
+#include "base/http_date.h"
 #include "base/json.h"
 #include "base/wait.h"
 #include "http/client/content_decoder.h"
@@ -97,19 +98,13 @@ FailureClass classify(int status, std::string_view error) {
   return FailureClass::kRecoverable;
 }
 
-// Seconds or an HTTP date (RFC 9110 §10.2.3, §5.6.7).
-int64_t http_date_s(std::string_view text) {
-  std::tm tm{};
-  const std::string copy(text);
-  const char* end = ::strptime(copy.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &tm);
-  return end == nullptr ? 0 : static_cast<int64_t>(::timegm(&tm));
-}
+// Seconds or an HTTP date (RFC 9110 §10.2.3).
 int64_t retry_after_of(const http::UpstreamResponse& response, int64_t now_s) {
   const auto value = response.header("retry-after");
   if (!value) return 0;
   const Result<uint64_t> seconds = parse_u64(trim(*value), "retry-after");
   const int64_t wait = seconds.ok() ? static_cast<int64_t>(std::min<uint64_t>(*seconds, 1u << 30))
-                                    : http_date_s(*value) - now_s;
+                                    : read_http_date(*value).value_or(0) - now_s;
   return std::clamp<int64_t>(wait, 0, kRetryAfterMaxS);
 }
 
@@ -191,7 +186,8 @@ TokenOutcome exchange(http::HttpUpstream& upstream, const Client& client, const 
     outcome.failure.message = "The token endpoint " + host + " " + outcome.failure.message;
     hide(outcome.failure.message);
     outcome.failure.retry_after_s = retry_after_of(response, clock.unix_s());
-    outcome.failure.server_clock_s = http_date_s(response.header("date").value_or(""));
+    outcome.failure.server_clock_s =
+        read_http_date(response.header("date").value_or("")).value_or(0);
   }
   return outcome;
 }
