@@ -8,12 +8,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <optional>
 
 #include "base/bytes.h"
+#include "base/environment.h"
 #include "base/json_size.h"
 #include "base/mutex.h"
 #include "cli/client_settings.h"
@@ -36,17 +36,11 @@ constexpr int kDropMs = 2'000;
 // How often a wait looks for a signal.
 constexpr int64_t kPauseStepMs = 100;
 
-// The variables of the environment that have a say.
-constexpr std::array<const char*, 16> kVariables = {
-    "KVCS_API_URL",   "KVCDN_API_URL",  "KVCS_TOKEN",    "KVCS_API_KEY",
-    "KVCDN_API_KEY",  "KVCS_ADMIN_KEY", "SSL_CERT_FILE", "SSL_CERT_DIR",
-    "CURL_CA_BUNDLE", "http_proxy",     "https_proxy",   "HTTPS_PROXY",
-    "all_proxy",      "ALL_PROXY",      "no_proxy",      "NO_PROXY"};
-
-std::string environment(const std::string& name) {
-  const char* const value = std::getenv(name.c_str());
-  return value == nullptr ? "" : value;
-}
+// The variables of the environment that have a say, beside those that hold keys (Door).
+constexpr std::array<const char*, 12> kVariables = {
+    "KVCS_API_URL",   "KVCDN_API_URL", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE", "http_proxy",    "https_proxy",   "HTTPS_PROXY",
+    "all_proxy",      "ALL_PROXY",     "no_proxy",      "NO_PROXY"};
 
 // Whether the file is this user's or root's, and closed to others: anybody may lay one into a
 // folder that others work in, and it names the server that bytes go to.
@@ -172,9 +166,12 @@ std::string advice_before_login(const KeyChoice& choice) {
 
 // What lies on this machine. A configuration file that cannot be read, and logins that others can,
 // are faults: going on without them would ask another server, or the same one as nobody.
-Sources find_sources(const ServerFlags& flags, Status& fault, Status& login_fault) {
+Sources find_sources(const ServerFlags& flags, const Door& door, Status& fault,
+                     Status& login_fault) {
   Sources sources{flags.server, flags.cacert};
-  for (const char* const name : kVariables) {
+  std::vector<std::string> names(kVariables.begin(), kVariables.end());
+  names.insert(names.end(), door.key_variables.begin(), door.key_variables.end());
+  for (const std::string& name : names) {
     std::string value = environment(name);
     if (!value.empty()) sources.variables[name] = std::move(value);
   }
@@ -231,10 +228,7 @@ ApiSettings find_settings(const ServerFlags& flags, const Door& door, std::strin
   found.key_advice = std::move(advice);
   found.key_source = "none";
   Status login_fault;
-  Sources sources = find_sources(flags, found.fault, login_fault);
-  for (const std::string& name : door.key_variables) {
-    if (std::string value = environment(name); !value.empty()) sources.variables[name] = value;
-  }
+  const Sources sources = find_sources(flags, door, found.fault, login_fault);
   if (!found.fault.ok()) return found;
   const Result<ServerChoice> server = choose_server(sources, door);
   if (!server.ok()) {
@@ -274,7 +268,7 @@ ApiSettings find_settings_of(const ServerFlags& flags, const std::string& variab
 
 Result<NamedServer> find_named_server(const ServerFlags& flags) {
   Status fault, login_fault;
-  const Sources sources = find_sources(flags, fault, login_fault);
+  const Sources sources = find_sources(flags, Door(), fault, login_fault);
   KVCS_TRY(std::move(fault));
   const ServerChoice server = KVCS_TRY(choose_server(sources, Door()));
   http::FetchPolicy policy = fetch_policy(sources);

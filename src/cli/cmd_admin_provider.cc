@@ -2,10 +2,10 @@
 // variable, never from an argument.
 #include <nlohmann/json.hpp>
 
-#include <cstdlib>
 #include <iostream>
 
 #include "base/bytes.h"
+#include "base/environment.h"
 #include "cli/admin_calls.h"
 #include "cli/commands.h"
 #include "cli/confirm.h"
@@ -26,11 +26,10 @@ Status read_api_key(const Invocation& in, Json& body) {
   const std::string variable = in.text("api-key-env");
   std::string key;
   if (!variable.empty()) {
-    const char* const value = std::getenv(variable.c_str());
-    if (value == nullptr || *value == '\0') {
+    key = environment(variable);
+    if (key.empty()) {
       return invalid("--api-key-env: " + printable(variable, kShownName) + " is not set.");
     }
-    key = value;
   } else if (in.flag("api-key-stdin")) {
     std::getline(std::cin, key);
     key = std::string(trim(key));

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/bytes.h"
+#include "base/environment.h"
 #include "cli/admin_calls.h"
 #include "cli/ask.h"
 #include "cli/commands.h"
@@ -29,11 +30,10 @@ std::string account_path(const Invocation& in, std::string_view rest = "") {
 Result<std::string> read_secret(const Invocation& in, Console& console) {
   std::string secret;
   if (const auto variable = in.optional_text("secret-env")) {
-    const char* const value = std::getenv(variable->c_str());
-    if (value == nullptr) {
+    secret = environment(*variable);
+    if (secret.empty()) {
       return invalid("--secret-env: " + printable(*variable, kShownName) + " is not set.");
     }
-    secret = value;
   } else if (can_ask()) {
     secret = ask_secret(console, "Credential (not shown): ").value_or(Secret()).reveal();
   } else {

@@ -5,15 +5,11 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
+
+#include "base/environment.h"
 
 namespace kvcs::cli {
 namespace {
-
-std::string environment(const char* name) {
-  const char* const value = std::getenv(name);
-  return value == nullptr ? "" : value;
-}
 
 std::string home_folder() {
   std::string home = environment("HOME");

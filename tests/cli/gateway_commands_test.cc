@@ -57,7 +57,7 @@ TEST_CASE("gateway account add: what is wrong is said before anything is stored"
   };
   const std::vector<Row> rows = {
       {"{\"access_token\":", "a=b", "begins as JSON and is none"},
-      {"", "a=b", "no credential"},
+      {"", "a=b", "--secret-env: KVCS_TEST_SECRET is not set."},
       {" \n", "a=b", "no credential"},
       {"t", "=b", "'=b' is not NAME=VALUE"},
       {"t", "a", "'a' is not NAME=VALUE"},
