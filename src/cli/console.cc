@@ -108,9 +108,6 @@ bool is_numeric(const std::vector<std::vector<std::string>>& rows, size_t column
   }
   return any;
 }
-}  // namespace
-
-namespace {
 
 constexpr size_t kColumnGap = 2;
 constexpr size_t kCellMin = 8;  // Less of a text tells nothing.

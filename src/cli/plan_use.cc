@@ -4,10 +4,12 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 
 #include "base/bytes.h"
+#include "base/money.h"
 #include "cli/admin_calls.h"
 
 namespace kvcs::cli {
@@ -27,18 +29,9 @@ constexpr Resource kResources[] = {{"Projects", "projects"},
                                    {"AI this month, USD", "ai_usd", Unit::kUsd},
                                    {"Gateway calls this month", "gateway_calls"}};
 
-// To the cent, and further where less than a cent was spent.
-std::string format_dollars(double usd) {
-  char text[64];
-  std::snprintf(text, sizeof text, "%.6f", usd);
-  std::string shown(text);
-  const size_t cents = shown.find('.') + 3;
-  while (shown.size() > cents && shown.ends_with('0')) shown.pop_back();
-  return shown;
-}
-
 std::string amount(double value, Unit unit) {
-  if (unit == Unit::kUsd) return format_dollars(value);
+  // To a millionth of a dollar, which is less than a call of a model costs.
+  if (unit == Unit::kUsd) return format_usd(std::llround(value * 1e6) * 1000);
   const auto whole = static_cast<uint64_t>(value);
   return unit == Unit::kBytes ? format_bytes(whole) : std::to_string(whole);
 }
