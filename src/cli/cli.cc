@@ -11,13 +11,13 @@
 #include <charconv>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <new>
 #include <system_error>
 #include <utility>
 
 #include "base/build_info.h"
 #include "base/bytes.h"
+#include "base/environment.h"
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/completion.h"
@@ -73,57 +73,59 @@ struct BoundCommand {
   const Command* command;
   CLI::App* parser;
   std::vector<BoundOption> options;
-  CLI::Option *server = nullptr, *cacert = nullptr;  // Of those that ask a server.
+  std::vector<CLI::Option*> common, server;  // Of common_options() and server_options().
 };
-// The flags that every command has. All commands share one set, since only one command runs.
+// The flags that every command has.
 struct CommonFlags {
   bool json = false, quiet = false, no_color = false;
 };
 
-// Adds the options of one command to its parser. Values stay texts here: CLI11 only counts and
-// collects them, and read_invocation() checks them, so that a value from the environment is checked
-// by the same rules as a typed one.
-BoundCommand bind_command(const Command& command, CLI::App& parser, CommonFlags& common) {
-  BoundCommand bound{&command, &parser, {}, nullptr, nullptr};
+// Values stay texts here: CLI11 only counts and collects them, and read_invocation() checks them,
+// so that a value from the environment is checked by the same rules as a typed one.
+CLI::Option* bind_option(const Option& option, CLI::App& parser) {
+  if (option.kind == ValueKind::kFlag) return parser.add_flag(option.name, option.help);
+  CLI::Option* const parsed = parser.add_option(
+      option.name, [](const CLI::results_t&) { return true; }, option.help);
+  if (option.kind == ValueKind::kList) {
+    parsed->expected(1, kAnyNumber);
+    // An argument takes one word at a time, and only so one after the first.
+    if (option.name[0] != '-') parsed->allow_extra_args();
+  } else {
+    parsed->expected(1);
+  }
+  if (option.name[0] == '-') parsed->type_name(value_word(option));
+  if (!option.fallback.empty()) parsed->default_str(option.fallback);
+  // A value from the environment satisfies a required option, so CLI11 must not insist on one.
+  if (option.env.empty()) parsed->required(option.required);
+  return parsed;
+}
+
+// Adds the options of one command to its parser. CLI11 has a --help of its own.
+BoundCommand bind_command(const Command& command, CLI::App& parser) {
+  BoundCommand bound{&command, &parser, {}, {}, {}};
   parser.footer(examples_text(command));
   for (const Option& option : command.options) {
-    CLI::Option* parsed;
-    if (option.kind == ValueKind::kFlag) {
-      parsed = parser.add_flag(option.name, option.help);
-    } else {
-      parsed = parser.add_option(
-          option.name, [](const CLI::results_t&) { return true; }, option.help);
-      if (option.kind == ValueKind::kList) {
-        parsed->expected(1, kAnyNumber);
-        // An argument takes one word at a time, and only so one after the first.
-        if (option.name[0] != '-') parsed->allow_extra_args();
-      } else {
-        parsed->expected(1);
-      }
-      std::string type = option.value_name;
-      if (type.empty()) type = option.kind == ValueKind::kNumber ? "N" : "TEXT";
-      if (!option.choices.empty()) type = join(option.choices, "|");
-      if (option.name[0] == '-') parsed->type_name(type);
-      if (!option.fallback.empty()) parsed->default_str(option.fallback);
-      // A value from the environment satisfies a required option, so CLI11 must not insist on one.
-      if (option.env.empty()) parsed->required(option.required);
-    }
-    bound.options.push_back({&option, parsed});
+    bound.options.push_back({&option, bind_option(option, parser)});
   }
   if (command.asks_server) {
-    const auto collect = [](const CLI::results_t&) { return true; };
-    bound.server =
-        parser.add_option("--server", collect, "The server to ask, in place of the usual.")
-            ->expected(1)
-            ->type_name("URL");
-    bound.cacert = parser.add_option("--cacert", collect, "Trust these authorities alone (PEM).")
-                       ->expected(1)
-                       ->type_name("FILE");
+    for (const Option& option : server_options()) {
+      bound.server.push_back(bind_option(option, parser));
+    }
   }
-  parser.add_flag("--json", common.json, "Print the result as JSON.");
-  parser.add_flag("-q,--quiet", common.quiet, "Print nothing but the result.");
-  parser.add_flag("--no-color", common.no_color, "Print without colours.");
+  for (const Option& option : common_options()) {
+    const bool is_help = asked_name(option) == "help";
+    if (!is_help) bound.common.push_back(bind_option(option, parser));
+  }
   return bound;
+}
+
+CommonFlags read_common_flags(const BoundCommand& bound) {
+  const auto is_given = [&](const std::string& name) {
+    return std::any_of(bound.common.begin(), bound.common.end(), [&](const CLI::Option* one) {
+      return one->get_name() == name && one->count() > 0;
+    });
+  };
+  return {is_given("--json"), is_given("--quiet"), is_given("--no-color")};
 }
 
 // The group `name` below `parent`. `full_name` is the path from the root ("admin org"), by which
@@ -170,8 +172,8 @@ Result<Invocation> read_invocation(const BoundCommand& bound) {
     } else {
       values = parsed->results();
       for (size_t i = 0; values.empty() && i < option->env.size(); i++) {
-        const char* value = std::getenv(option->env[i].c_str());
-        if (value != nullptr && *value != '\0') values = {value};
+        std::string value = environment(option->env[i]);
+        if (!value.empty()) values = {std::move(value)};
       }
       if (values.empty() && !option->fallback.empty()) values = {option->fallback};
       if (values.empty() && option->required) return invalid(option->name + ": required.");
@@ -183,11 +185,11 @@ Result<Invocation> read_invocation(const BoundCommand& bound) {
     invocation.set(asked_name(*option), std::move(values));
   }
   ServerFlags flags;
-  for (const auto& [parsed, value] :
-       {std::pair(bound.server, &flags.server), std::pair(bound.cacert, &flags.cacert)}) {
-    if (parsed == nullptr || parsed->count() == 0) continue;
-    *value = parsed->results().front();
-    if (value->empty()) return invalid(parsed->get_name() + ": it is empty.");
+  for (const CLI::Option* const parsed : bound.server) {
+    if (parsed->count() == 0) continue;
+    std::string value = parsed->results().front();
+    if (value.empty()) return invalid(parsed->get_name() + ": it is empty.");
+    (parsed->get_name() == "--server" ? flags.server : flags.cacert) = std::move(value);
   }
   invocation.set_server_flags(std::move(flags));
   return invocation;
@@ -196,10 +198,17 @@ Result<Invocation> read_invocation(const BoundCommand& bound) {
 // How many words from `at` on are one of the flags that every command has; 0: they are none.
 size_t common_flag_words(const std::vector<std::string>& words, size_t at) {
   const std::string& word = words[at];
-  if (word == "--json" || word == "-q" || word == "--quiet" || word == "--no-color") return 1;
-  if (word.starts_with("--server=") || word.starts_with("--cacert=")) return 1;
-  const bool takes_value = word == "--server" || word == "--cacert";
-  return takes_value && at + 1 < words.size() ? 2 : 0;
+  for (const Option& option : common_options()) {
+    if (asked_name(option) == "help") continue;
+    for (const std::string_view name : split(option.name, ',')) {
+      if (word == name) return 1;
+    }
+  }
+  for (const Option& option : server_options()) {
+    if (word.starts_with(option.name + "=")) return 1;
+    if (word == option.name) return at + 1 < words.size() ? 2 : 0;
+  }
+  return 0;
 }
 
 // `kvcs --json list` means `kvcs list --json`: the flags that every command has may stand before
@@ -235,10 +244,9 @@ Console::Mode console_mode(const CommonFlags& common) {
   mode.json = common.json;
   mode.quiet = common.quiet;
   mode.terminal = isatty(STDERR_FILENO) == 1;
-  const char* no_color = std::getenv("NO_COLOR");
-  const bool color_asked = !common.no_color && (no_color == nullptr || *no_color == '\0');
-  const char* forced = std::getenv("CLICOLOR_FORCE");
-  const bool is_forced = forced != nullptr && *forced != '\0' && std::string_view(forced) != "0";
+  const bool color_asked = !common.no_color && environment("NO_COLOR").empty();
+  const std::string forced = environment("CLICOLOR_FORCE");
+  const bool is_forced = !forced.empty() && forced != "0";
   const bool on_terminals = mode.terminal && isatty(STDOUT_FILENO) == 1;
   mode.color = color_asked && (on_terminals || is_forced);
   mode.out_columns = [] { return terminal_columns(STDOUT_FILENO); };
@@ -390,16 +398,26 @@ std::string asked_name(const Option& option) {
   return option.name.substr(long_at + 2, end - long_at - 2);
 }
 
+std::string value_word(const Option& option) {
+  if (option.kind == ValueKind::kFlag) return {};
+  if (!option.choices.empty()) return join(option.choices, "|");
+  if (!option.value_name.empty()) return option.value_name;
+  return option.kind == ValueKind::kNumber ? "N" : "TEXT";
+}
+
 std::vector<Option> common_options() {
+  return {{.name = "--json", .kind = ValueKind::kFlag, .help = "Print the result as JSON."},
+          {.name = "-q,--quiet", .kind = ValueKind::kFlag, .help = "Print nothing but the result."},
+          {.name = "--no-color", .kind = ValueKind::kFlag, .help = "Print without colours."},
+          {.name = "-h,--help", .kind = ValueKind::kFlag, .help = "Print the help and exit."}};
+}
+
+std::vector<Option> server_options() {
   return {
-      {.name = "--json", .kind = ValueKind::kFlag, .help = "Print the result as JSON."},
-      {.name = "-q,--quiet", .kind = ValueKind::kFlag, .help = "Print nothing but the result."},
-      {.name = "--no-color", .kind = ValueKind::kFlag, .help = "Print without colours."},
       {.name = "--server",
        .help = "The server to ask, in place of the usual.",
        .value_name = "URL"},
-      {.name = "--cacert", .help = "Trust these authorities alone (PEM).", .value_name = "FILE"},
-      {.name = "-h,--help", .kind = ValueKind::kFlag, .help = "Print the help and exit."}};
+      {.name = "--cacert", .help = "Trust these authorities alone (PEM).", .value_name = "FILE"}};
 }
 
 namespace {
@@ -411,12 +429,11 @@ std::optional<int> run_hidden(const std::vector<std::string>& arguments,
   if (arguments.empty()) return std::nullopt;
   const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   if (arguments[0] == kCompleteWord) {
-    const std::vector<std::string> flags = {"--json", "--quiet", "--no-color", "--help"};
-    for (const std::string& one : complete(all, flags, rest)) out(one + "\n");
+    for (const std::string& one : complete(all, rest)) out(one + "\n");
     return kExitOk;
   }
   if (arguments[0] != kManWord || rest.size() != 1) return std::nullopt;
-  for (const ManPage& page : man_pages(all, common_options())) {
+  for (const ManPage& page : man_pages(all)) {
     const Status written = write_private_file(rest[0] + "/" + page.file_name, page.text);
     if (written.ok()) continue;
     error("error: " + written.message() + "\n");
@@ -434,10 +451,9 @@ int run_cli(const std::vector<std::string>& typed, const std::vector<Command>& a
   root.set_version_flag("-V,--version", std::string("kvcs ") + version());
   root.require_subcommand(1);
   root.footer("`kvcs COMMAND --help` shows options and examples.\n");
-  CommonFlags common;
   std::vector<BoundCommand> bound;
   for (const Command& command : all) {
-    bound.push_back(bind_command(command, place_command(root, command), common));
+    bound.push_back(bind_command(command, place_command(root, command)));
   }
   const std::vector<std::string> arguments = flags_behind_command(root, typed);
   try {
@@ -458,6 +474,7 @@ int run_cli(const std::vector<std::string>& typed, const std::vector<Command>& a
     }
     const std::string said = usage_fault(root, arguments, fault.what());
     // What was typed before the fault may not have been read yet.
+    CommonFlags common;
     common.json = std::find(typed.begin(), typed.end(), "--json") != typed.end();
     if (common.json) return Console(console_mode(common), out, error).misused(invalid(said));
     error("error: " + said + "\n");
@@ -466,7 +483,7 @@ int run_cli(const std::vector<std::string>& typed, const std::vector<Command>& a
   // A parser of a group counts as parsed too, but only commands are in this list.
   for (const BoundCommand& candidate : bound) {
     if (!candidate.parser->parsed()) continue;
-    Console console(console_mode(common), out, error);
+    Console console(console_mode(read_common_flags(candidate)), out, error);
     Result<Invocation> invocation = read_invocation(candidate);
     if (!invocation.ok()) return console.misused(invocation.status());
     return run_caught(*candidate.command, *invocation, console);

@@ -14,11 +14,13 @@ std::vector<Command> commands();
 std::vector<CommandGroup> command_groups();
 // Under which heading of `kvcs --help` a command stands, by its first word.
 std::string_view door_of(std::string_view name);
-// What every command has beside its own options; --server and --cacert only those that ask a
-// server.
+// What every command has beside its own options, and what those have that ask a server.
 std::vector<Option> common_options();
+std::vector<Option> server_options();
 // What the option is called where it is asked for: "-n,--name" → "name"; "FILE" → "file".
 std::string asked_name(const Option& option);
+// How help calls the value: "DIR", "a|b", "N"; "" of a flag.
+std::string value_word(const Option& option);
 
 // Runs argv against commands() and `more`, and returns the exit code. `more` holds the commands
 // that need the daemon's own parts (serve, config), which come from app/: cli may not include app.

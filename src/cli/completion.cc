@@ -88,7 +88,6 @@ const Option* option_before(const Command& command, const std::vector<std::strin
 }
 
 std::vector<std::string> candidates(const std::vector<Command>& commands,
-                                    const std::vector<std::string>& flags,
                                     const std::vector<std::string>& words) {
   const Reached reached = follow(commands, words);
   std::vector<std::string> found;
@@ -104,9 +103,10 @@ std::vector<std::string> candidates(const std::vector<Command>& commands,
     }
   }
   if (words.back().starts_with('-')) {
-    found.insert(found.end(), flags.begin(), flags.end());
-    const bool asks = reached.command != nullptr && reached.command->asks_server;
-    if (asks) found.insert(found.end(), {"--server", "--cacert"});
+    for (const Option& option : common_options()) found.push_back(long_name(option));
+    if (reached.command != nullptr && reached.command->asks_server) {
+      for (const Option& option : server_options()) found.push_back(long_name(option));
+    }
   }
   // The next word of a group, and of commands that are groups as well.
   const size_t begin = reached.path.empty() ? 0 : reached.path.size() + 1;
@@ -121,10 +121,9 @@ std::vector<std::string> candidates(const std::vector<Command>& commands,
 }  // namespace
 
 std::vector<std::string> complete(const std::vector<Command>& commands,
-                                  const std::vector<std::string>& flags,
                                   const std::vector<std::string>& words) {
   const std::vector<std::string> whole = words.empty() ? std::vector<std::string>{""} : words;
-  std::vector<std::string> found = candidates(commands, flags, whole);
+  std::vector<std::string> found = candidates(commands, whole);
   std::erase_if(found, [&](const std::string& one) { return !one.starts_with(whole.back()); });
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());

@@ -13,10 +13,8 @@ namespace kvcs::cli {
 inline constexpr std::string_view kCompleteWord = "__complete";
 
 // What the last of `words` (without the program's name) may become: words of commands, options,
-// values to choose from. Nothing where a file or a value of the user's own stands. `flags` are
-// those that every command has.
+// values to choose from. Nothing where a file or a value of the user's own stands.
 std::vector<std::string> complete(const std::vector<Command>& commands,
-                                  const std::vector<std::string>& flags,
                                   const std::vector<std::string>& words);
 
 // "" for another shell than bash, zsh and fish.

@@ -42,13 +42,6 @@ std::string first_word(const Command& command) {
   return command.name.substr(0, command.name.find(' '));
 }
 
-std::string value_of(const Option& option) {
-  if (option.kind == ValueKind::kFlag) return {};
-  if (!option.choices.empty()) return join(option.choices, "|");
-  if (!option.value_name.empty()) return option.value_name;
-  return option.kind == ValueKind::kNumber ? "N" : "TEXT";
-}
-
 std::string about(const Option& option) {
   std::string text = option.help;
   if (!option.fallback.empty()) text += " Else " + option.fallback + ".";
@@ -58,7 +51,7 @@ std::string about(const Option& option) {
 
 std::string option_text(const Option& option) {
   const bool is_argument = !option.name.starts_with('-');
-  const std::string value = is_argument ? std::string() : value_of(option);
+  const std::string value = is_argument ? std::string() : value_word(option);
   return ".TP\n.B " + roff(option.name) + (value.empty() ? "" : " \\fI" + roff(value) + "\\fR") +
          "\n" + roff(about(option)) + "\n";
 }
@@ -90,15 +83,19 @@ std::string command_text(const Command& command, std::string_view level) {
   return text;
 }
 
-std::string flags_text(const std::vector<Option>& flags) {
+// The options that need no telling at each command.
+std::string shared_options_text(bool asks_server) {
   std::string text = ".SH OPTIONS OF EVERY COMMAND\n";
-  for (const Option& flag : flags) text += option_text(flag);
+  for (const Option& option : common_options()) text += option_text(option);
+  if (!asks_server) return text;
+  text += ".SH OPTIONS OF COMMANDS THAT ASK A SERVER\n";
+  for (const Option& option : server_options()) text += option_text(option);
   return text;
 }
 
-ManPage page_of_word(const std::string& word, const std::vector<Command>& commands,
-                     const std::vector<Option>& flags) {
+ManPage page_of_word(const std::string& word, const std::vector<Command>& commands) {
   std::string summary, body;
+  bool asks_server = false;
   for (const CommandGroup& group : command_groups()) {
     if (group.name == word) summary = group.summary;
   }
@@ -106,16 +103,16 @@ ManPage page_of_word(const std::string& word, const std::vector<Command>& comman
     if (first_word(command) != word) continue;
     if (command.name == word) summary = command.summary;
     body += command_text(command, ".SS");
+    asks_server = asks_server || command.asks_server;
   }
   const std::string page = "kvcs-" + word;
-  return {page + ".1", heading(page, summary) + ".SH COMMANDS\n" + body + flags_text(flags) +
-                           ".SH SEE ALSO\n.BR kvcs (1)\n"};
+  return {page + ".1", heading(page, summary) + ".SH COMMANDS\n" + body +
+                           shared_options_text(asks_server) + ".SH SEE ALSO\n.BR kvcs (1)\n"};
 }
 
 }  // namespace
 
-std::vector<ManPage> man_pages(const std::vector<Command>& commands,
-                               const std::vector<Option>& flags) {
+std::vector<ManPage> man_pages(const std::vector<Command>& commands) {
   std::vector<ManPage> pages;
   std::vector<std::string> words;
   for (const Command& command : commands) {
@@ -125,13 +122,13 @@ std::vector<ManPage> man_pages(const std::vector<Command>& commands,
   std::string main = heading("kvcs", "artifact store, tool gateway and AI gateway in one daemon") +
                      ".SH SYNOPSIS\n.B kvcs\n\\fICOMMAND\\fR [\\fIOPTIONS\\fR]\n.SH COMMANDS\n";
   for (const std::string& word : words) {
-    pages.push_back(page_of_word(word, commands, flags));
+    pages.push_back(page_of_word(word, commands));
     const std::string& text = pages.back().text;
     const size_t begin = text.find(" \\- ") + 4;
     main += ".TP\n.BR kvcs\\-" + roff(word) + " (1)\n" +
             text.substr(begin, text.find('\n', begin) - begin) + "\n";
   }
-  main += flags_text(flags) +
+  main += shared_options_text(true) +
           ".SH FILES\n.TP\n.I ~/.config/kvcs/config.json\nServers and the API key of this "
           "machine.\n.TP\n.I /etc/kvcs/kvcs.yaml\nThe daemon's configuration.\n";
   pages.insert(pages.begin(), ManPage{"kvcs.1", main});

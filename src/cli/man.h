@@ -16,8 +16,6 @@ struct ManPage {
   std::string text;       // roff, of the man(7) macros.
 };
 
-// `flags` are the options that every command has.
-std::vector<ManPage> man_pages(const std::vector<Command>& commands,
-                               const std::vector<Option>& flags);
+std::vector<ManPage> man_pages(const std::vector<Command>& commands);
 
 }  // namespace kvcs::cli

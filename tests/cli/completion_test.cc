@@ -45,7 +45,7 @@ std::vector<Command> some_commands() {
 Words offered(const Words& words) {
   std::vector<Command> commands = some_commands();
   for (Command& one : commands) one.asks_server = one.name == "login";
-  return complete(commands, {"--json", "--help"}, words);
+  return complete(commands, words);
 }
 
 std::string first_word(const std::string& name) {
@@ -69,7 +69,8 @@ TEST_CASE("completion: commands, options and choices, and nothing where a file s
   CHECK(offered({"l"}) == Words{"list", "login"});
   CHECK(offered({"key", ""}) == Words{"create", "list"});
   CHECK(offered({"key", "c"}) == Words{"create"});
-  CHECK(offered({"list", "--"}) == Words{"--dtype", "--help", "--json", "--limit", "--sort"});
+  CHECK(offered({"list", "--"}) ==
+        Words{"--dtype", "--help", "--json", "--limit", "--no-color", "--quiet", "--sort"});
   CHECK(offered({"list", "--s"}) == Words{"--sort"});
   CHECK(offered({"login", "--s"}) == Words{"--server"});
   CHECK(offered({"list", "--sort", ""}) == Words{"-name", "name", "size"});
@@ -90,7 +91,7 @@ TEST_CASE("help: every command stands under a heading", "[unit][cli]") {
 
 TEST_CASE("manual: a page for each first word, which lists what the command takes", "[unit][cli]") {
   const std::vector<Command> all = commands();
-  const std::vector<ManPage> pages = man_pages(all, common_options());
+  const std::vector<ManPage> pages = man_pages(all);
   std::set<std::string> words;
   for (const Command& command : all) words.insert(first_word(command.name));
   CHECK(pages.size() == words.size() + 1);
@@ -109,6 +110,20 @@ TEST_CASE("manual: a page for each first word, which lists what the command take
     }
     CHECK(page->text.find("\n'") == std::string::npos);
   }
+}
+
+TEST_CASE("manual: a page names the options of a server where a command asks one", "[unit][cli]") {
+  const auto has = [pages = man_pages(commands())](const std::string& file, const char* text) {
+    const auto page = std::find_if(pages.begin(), pages.end(),
+                                   [&](const ManPage& one) { return one.file_name == file; });
+    return page != pages.end() && page->text.find(text) != std::string::npos;
+  };
+  for (const char* const file : {"kvcs.1", "kvcs-upload.1", "kvcs-inspect.1"}) {
+    CHECK(has(file, "OPTIONS OF EVERY COMMAND\n.TP\n.B \\-\\-json"));
+  }
+  CHECK(has("kvcs.1", ".B \\-\\-server"));
+  CHECK(has("kvcs-upload.1", ".B \\-\\-server"));
+  CHECK_FALSE(has("kvcs-inspect.1", ".B \\-\\-server"));
 }
 
 TEST_CASE("completion: bash offers what the program says", "[e2e][cli]") {
