@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "cli/commands.h"
 #include "cli/completion.h"
+#include "cli/interrupt.h"
 #include "cli/man.h"
 #include "cli/terminal.h"
 #include "kvfile/format/parallel.h"
@@ -28,6 +29,9 @@
 namespace kvcs::cli {
 namespace {
 
+constexpr const char* kInterruptedJson =
+    R"({"error":"Interrupted.","code":"interrupted","reason":"stopped"})"
+    "\n";
 constexpr int kAnyNumber = -1;  // CLI11 takes a negative limit for none.
 
 // The end of a command's --help: its further paragraphs, then its examples. Two spaces stand before
@@ -380,6 +384,9 @@ std::vector<std::string> with_dash_words(const std::vector<std::string>& argumen
 // Runs a command. Memory or threads that run out end it as any other failure does, with one line
 // and exit code 1; the stack is unwound by then, so files that were not published are gone.
 int run_caught(const Command& command, const Invocation& invocation, Console& console) {
+  // Who waits for a server may be stopped at any time, and a script reads why.
+  std::optional<LastWords> words;
+  if (console.mode().json && command.asks_server) words.emplace(kInterruptedJson);
   try {
     return command.run(invocation, console);
   } catch (const std::bad_alloc&) {

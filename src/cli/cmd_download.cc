@@ -443,7 +443,9 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Repeat& repea
   const Status got = transfer(api, in, wanted, part, repeat, console);
   if (!got.ok() && part.have == 0) remove_part(wanted);
   if (!got.ok() && interrupted()) {
-    if (part.have > 0) console.note("Interrupted. " + kept_words(wanted, part));
+    // The process ends with this function, so it is said here.
+    const std::string kept = part.have > 0 ? " " + kept_words(wanted, part) : "";
+    console.fail(unavailable("Interrupted." + kept).with_reason(got.reason()));
     return got;
   }
   if (!got.ok() && part.have > 0) {

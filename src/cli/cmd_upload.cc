@@ -53,7 +53,6 @@ Result<Json> upload_one(const Invocation& in, const std::string& path, ApiClient
   if (!given && is_stream(path)) {
     return invalid("What comes through " + printable(path) + " has no name: give one by --name.");
   }
-  const Interrupts interrupts;
   const LocalArtifact local = KVCS_TRY(read_local_artifact(path, console));
   const std::string name = given.value_or(std::filesystem::path(path).stem().string());
   const UploadWishes wishes = KVCS_TRY(wishes_of(in, api));
@@ -74,6 +73,7 @@ Result<Json> upload_one(const Invocation& in, const std::string& path, ApiClient
 }
 
 int run_one(const Invocation& in, const std::string& path, ApiClient& api, Console& console) {
+  const Interrupts interrupts;  // Its signal ends the process when all is said.
   const auto done = upload_one(in, path, api, console);
   if (!done.ok()) return console.fail(done.status());
   if (console.mode().json) {

@@ -1,11 +1,15 @@
 // The table of error codes, and which code a status has.
 #include "cli/error_codes.h"
 
+#include <csignal>
+
 #include "base/bytes.h"
 #include "cli/command.h"
 
 namespace kvcs::cli {
 namespace {
+
+constexpr int kExitInterrupted = 128 + SIGINT;
 
 constexpr ErrorCode kCodes[] = {
     {kUsageCode, kExitUsage, "The command line is wrong; `kvcs COMMAND --help` shows its form."},
@@ -18,6 +22,7 @@ constexpr ErrorCode kCodes[] = {
     {"quota_exceeded", kExitFailed, "A plan or a budget does not allow more."},
     {"unavailable", kExitFailed, "The server cannot be reached or has failed, or a disk is full."},
     {"timeout", kExitFailed, "No answer came in time; whether it was done is not known."},
+    {"interrupted", kExitInterrupted, "Ctrl-C ended it; a shell sees 128 and the signal's number."},
     {"io", kExitFailed, "A file, a disk or this machine failed."},
 };
 
@@ -30,6 +35,7 @@ std::span<const ErrorCode> error_codes() {
 std::string_view error_code(const Status& status) {
   // Of the server's disk: its answer (507) says that the body is too large for what is free.
   if (status.reason() == "disk_full") return "unavailable";
+  if (status.reason() == "stopped") return "interrupted";
   switch (status.code()) {
     case Code::kOk:
     case Code::kInvalid:

@@ -1,8 +1,11 @@
 // Signals that are noted: a handler may do no more than that.
 #include "cli/interrupt.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <csignal>
+#include <cstring>
 
 namespace kvcs::cli {
 namespace {
@@ -17,6 +20,14 @@ void on_signal(int number) {
     std::raise(number);
   }
   noted = number;
+}
+
+const char* last_words = nullptr;  // Changed while its handler is not in place, or to another.
+
+void on_last_signal(int number) {
+  [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, last_words, std::strlen(last_words));
+  std::signal(number, SIG_DFL);
+  std::raise(number);
 }
 
 }  // namespace
@@ -38,11 +49,26 @@ Interrupts::~Interrupts() {
   if (noted == 0) return;
   const int number = noted;
   noted = 0;
+  std::signal(number, SIG_DFL);
   std::raise(number);
 }
 
 bool interrupted() {
   return noted != 0;
+}
+
+LastWords::LastWords(const char* words) : words_before_(last_words) {
+  last_words = words;
+  ::sigaction(SIGINT, nullptr, &before_);
+  if (before_.sa_handler == SIG_IGN) return;
+  struct sigaction action {};
+  action.sa_handler = on_last_signal;
+  ::sigaction(SIGINT, &action, nullptr);
+}
+
+LastWords::~LastWords() {
+  ::sigaction(SIGINT, &before_, nullptr);
+  last_words = words_before_;
 }
 
 }  // namespace kvcs::cli

@@ -6,8 +6,8 @@
 namespace kvcs::cli {
 
 // While it lives, SIGINT, SIGTERM and SIGHUP are noted and not obeyed; one that was ignored stays
-// so. The destructor lets the signal that came do its work. A second one does so at once. At most
-// one lives at a time, in the process's first thread.
+// so. The destructor lets the signal that came end the process. A second one does so at once. At
+// most one lives at a time, in the process's first thread.
 class Interrupts final {
  public:
   Interrupts();
@@ -21,5 +21,19 @@ class Interrupts final {
 
 // Whether a signal was noted. For any thread.
 bool interrupted();
+
+// While it lives, Ctrl-C ends the process with these words on stderr, a static text with its line
+// end. Interrupts go before it: who notes a signal says so in words of its own.
+class LastWords final {
+ public:
+  explicit LastWords(const char* words);
+  ~LastWords();
+  LastWords(const LastWords&) = delete;
+  LastWords& operator=(const LastWords&) = delete;
+
+ private:
+  const char* const words_before_;
+  struct sigaction before_ {};
+};
 
 }  // namespace kvcs::cli

@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <vector>
@@ -21,6 +20,7 @@
 #include "base/id.h"
 #include "base/mutex.h"
 #include "base/thread.h"
+#include "cli/interrupt.h"
 #include "cli/kept_transfers.h"
 #include "cli/progress.h"
 #include "cli/state_paths.h"
@@ -54,25 +54,11 @@ struct Part {
 };
 
 // The process ends as it would have; what was begun is in its file already.
-void on_interrupt(int number) {
-  constexpr std::string_view kAdvice =
-      "\nInterrupted. The same command goes on where this one stopped.\n";
-  [[maybe_unused]] const ssize_t n = ::write(STDERR_FILENO, kAdvice.data(), kAdvice.size());
-  std::signal(number, SIG_DFL);
-  std::raise(number);
-}
-
-// While it lives, Ctrl-C says how to go on.
-class InterruptAdvice final {
- public:
-  InterruptAdvice() : old_(std::signal(SIGINT, on_interrupt)) {}
-  ~InterruptAdvice() { std::signal(SIGINT, old_); }
-  InterruptAdvice(const InterruptAdvice&) = delete;
-  InterruptAdvice& operator=(const InterruptAdvice&) = delete;
-
- private:
-  void (*const old_)(int);
-};
+constexpr const char* kAdvice = "\nInterrupted. The same command goes on where this one stopped.\n";
+constexpr const char* kAdviceJson =
+    R"({"error":"Interrupted. The same command goes on where this one stopped.",)"
+    R"("code":"interrupted","reason":"stopped"})"
+    "\n";
 
 class ResumableUpload final {
  public:
@@ -86,7 +72,7 @@ class ResumableUpload final {
         repeat_(repeat_hooks(console)) {}
 
   Result<std::optional<std::string>> run() {
-    const InterruptAdvice advice;
+    const LastWords advice(console_.mode().json ? kAdviceJson : kAdvice);
     for (int attempt = 1;; attempt++) {
       const bool goes_on = load();
       if (!goes_on && attempt == 1) {

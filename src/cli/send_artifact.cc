@@ -32,8 +32,8 @@ class WholeUpload final {
     const Status sent = send();
     if (sent.ok()) return id_;
     withdraw();
-    if (interrupted()) console_.note("Interrupted; the server keeps nothing of it.");
-    return sent;
+    if (!interrupted()) return sent;
+    return unavailable("Interrupted; the server keeps nothing of it.").with_reason(sent.reason());
   }
 
  private:

@@ -119,7 +119,7 @@ TEST_CASE("error codes: the table has each code once, and people can read it", "
     CHECK(desk.out.find("\n" + std::string(one.word) + " ") != std::string::npos);
     CHECK(readme.find("`" + std::string(one.word) + "`") != std::string::npos);
   }
-  CHECK(words.size() == 11);
+  CHECK(words.size() == 12);
   REQUIRE(desk.run({"help", "exit-codes", "--json"}) == 0);
   const auto table = parse_json(desk.out);
   REQUIRE(table.ok());

@@ -128,6 +128,33 @@ test('transport: what is refused or interrupted is withdrawn', async () => {
   });
 });
 
+test('transport: who stops a command with --json reads why', async () => {
+  await withDaemon({}, async (daemon) => {
+    writeFileSync(join(daemon.folder, 'a.kv'), kvFile(20_000, 1));
+    const id = JSON.parse((await daemon.cli('upload', 'a.kv', '--json')).stdout).artifact_id;
+    writeFileSync(join(daemon.folder, 'b.kv'), kvFile(20_000, 2));
+    const stopped = [
+      [['list'], 'GET', /^\/api\/v1\/artifacts/, /^Interrupted\.$/],
+      [['upload', 'b.kv'], 'PUT', /./, /^Interrupted; the server keeps nothing of it\.$/],
+      [['download', id, '-o', 'back.kv'], 'GET', /^\/blobs\//, /^Interrupted\.$/],
+    ];
+    for (const [words, method, path, said] of stopped) {
+      await withRelay(daemon, [{ method, path, way: 'stall' }], async (relay) => {
+        const came = relay.came(method, path);
+        const child = daemon.begin(relay.url, ...words, '--json');
+        await came;
+        child.kill('SIGINT');
+        const { signal, stderr } = await child.ended;
+        assert.equal(signal, 'SIGINT');
+        const failure = JSON.parse(stderr);
+        const failure = JSON.parse(error);
+        assert.equal(failure.code, 'interrupted');
+        assert.match(failure.error, said);
+      });
+    }
+  });
+});
+
 test('transport: a download that is interrupted says where it goes on', async () => {
   await withDaemon({}, async (daemon) => {
     const bytes = kvFile(200_000, 1);
@@ -142,7 +169,7 @@ test('transport: a download that is interrupted says where it goes on', async ()
       child.kill('SIGINT');
       const { signal, stderr } = await child.ended;
       assert.equal(signal, 'SIGINT');
-      assert.match(stderr, /Interrupted\. .* are kept in .*\.back\.kv\.[0-9a-f]{8}\.part; the same command goes on there/);
+      assert.match(stderr, /^error: Interrupted\. .* are kept in .*\.back\.kv\.[0-9a-f]{8}\.part; the same command goes on there/m);
     });
     const again = await daemon.cli('download', id, '-o', 'back.kv');
     assert.equal(again.status, 0, again.stderr);
