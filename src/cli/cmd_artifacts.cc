@@ -117,6 +117,10 @@ int run_list(const Invocation& in, Console& console) {
   const Json& body = *answer;
   const Json items = body.is_object() && body.contains("artifacts") ? body.at("artifacts") : Json();
   if (!items.is_array()) return console.fail(upstream_failed("The server's list is malformed."));
+  if (const std::string named = in.text("project"); items.empty() && !named.empty()) {
+    const Status reached = check_project_of_key(api, named);
+    if (!reached.ok()) return console.fail(reached);
+  }
   // --json and --format json are the same; the former is what all commands have.
   const std::string format = console.mode().json ? "json" : in.text("format");
   if (format == "json") {

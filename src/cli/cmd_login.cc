@@ -286,9 +286,12 @@ Result<std::string> read_ca_file(const std::string& path) {
   return whole.string();
 }
 
+// What is not named again stays as it was.
 Status add_server(const Invocation& in, const std::string& server) {
   Json config = KVCS_TRY(read_client_config());
-  Json about = Json::object();
+  if (!config["servers"].is_object()) config["servers"] = Json::object();
+  Json about = config["servers"].value(server, Json::object());
+  if (!about.is_object()) about = Json::object();
   const std::string ca_file = in.server_flags().cacert, proxy = in.text("proxy");
   if (!ca_file.empty()) about["ca_file"] = KVCS_TRY(read_ca_file(ca_file));
   if (!proxy.empty() && proxy.find("://") == proxy.npos) {
@@ -296,7 +299,6 @@ Status add_server(const Invocation& in, const std::string& server) {
                    "' is no URL, as http://proxy.example.com:3128 is.");
   }
   if (!proxy.empty()) about["proxy"] = proxy;
-  if (!config["servers"].is_object()) config["servers"] = Json::object();
   config["servers"][server] = std::move(about);
   return write_client_config(config);
 }
@@ -375,7 +377,9 @@ std::vector<Command> login_commands() {
                     .value_name = "URL"}},
        .examples = {{"kvcs server add https://kvcs.example.com --cacert company-ca.pem",
                      "From now on this authority alone is trusted there."}},
-       .run = run_server_add},
+       .run = run_server_add,
+       .details = "Of a server that is known already, what is not named again stays as it was; "
+                  "`kvcs server remove` forgets all of it."},
       {.name = "server use",
        .summary = "Choose the server that commands ask.",
        .options = {url},

@@ -56,8 +56,12 @@ Result<Json> upload_one(const Invocation& in, const std::string& path, ApiClient
   const LocalArtifact local = KVCS_TRY(read_local_artifact(path, console));
   const std::string name = given.value_or(std::filesystem::path(path).stem().string());
   const UploadWishes wishes = KVCS_TRY(wishes_of(in, api));
-  const std::string id =
-      KVCS_TRY(send_artifact(api, local, announcement_of(local, name, wishes), console));
+  const Result<std::string> sent =
+      send_artifact(api, local, announcement_of(local, name, wishes), console);
+  if (const auto project = in.optional_text("project"); project && !sent.ok()) {
+    KVCS_TRY(check_project_of_key(api, *project));
+  }
+  const std::string id = KVCS_TRY(Result<std::string>(sent));
   const Json stored = look_up(api, id, console);
   const std::string public_url = text_member(stored, "public_url");
   const std::string url =

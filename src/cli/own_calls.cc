@@ -109,7 +109,22 @@ Result<std::string> find_project(ApiClient& api, const std::string& place,
 
 Result<std::string> find_own_project(ApiClient& api, std::string_view called) {
   if (is_uuid(called)) return lower_ascii(called);
-  return find_project(api, "/api/v1", called);
+  Result<std::string> id = find_project(api, "/api/v1", called);
+  if (!id.ok()) KVCS_TRY(check_project_of_key(api, called));
+  return id;
+}
+
+Status check_project_of_key(ApiClient& api, std::string_view called) {
+  if (is_person(api.settings())) return ok();
+  const Result<Json> me = api.call("GET", "/api/v1/me");
+  if (!me.ok() || !me->is_object() || text_member(*me, "kind") != "project") return ok();
+  const std::string id = text_member(*me, "project_id"), slug = text_member(*me, "project");
+  if (id.empty() || called == slug || lower_ascii(called) == id) return ok();
+  return forbidden("--project: the key (" + api.settings().key_source + ") is of the project " +
+                   printable(slug.empty() ? id : slug, kShownName) + " alone, and '" +
+                   printable(called, kShownName) +
+                   "' is not that. Take a key of that project or of the organization, or "
+                   "`kvcs login`.");
 }
 
 Result<std::string> find_person(ApiClient& api, const std::string& place, std::string_view called) {

@@ -35,8 +35,12 @@ Result<std::string> find_called(const Json& list, const CalledKind& kind, std::s
 // and a name, a member an address and a name, or is "me".
 Result<std::string> find_organization(ApiClient& api, std::string_view called);
 Result<std::string> find_project(ApiClient& api, const std::string& place, std::string_view called);
-// A key of the organization may not list projects, and names one by its id.
+// A key of the organization may not list projects, and names one by its id; a key of a project
+// reaches that alone.
 Result<std::string> find_own_project(ApiClient& api, std::string_view called);
+// Forbidden, with both names: the key is of one project, and `called` is another. ok() also when
+// the server does not say.
+Status check_project_of_key(ApiClient& api, std::string_view called);
 Result<std::string> find_person(ApiClient& api, const std::string& place, std::string_view called);
 Result<std::string> find_key(ApiClient& api, std::string_view called);
 // Of an artifact also by the first 6 digits of its id, or more.

@@ -54,7 +54,7 @@ TEST_CASE("edit: what cannot be is refused before anything is changed", "[unit][
   CHECK(desk.requests().size() == 1);
   desk.answer({{R"({"projects":[]})"}});
   CHECK(desk.run({"edit", kId, "--name", "n", "--project", "law"}) == 1);
-  CHECK(desk.requests() == Words{"GET /api/v1/projects"});
+  CHECK(desk.requests() == Words{"GET /api/v1/projects", "GET /api/v1/me"});
   // One that comes later is named: what came before it stands.
   desk.answer({{"{}"}, {R"({"error":"no"})", "403 Forbidden"}});
   CHECK(desk.run({"edit", kId, "--name", "n", "--visibility", "public"}) == 1);

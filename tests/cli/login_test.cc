@@ -317,6 +317,14 @@ TEST_CASE("server: one that is added is known, with the way to it, and removed w
                     "http://ada:secret@proxy:3128"}) == 0);
   CHECK(desk.error == "Added https://office; `kvcs server use` chooses it.\n");
   CHECK(servers() == "http://127.0.0.1:8080* https://office ");
+  // Once more, for another proxy: the authority stays.
+  REQUIRE(desk.run({"server", "add", "https://office", "--proxy", "http://other:3128"}) == 0);
+  REQUIRE(desk.run({"server", "add", "https://office"}) == 0);
+  const Json kept = read_client_config().value().at("servers").at("https://office");
+  CHECK(kept.at("ca_file") == ca);
+  CHECK(kept.at("proxy") == "http://other:3128");
+  REQUIRE(desk.run(
+              {"server", "add", "https://office", "--proxy", "http://ada:secret@proxy:3128"}) == 0);
   REQUIRE(desk.run({"server", "use", "https://office"}) == 0);
   CHECK(servers() == "https://office* ");
   REQUIRE(desk.run({"whoami"}) == 0);

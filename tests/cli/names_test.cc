@@ -179,6 +179,27 @@ TEST_CASE("names: a key lists what it reaches, and people are told what that is"
   }
 }
 
+TEST_CASE("names: a key of a project that is asked for another says so", "[unit][cli]") {
+  CliDesk desk;
+  const CliAnswer me{R"({"kind":"project","project":"work","project_id":")" + kId + "\"}"};
+  desk.answer({kNone, me});
+  CHECK(desk.run({"list", "--project", "play"}) == 1);
+  CHECK(has(desk.error,
+            "--project: the key (environment) is of the project work alone, and 'play' "
+            "is not that."));
+  for (const std::string& own : {std::string("work"), kId}) {
+    desk.answer({kNone, me});
+    CHECK(desk.run({"list", "--project", own}) == 0);
+    CHECK(desk.out == "No artifacts.\n");
+  }
+  // Keys of an organization reach all of its projects.
+  desk.answer({kNone, {R"({"kind":"organization"})"}});
+  CHECK(desk.run({"list", "--project", "play"}) == 0);
+  desk.answer({{R"({"error":"No."})", "403 No"}, me});
+  CHECK(desk.run({"edit", kId, "--project", "play"}) == 1);
+  CHECK(has(desk.error, "is of the project work alone"));
+}
+
 TEST_CASE("names: lists mark the organization, the project and the server in use", "[unit][cli]") {
   const CliAnswer me{R"({"organization_id":"o2","project_id":"p1"})"};
   const CliAnswer orgs{R"({"organizations":[{"organization_id":"o1","slug":"acme"},)"

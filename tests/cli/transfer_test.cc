@@ -235,6 +235,23 @@ TEST_CASE("download of a link with a password", "[cli][transfer][unit]") {
   CHECK(d.run({"download", id, "--password-file", d.folder.file("right")}) == 1);
 }
 
+TEST_CASE("a key of a project that is asked for another project says whose it is",
+          "[cli][transfer][unit]") {
+  Desk d;
+  const std::string path = d.make_file("context.kv");
+  const std::string other = "0c9d5e3f-0a7e-4a62-9c1b-6c1d2e3f0a4f";
+  const std::vector<std::vector<std::string>> lines = {{"list", "--project", "other"},
+                                                       {"list", "--project", other},
+                                                       {"upload", path, "--project", "other"},
+                                                       {"upload", path, "--project", other}};
+  for (const std::vector<std::string>& line : lines) {
+    CHECK(d.run(line) == 1);
+    INFO(d.error);
+    CHECK(d.error.find("is of the project default alone") != std::string::npos);
+  }
+  CHECK(d.run({"list", "--project", "default"}) == 0);
+}
+
 TEST_CASE("what is no .kv file is not uploaded", "[cli][transfer][unit]") {
   Desk d;
   std::ofstream(d.folder.file("no.kv")) << "not a cache";
