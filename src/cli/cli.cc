@@ -361,6 +361,32 @@ std::string usage_fault(const CLI::App& root, const std::vector<std::string>& ar
   return printable(what, kShownText) + ".\nRun `" + path + " --help` for its usage.";
 }
 
+// `kvcs help upload` means `kvcs upload --help`, and `kvcs help` alone `kvcs --help`. A word that
+// is no command stands last, for the parser to say so; nothing that could be done is done.
+std::vector<std::string> help_behind_command(const CLI::App& root,
+                                             const std::vector<std::string>& arguments) {
+  if (arguments.empty() || arguments.front() != "help") return arguments;
+  const auto below = [](const CLI::App& app, const std::string& word) {
+    const auto found =
+        app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; });
+    return found.empty() ? nullptr : found.front();
+  };
+  const CLI::App* const help = below(root, "help");
+  if (help == nullptr || arguments.empty() || arguments.front() != "help") return arguments;
+  const CLI::App* reached = &root;
+  std::vector<std::string> words;
+  for (size_t i = 1; i < arguments.size() && !arguments[i].starts_with('-'); i++) {
+    if (i == 1 && below(*help, arguments[i]) != nullptr) return arguments;
+    const bool has_more = !reached->get_subcommands([](const CLI::App*) { return true; }).empty();
+    if (!has_more) break;
+    words.push_back(arguments[i]);
+    reached = below(*reached, arguments[i]);
+    if (reached == nullptr) return words;
+  }
+  words.emplace_back("--help");
+  return words;
+}
+
 // The arguments of a command that takes words with a dash, with these behind "--", where the parser
 // takes every word for an argument; other arguments as they are. Whoever types "--" has done so.
 std::vector<std::string> with_dash_words(const std::vector<std::string>& arguments,
@@ -457,12 +483,13 @@ int run_cli(const std::vector<std::string>& typed, const std::vector<Command>& a
   CLI::App root("kvcs: artifact store, tool gateway and AI gateway in one daemon.", "kvcs");
   root.set_version_flag("-V,--version", std::string("kvcs ") + version());
   root.require_subcommand(1);
-  root.footer("`kvcs COMMAND --help` shows options and examples.\n");
+  root.footer("`kvcs help COMMAND` shows options and examples.\n");
   std::vector<BoundCommand> bound;
   for (const Command& command : all) {
     bound.push_back(bind_command(command, place_command(root, command)));
   }
-  const std::vector<std::string> arguments = flags_behind_command(root, typed);
+  const std::vector<std::string> arguments =
+      help_behind_command(root, flags_behind_command(root, typed));
   try {
     // CLI11 takes the arguments in reverse.
     const std::vector<std::string> read = with_dash_words(arguments, all);

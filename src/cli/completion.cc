@@ -124,6 +124,11 @@ std::vector<std::string> complete(const std::vector<Command>& commands,
                                   const std::vector<std::string>& words) {
   const std::vector<std::string> whole = words.empty() ? std::vector<std::string>{""} : words;
   std::vector<std::string> found = candidates(commands, whole);
+  if (whole.size() > 1 && whole.front() == "help") {
+    for (std::string& one : candidates(commands, {whole.begin() + 1, whole.end()})) {
+      found.push_back(std::move(one));
+    }
+  }
   std::erase_if(found, [&](const std::string& one) { return !one.starts_with(whole.back()); });
   std::sort(found.begin(), found.end());
   found.erase(std::unique(found.begin(), found.end()), found.end());

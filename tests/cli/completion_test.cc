@@ -77,6 +77,8 @@ TEST_CASE("completion: commands, options and choices, and nothing where a file s
   CHECK(offered({"list", "--sort", "s"}) == Words{"size"});
   CHECK(offered({"--json", "key", "l"}) == Words{"list"});
   CHECK(offered({"shell", ""}) == Words{"bash", "zsh"});
+  CHECK(offered({"help", "l"}) == Words{"list", "login"});
+  CHECK(offered({"help", "key", ""}) == Words{"create", "list"});
   CHECK(offered({"list", ""}).empty());
   CHECK(offered({"list", "-n", ""}).empty());
   CHECK(offered({"nothing", ""}) == Words{});

@@ -262,6 +262,42 @@ TEST_CASE("parse: a suggestion is made for a slip and not for another word", "[u
   CHECK(far.find("It has: ") != std::string::npos);
 }
 
+TEST_CASE("help: in front of a command's words it is the same as behind them", "[unit][cli]") {
+  std::string out, error;
+  const auto run = [&](const std::vector<std::string>& words) {
+    out.clear();
+    error.clear();
+    return run_cli(
+        words, every_command(), [&](std::string_view text) { out += text; },
+        [&](std::string_view text) { error += text; });
+  };
+  const auto behind = [&](std::vector<std::string> words) {
+    words.emplace_back("--help");
+    CHECK(run(words) == kExitOk);
+    return std::exchange(out, "");
+  };
+  const std::vector<std::vector<std::string>> lines = {
+      {}, {"upload"}, {"kv"}, {"kv", "get"}, {"admin", "org"}, {"admin", "org", "list"}};
+  for (const std::vector<std::string>& words : lines) {
+    const std::string wanted = behind(words);
+    std::vector<std::string> line = {"help"};
+    line.insert(line.end(), words.begin(), words.end());
+    CHECK(run(line) == kExitOk);
+    CHECK(out == wanted);
+    // What stands behind a command is no reason to run it.
+    if (words.size() != 1 || words[0] != "upload") continue;
+    line.emplace_back("file.kv");
+    CHECK(run(line) == kExitOk);
+    CHECK(out == wanted);
+  }
+  CHECK(run({"help", "exit-codes"}) == kExitOk);
+  CHECK(out.find("unauthenticated") != std::string::npos);
+  CHECK(run({"help", "uplaod"}) == kExitUsage);
+  CHECK(error.find("Did you mean 'upload'?") != std::string::npos);
+  CHECK(run({"help", "admin", "nothing"}) == kExitUsage);
+  CHECK(error.find("'nothing' is no command of `kvcs admin`") != std::string::npos);
+}
+
 TEST_CASE("commands: each example can be typed as it is printed", "[unit][cli]") {
   std::vector<Command> all = every_command();
   std::string ran;
