@@ -251,8 +251,8 @@ Console::Mode console_mode(const CommonFlags& common) {
   const bool color_asked = !common.no_color && environment("NO_COLOR").empty();
   const std::string forced = environment("CLICOLOR_FORCE");
   const bool is_forced = !forced.empty() && forced != "0";
-  const bool on_terminals = mode.terminal && isatty(STDOUT_FILENO) == 1;
-  mode.color = color_asked && (on_terminals || is_forced);
+  mode.out_terminal = isatty(STDOUT_FILENO) == 1;
+  mode.color = color_asked && ((mode.terminal && mode.out_terminal) || is_forced);
   mode.out_columns = [] { return terminal_columns(STDOUT_FILENO); };
   mode.error_columns = [] { return terminal_columns(STDERR_FILENO); };
   return mode;
@@ -365,7 +365,6 @@ std::string usage_fault(const CLI::App& root, const std::vector<std::string>& ar
 // is no command stands last, for the parser to say so; nothing that could be done is done.
 std::vector<std::string> help_behind_command(const CLI::App& root,
                                              const std::vector<std::string>& arguments) {
-  if (arguments.empty() || arguments.front() != "help") return arguments;
   const auto below = [](const CLI::App& app, const std::string& word) {
     const auto found =
         app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; });

@@ -14,13 +14,13 @@
 #include "base/crypto.h"
 #include "base/file.h"
 #include "cli/api_client.h"
-#include "cli/ask.h"
+#include "cli/cat.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/kept_transfers.h"
-#include "cli/own_calls.h"
 #include "cli/progress.h"
 #include "cli/range_reader.h"
+#include "cli/wanted_artifact.h"
 #include "kvfile/tools/slice.h"
 #include "kvfile/tools/verify.h"
 
@@ -29,29 +29,25 @@ namespace {
 
 constexpr size_t kStepBytes = 256 << 10;
 constexpr std::string_view kRangeRefused = "range_refused";
-constexpr size_t kLinkNameMaxBytes = 100;
+constexpr std::string_view kStdout = "-";
 
-// An artifact, or a slice of it, that is to be fetched, and the paths that it goes to. `part` is
-// the file that grows; `target` is its final name.
-struct Wanted {
-  std::string id, url, target, part;  // Without id: what lies behind a link.
-  std::string name;                   // Of the file, unless --output says another.
-  std::string authorization;          // Of a link with a password.
-  std::string sha256;                 // "" for a slice: nobody has hashed it yet.
-  std::string etag;
-  uint64_t size_bytes = 0;
-  Json metadata;
-  std::optional<kvfile::SliceSpec> slice;
+// What is to be fetched, and the paths that it goes to: `part` is the file that grows, `target` its
+// final name.
+struct Wanted : WantedArtifact {
+  std::string target, part;
 };
 
-// --output may be a folder, as for cp; then the file has its own name there.
+// --output may be a folder, as for cp; then the file has its own name there. A link to a file stays
+// a link, and the file at its end is the target.
 std::string target_path(const Invocation& in, const Wanted& wanted) {
+  namespace fs = std::filesystem;
   const std::string output = in.text("output");
-  const std::string name = wanted.name + (wanted.slice ? "-slice.kv" : ".kv");
-  if (output.empty()) return name;
-  std::error_code ignored;
-  if (std::filesystem::is_directory(output, ignored)) return output + "/" + name;
-  return output;
+  if (output.empty()) return wanted.file_name;
+  std::error_code failed;
+  if (fs::is_directory(output, failed)) return output + "/" + wanted.file_name;
+  if (!fs::is_symlink(output, failed) || !fs::is_regular_file(output, failed)) return output;
+  const fs::path end = fs::canonical(output, failed);
+  return failed ? output : end.string();
 }
 
 // One name per artifact and slice, so that a later run finds what an earlier one left.
@@ -63,143 +59,6 @@ void choose_paths(const Invocation& in, Wanted& wanted) {
   wanted.part = (path.parent_path() /
                  ("." + path.filename().string() + "." + whose.substr(0, 8) + mark + ".part"))
                     .string();
-}
-
-// --tokens and --layers become part of the URL; a signed one covers the artifact and not the query
-// behind it. Then a HEAD says how long the slice is and which ETag it has; the server computes both
-// without reading the data.
-Status choose_slice(const Invocation& in, ApiClient& api, Wanted& wanted) {
-  const auto joint = [](const std::string& url) {
-    return std::string(url.find('?') == url.npos ? "?" : "&");
-  };
-  const auto tokens = in.optional_text("tokens"), layers = in.optional_text("layers");
-  if (!tokens && !layers) return ok();
-  kvfile::SliceSpec spec;
-  if (tokens) {
-    spec.tokens = KVCS_TRY(kvfile::parse_index_range(*tokens, "tokens"));
-    wanted.url += joint(wanted.url) + "tokens=" + *tokens;
-  }
-  if (layers) {
-    spec.layers = KVCS_TRY(kvfile::parse_index_range(*layers, "layers"));
-    wanted.url += joint(wanted.url) + "layers=" + *layers;
-  }
-  const ApiClient::Remote remote = KVCS_TRY(api.look_at(wanted.url, wanted.authorization));
-  if (remote.etag.empty()) return upstream_failed("The server does not cut artifacts.");
-  wanted.slice = spec;
-  wanted.sha256.clear();
-  wanted.etag = remote.etag;
-  wanted.size_bytes = remote.size_bytes;
-  return ok();
-}
-
-// Asks for URL, size and digest. It is asked again after a broken transfer, because the URL is
-// signed for a short time only.
-Result<Wanted> ask_server(const Invocation& in, ApiClient& api) {
-  Wanted wanted;
-  wanted.id = KVCS_TRY(find_artifact(api, in.text("artifact")));
-  wanted.name = wanted.id;
-  const Json about = KVCS_TRY(api.call("GET", "/api/v1/artifacts/" + wanted.id + "?shape=single"));
-  JsonReader reader(about);
-  reader.ignore_unknown();
-  wanted.url = reader.optional_string("download_url", {.max_bytes = 4096}).value_or("");
-  wanted.sha256 = reader.optional_string("sha256").value_or("");
-  wanted.size_bytes = static_cast<uint64_t>(reader.integer("size_bytes", 0, INT64_MAX));
-  const Json* const metadata = reader.object("metadata");
-  if (metadata != nullptr) wanted.metadata = *metadata;
-  KVCS_TRY(reader.finish());
-  if (wanted.url.empty()) return invalid("The upload of this artifact is not confirmed yet.");
-  if (!is_hex(wanted.sha256, 64)) return upstream_failed("The server names no digest.");
-  // The server's ETag of a whole artifact is its SHA-256.
-  wanted.etag = wanted.sha256;
-  KVCS_TRY(choose_slice(in, api, wanted));
-  choose_paths(in, wanted);
-  return wanted;
-}
-
-Result<Wanted> ask_often(const Invocation& in, ApiClient& api, Repeat& repeat) {
-  Wanted wanted;
-  const auto attempt = [&](bool&) -> Status {
-    wanted = KVCS_TRY(ask_server(in, api));
-    return ok();
-  };
-  KVCS_TRY(repeat.run("look-up", attempt));
-  return wanted;
-}
-
-bool is_link(std::string_view text) {
-  return text.starts_with("https://") || text.starts_with("http://");
-}
-
-// The name that the link's server gives the file, without ".kv" and without anything by which it
-// could leave the folder or be hidden there.
-std::string name_behind_link(std::string_view disposition) {
-  constexpr std::string_view kBefore = "filename=\"", kEnding = ".kv";
-  std::string_view given;
-  if (const size_t at = disposition.find(kBefore); at != disposition.npos) {
-    given = disposition.substr(at + kBefore.size());
-    given = given.substr(0, given.find('"'));
-  }
-  if (given.ends_with(kEnding)) given.remove_suffix(kEnding.size());
-  std::string name;
-  for (const char c : given.substr(0, kLinkNameMaxBytes)) {
-    const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                          (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-    if (c == '.' && name.empty()) continue;
-    name += is_plain ? c : '_';
-  }
-  return name.empty() ? "shared" : name;
-}
-
-std::string basic_authorization(const Secret& password) {
-  return "Basic " + to_base64("share:" + password.reveal());
-}
-
-// HEAD, as often as it takes.
-Result<ApiClient::Remote> look_at(const Wanted& wanted, ApiClient& api, Repeat& repeat) {
-  ApiClient::Remote remote;
-  const auto attempt = [&](bool&) -> Status {
-    remote = KVCS_TRY(api.look_at(wanted.url, wanted.authorization));
-    return ok();
-  };
-  KVCS_TRY(repeat.run("look-up", attempt));
-  return remote;
-}
-
-// The server of a link answers with the digest as ETag, and wants a password or none. It is asked
-// without the key, which is for another server, or for the same one and not needed.
-Result<Wanted> ask_link(const Invocation& in, ApiClient& api, Repeat& repeat, Console& console) {
-  Wanted wanted;
-  const std::string link = in.text("artifact");
-  wanted.url = link.substr(0, link.find('#'));
-  if (const auto password = KVCS_TRY(read_password_file(in))) {
-    wanted.authorization = basic_authorization(*password);
-  }
-  Result<ApiClient::Remote> remote = look_at(wanted, api, repeat);
-  const bool wants_password =
-      remote.code() == Code::kUnauthenticated && wanted.authorization.empty();
-  if (wants_password && !can_ask()) {
-    return unauthenticated("This link needs a password: --password-file FILE, or - for stdin.");
-  }
-  if (wants_password) {
-    const Secret password = ask_secret(console, "Password of the link: ").value_or(Secret());
-    wanted.authorization = basic_authorization(password);
-    remote = look_at(wanted, api, repeat);
-  }
-  KVCS_TRY(remote.status());
-  if (!is_hex(remote->etag, 64)) {
-    return upstream_failed("No artifact lies there: the answer names no SHA-256.");
-  }
-  wanted.sha256 = wanted.etag = remote->etag;
-  wanted.size_bytes = remote->size_bytes;
-  wanted.name = name_behind_link(remote->disposition);
-  const Wanted whole = wanted;
-  const auto cut = [&](bool&) {
-    wanted = whole;
-    return choose_slice(in, api, wanted);
-  };
-  KVCS_TRY(repeat.run("look-up", cut));
-  choose_paths(in, wanted);
-  return wanted;
 }
 
 // The file that grows, and what is known of its bytes.
@@ -408,9 +267,7 @@ Status transfer(ApiClient& api, const Invocation& in, Wanted& wanted, Part& part
   bool is_first = true;
   const auto attempt = [&](bool& moved) -> Status {
     for (;;) {
-      if (!std::exchange(is_first, false) && !wanted.id.empty()) {
-        wanted.url = KVCS_TRY(ask_server(in, api)).url;
-      }
+      if (!std::exchange(is_first, false)) KVCS_TRY(renew_url(in, api, wanted));
       const uint64_t before = part.have;
       Status got = receive_all(api, wanted, part, progress);
       moved |= part.have > before;
@@ -421,10 +278,18 @@ Status transfer(ApiClient& api, const Invocation& in, Wanted& wanted, Part& part
 }
 
 // The target is looked for first, so that a name that is taken does not cost a transfer.
-// Neither the file nor its sidecar, whose bytes the uploader chose, replaces anything unasked.
+// Neither the file nor its sidecar, whose bytes the uploader chose, replaces anything unasked, and
+// a device, a pipe or a socket is replaced by nothing.
 Status check_free(const Wanted& wanted, bool force) {
   std::error_code ignored;
-  const bool has_sidecar = wanted.metadata.is_object() && wanted.metadata.contains("sidecar");
+  const auto there = std::filesystem::status(wanted.target, ignored).type();
+  using Type = std::filesystem::file_type;
+  if (there != Type::not_found && there != Type::regular && there != Type::none) {
+    return conflict(printable(wanted.target) +
+                    " is no file that could be replaced. `--output -` writes to standard output, "
+                    "which may lead there.");
+  }
+  const bool has_sidecar = !wanted.sidecar_json.empty();
   for (const char* const ending : {"", ".json"}) {
     if (force || (*ending != '\0' && !has_sidecar)) continue;
     if (!std::filesystem::exists(wanted.target + ending, ignored)) continue;
@@ -463,10 +328,8 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Repeat& repea
 // Writes the sidecar that the uploader sent along beside the file; of a slice the part of it that
 // describes the slice. Artifacts without one get none.
 Status restore_sidecar(const Wanted& wanted) {
-  if (!wanted.metadata.is_object()) return ok();
-  const auto found = wanted.metadata.find("sidecar");
-  if (found == wanted.metadata.end() || !found->is_object()) return ok();
-  const auto sidecar = kvfile::parse_sidecar(dump_json(*found));
+  if (wanted.sidecar_json.empty()) return ok();
+  const auto sidecar = kvfile::parse_sidecar(wanted.sidecar_json);
   KVCS_TRY(sidecar.status());
   if (!wanted.slice) return kvfile::write_sidecar(wanted.target, *sidecar);
   const auto file = KVCS_TRY(kvfile::KvFile::open(wanted.target));
@@ -474,46 +337,42 @@ Status restore_sidecar(const Wanted& wanted) {
                                kvfile::slice_sidecar(*sidecar, file->header(), *wanted.slice));
 }
 
-// A link is asked for without a key, on the ways that lead to its server.
-ApiSettings no_key(const Invocation& in) {
-  ApiSettings settings;
-  Result<NamedServer> named = find_named_server(in.server_flags());
-  if (!named.ok()) {
-    settings.fault = named.status();
-  } else {
-    settings.policy = std::move(named->policy);
+// To standard output: a slice is checked as a file, and so must be one.
+int run_to_stdout(const Invocation& in, Console& console) {
+  if (in.optional_text("tokens") || in.optional_text("layers")) {
+    return console.fail(
+        invalid("--output -: a slice is checked as a file, before it is given away; name one."));
   }
-  return settings;
+  return cat(in, console);
 }
 
 // A sidecar that cannot be written is only noted: the artifact itself is there and checked.
 int run_download(const Invocation& in, Console& console) {
-  const bool by_link = is_link(in.text("artifact"));
-  if (!by_link && in.optional_text("password-file")) {
-    return console.fail(invalid("--password-file: only a link has a password."));
-  }
-  ApiClient api(by_link ? no_key(in) : find_api_settings(in));
+  if (in.text("output") == kStdout) return run_to_stdout(in, console);
+  ApiClient api(settings_for(in));
   if (!api.settings().fault.ok()) return console.fail(api.settings().fault);
   Repeat repeat(repeat_hooks(console));
-  auto wanted = by_link ? ask_link(in, api, repeat, console) : ask_often(in, api, repeat);
-  if (!wanted.ok()) return console.fail(wanted.status());
-  const Status done = fetch(api, in, *wanted, repeat, console);
+  auto found = find_wanted(in, api, repeat, console, Cut::kAsAsked);
+  if (!found.ok()) return console.fail(found.status());
+  Wanted wanted{std::move(*found), {}, {}};
+  choose_paths(in, wanted);
+  const Status done = fetch(api, in, wanted, repeat, console);
   if (!done.ok()) return console.fail(done);
-  const Status sidecar = restore_sidecar(*wanted);
+  const Status sidecar = restore_sidecar(wanted);
   if (!sidecar.ok()) {
     console.note("The sidecar was not written: " + printable(sidecar.message()));
   }
   if (console.mode().json) {
-    Json json{{"path", wanted->target}, {"size_bytes", wanted->size_bytes}};
-    if (!by_link) json["artifact_id"] = wanted->id;
-    if (!wanted->slice) json["sha256"] = wanted->sha256;
+    Json json{{"path", wanted.target}, {"size_bytes", wanted.size_bytes}};
+    if (!wanted.id.empty()) json["artifact_id"] = wanted.id;
+    if (!wanted.slice) json["sha256"] = wanted.sha256;
     console.print_json(json);
   } else {
     console.print(console.mode().quiet
-                      ? wanted->target
-                      : "Downloaded " + printable(wanted->target) + " (" +
-                            format_bytes(wanted->size_bytes) +
-                            (wanted->slice ? ", a slice)" : ", SHA-256 " + wanted->sha256 + ")"));
+                      ? wanted.target
+                      : "Downloaded " + printable(wanted.target) + " (" +
+                            format_bytes(wanted.size_bytes) +
+                            (wanted.slice ? ", a slice)" : ", SHA-256 " + wanted.sha256 + ")"));
   }
   return kExitOk;
 }
@@ -521,27 +380,30 @@ int run_download(const Invocation& in, Console& console) {
 }  // namespace
 
 std::vector<Command> download_commands() {
-  return {
-      {.name = "download",
-       .summary = "Fetch an artifact, check its digest, then put it in place.",
-       .options = {artifact_argument("Its id, some first digits of it, its name, or a link to it."),
-                   {.name = "-o,--output",
-                    .help = "Where to; else into this folder, by its id, of a link by its name.",
-                    .value_name = "PATH"},
-                   {.name = "--tokens",
-                    .help = "Only from token a up to, not including, b.",
-                    .value_name = "a:b"},
-                   {.name = "--layers", .help = "Only these layers.", .value_name = "x:y"},
-                   password_file_option("Of a link: its first line; \"-\" reads stdin."),
-                   {.name = "--force", .kind = ValueKind::kFlag, .help = "Replace a file."}},
-       .examples = {{"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f -o context.kv",
-                     "A broken download goes on where it stopped."},
-                    {"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f --tokens 0:1024 "
-                     "-o prefix.kv",
-                     "The server cuts; only the first 1024 tokens travel."},
-                    {"kvcs download https://kvcs.example.com/share/TOKEN -o shared.kv",
-                     "A share link, or a public URL; no key is needed, and none is sent."}},
-       .run = run_download}};
+  std::vector<Option> options = wanted_options();
+  options.push_back({.name = "--tokens",
+                     .help = "Only from token a up to, not including, b.",
+                     .value_name = "a:b"});
+  options.push_back({.name = "--layers", .help = "Only these layers.", .value_name = "x:y"});
+  options.push_back({.name = "-o,--output",
+                     .help = "Where to; else into this folder, by its own name; \"-\": standard "
+                             "output.",
+                     .value_name = "PATH"});
+  options.push_back({.name = "--force", .kind = ValueKind::kFlag, .help = "Replace a file."});
+  return {{.name = "download",
+           .summary = "Fetch an artifact, check its digest, then put it in place.",
+           .options = std::move(options),
+           .examples = {{"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f -o context.kv",
+                         "A broken download goes on where it stopped."},
+                        {"kvcs download 3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f --tokens 0:1024 "
+                         "-o prefix.kv",
+                         "The server cuts; only the first 1024 tokens travel."},
+                        {"kvcs download https://kvcs.example.com/share/TOKEN -o shared.kv",
+                         "A share link, or a public URL; no key is needed, and none is sent."}},
+           .run = run_download,
+           .details =
+               "Its own name is made safe for a file, and has \".kv\" behind it. Only a file is "
+               "ever replaced, and only with --force; what a link leads to is replaced there."}};
 }
 
 }  // namespace kvcs::cli

@@ -100,7 +100,8 @@ class Console final {
   // How the command was asked to print. `json`, `quiet` and `color` come from the common flags.
   struct Mode {
     bool json = false, quiet = false, color = false;
-    bool terminal = false;  // stderr is one: progress may be drawn.
+    bool terminal = false;      // stderr is one: progress may be drawn.
+    bool out_terminal = false;  // stdout is one.
     // The columns that a line may take there, asked anew for each drawing; 0, or no function: any
     // number.
     std::function<size_t()> out_columns = {}, error_columns = {};

@@ -24,6 +24,7 @@ std::vector<Command> commands() {
   add(upload_commands());
   add(cache_commands());
   add(download_commands());
+  add(cat_commands());
   add(artifact_commands());
   add(delete_commands());
   add(edit_commands());
@@ -63,8 +64,8 @@ std::string_view door_of(std::string_view name) {
   static const std::map<std::string_view, std::vector<std::string_view>> kDoors = {
       {"The daemon", {"serve", "config", "repair", "keys", "kv"}},
       {"Artifacts",
-       {"upload", "sync", "download", "cache", "list", "delete", "deleted", "restore", "quota",
-        "edit", "rename", "describe", "tag", "visibility", "share"}},
+       {"upload", "sync", "download", "cat", "cache", "list", "delete", "deleted", "restore",
+        "quota", "edit", "rename", "describe", "tag", "visibility", "share"}},
       {"People, projects and keys",
        {"login", "logout", "whoami", "api-key", "server", "totp", "password", "session", "org",
         "project", "member", "key"}},

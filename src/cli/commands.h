@@ -14,6 +14,7 @@ std::vector<Command> admin_provider_commands();  // cmd_admin_provider.cc; withi
 std::vector<Command> artifact_commands();        // cmd_artifacts.cc: list, quota
 std::vector<Command> benchmark_commands();       // cmd_benchmark.cc
 std::vector<Command> cache_commands();           // cmd_cache.cc
+std::vector<Command> cat_commands();             // cmd_cat.cc
 std::vector<Command> completion_commands();      // cmd_completion.cc
 std::vector<Command> delete_commands();          // cmd_delete.cc: delete, restore, deleted
 std::vector<Command> download_commands();        // cmd_download.cc

@@ -2,11 +2,13 @@
 // it keeps when it ends early. Method: a server that answers what the test says, and a part file
 // that an earlier run has left.
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include <filesystem>
 
 #include "base/crypto.h"
 #include "cli/cli_desk.h"
+#include "cli/wanted_artifact.h"
 
 using namespace kvcs;
 using kvcs::test::CliAnswer;
@@ -83,6 +85,56 @@ TEST_CASE("download: what has come is kept and told, and what has not is no file
   CHECK(desk.download() == 1);
   CHECK(desk.error == "error: No.\n");
   CHECK_FALSE(desk.has_part());
+}
+
+TEST_CASE("download: without a place it has its own name, made safe", "[unit][cli]") {
+  using cli::safe_file_name;
+  CHECK(safe_file_name("demo") == "demo");
+  CHECK(safe_file_name("日本語 report") == "日本語 report");
+  CHECK(safe_file_name("../../etc/passwd") == "_.._etc_passwd");
+  CHECK(safe_file_name("..") == "");
+  CHECK(safe_file_name(".hidden\\x") == "hidden_x");
+  CHECK(safe_file_name("-rf") == "_rf");
+  CHECK(safe_file_name("a\nb\x7f") == "a_b_");
+  CHECK(safe_file_name("a\xff") == "a_");
+  CHECK(safe_file_name(std::string(199, 'a') + "é") == std::string(199, 'a'));
+  DownloadDesk desk;
+  const std::vector<std::pair<std::string, std::string>> names = {
+      {"demo", "demo.kv"}, {"demo.kv", "demo.kv"}, {"../a/b", "_a_b.kv"}, {"..", kId + ".kv"}};
+  for (const auto& [name, file] : names) {
+    Json artifact = parse_json(desk.artifact().body).value();
+    artifact["name"] = name;
+    desk.answer({{dump_json(artifact)}, {kBytes}});
+    CHECK(desk.run({"download", kId, "-o", desk.folder.path(), "-q"}) == 0);
+    CHECK(desk.out == desk.folder.path() + "/" + file + "\n");
+    CHECK(desk.read(file) == kBytes);
+    std::filesystem::remove(desk.folder.file(file));
+  }
+}
+
+TEST_CASE("download: only a file is ever replaced", "[unit][cli]") {
+  DownloadDesk desk;
+  const std::string pipe = desk.folder.file("pipe");
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  std::filesystem::create_symlink("/dev/null", desk.folder.file("null"));
+  for (const std::string& target : {pipe, std::string("/dev/null"), desk.folder.file("null")}) {
+    desk.answer({desk.artifact()});
+    CHECK(desk.run({"download", kId, "-o", target, "--force"}) == 1);
+    CHECK(desk.error.find("is no file that could be replaced. `--output -`") != std::string::npos);
+    CHECK(desk.requests() == Words{kLook});
+  }
+  CHECK(std::filesystem::is_fifo(pipe));
+  // A link stays one, and what it leads to is replaced where it lies.
+  std::filesystem::create_directory(desk.folder.file("there"));
+  desk.write("there/real.kv", "before");
+  std::filesystem::create_symlink("there/real.kv", desk.folder.file("link.kv"));
+  desk.answer({desk.artifact()});
+  CHECK(desk.run({"download", kId, "-o", desk.folder.file("link.kv")}) == 1);
+  CHECK(desk.error.find("there/real.kv exists; --force replaces it.") != std::string::npos);
+  desk.answer({desk.artifact(), {kBytes}});
+  CHECK(desk.run({"download", kId, "-o", desk.folder.file("link.kv"), "--force"}) == 0);
+  CHECK(std::filesystem::is_symlink(desk.folder.file("link.kv")));
+  CHECK(desk.read("there/real.kv") == kBytes);
 }
 
 TEST_CASE("download: a server that is not there is told at once", "[unit][cli]") {

@@ -91,6 +91,8 @@ TEST_CASE("upload, list, download and delete bring the same bytes back", "[cli][
   CHECK(d.out == id + "\n");
   REQUIRE(d.run({"list", "--json"}) == 0);
   CHECK(d.json()[0]["num_tokens"] == 4);
+  REQUIRE(d.run({"cat", "demo"}) == 0);
+  CHECK(d.out == d.read("context.kv"));
   REQUIRE(d.run({"download", id, "-o", d.folder.file("back.kv")}) == 0);
   CHECK(d.read("back.kv") == d.read("context.kv"));
   CHECK(d.read("back.kv.json") == d.read("context.kv.json"));
@@ -174,7 +176,7 @@ TEST_CASE("download --tokens brings what slice would cut, and goes on where it s
   CHECK(d.read("back.kv.json") == d.read("cut.kv.json"));
   CHECK(d.json()["size_bytes"] == d.read("cut.kv").size());
   REQUIRE(fetch({"-o", d.folder.path(), "--layers", "0:1"}) == 0);
-  CHECK(d.json()["path"] == d.folder.file(id + "-slice.kv"));
+  CHECK(d.json()["path"] == d.folder.file("context-slice.kv"));
   CHECK(d.run({"download", id, "--tokens", "9:10", "-o", d.folder.file("none.kv")}) == 1);
   CHECK(d.error.find("beyond the 4 tokens") != std::string::npos);
   CHECK(d.run({"download", id, "--tokens", "1", "-o", d.folder.file("none.kv")}) == 1);
