@@ -1,13 +1,10 @@
 // `kvcs login`, `logout` and `server`: signing in as a person, at one server or several. A server
 // says how at GET /auth/providers: through its issuer where command lines have a client there, else
 // by the server's own /auth/device.
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <spawn.h>
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <set>
@@ -15,12 +12,11 @@
 #include "base/bytes.h"
 #include "cli/admin_calls.h"
 #include "cli/api_client.h"
+#include "cli/browser.h"
 #include "cli/client_settings.h"
 #include "cli/commands.h"
 #include "cli/credentials.h"
 #include "cli/oauth_client.h"
-
-extern char** environ;
 
 namespace kvcs::cli {
 namespace {
@@ -32,30 +28,6 @@ constexpr const char* kScopes = "openid profile email";
 struct Way {
   std::string issuer, client_id;
 };
-
-bool is_url(std::string_view text) {
-  return (text.starts_with("https://") || text.starts_with("http://")) &&
-         text.find_first_of(" \t\r\n\"'\\<>^`{|}") == text.npos;
-}
-
-// Only where there is a desktop; what it prints is nobody's concern. The process is not waited for.
-// True: it was begun.
-bool open_browser(const std::string& url) {
-  if (std::getenv("DISPLAY") == nullptr && std::getenv("WAYLAND_DISPLAY") == nullptr) return false;
-  if (!is_url(url)) return false;
-  posix_spawn_file_actions_t quiet;
-  if (::posix_spawn_file_actions_init(&quiet) != 0) return false;
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    ::posix_spawn_file_actions_addopen(&quiet, fd, "/dev/null", O_RDWR, 0);
-  }
-  std::string program = "xdg-open", address = url;
-  std::array<char*, 3> arguments = {program.data(), address.data(), nullptr};
-  pid_t pid = 0;
-  const int failed =
-      ::posix_spawnp(&pid, program.c_str(), &quiet, nullptr, arguments.data(), environ);
-  ::posix_spawn_file_actions_destroy(&quiet);
-  return failed == 0;
-}
 
 std::string device_name() {
   std::array<char, 256> name{};

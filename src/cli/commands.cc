@@ -26,6 +26,7 @@ std::vector<Command> commands() {
   add(download_commands());
   add(cat_commands());
   add(artifact_commands());
+  add(show_commands());
   add(delete_commands());
   add(edit_commands());
   add(whoami_commands());
@@ -48,6 +49,7 @@ std::vector<Command> commands() {
   add(gateway_account_commands());
   add(keys_commands());
   add(kv_commands());
+  add(api_commands());
   add_tools(import_commands());
   add_tools(export_commands());
   add(search_commands());
@@ -62,10 +64,10 @@ std::vector<Command> commands() {
 // The first word of a command, and under which heading of `kvcs --help` it stands.
 std::string_view door_of(std::string_view name) {
   static const std::map<std::string_view, std::vector<std::string_view>> kDoors = {
-      {"The daemon", {"serve", "config", "repair", "keys", "kv"}},
+      {"The daemon", {"serve", "config", "repair", "keys", "kv", "api"}},
       {"Artifacts",
-       {"upload", "sync", "download", "cat", "cache", "list", "delete", "deleted", "restore",
-        "quota", "edit", "rename", "describe", "tag", "visibility", "share"}},
+       {"upload", "sync", "download", "cat", "cache", "list", "show", "open", "delete", "deleted",
+        "restore", "quota", "edit", "rename", "describe", "tag", "visibility", "share"}},
       {"People, projects and keys",
        {"login", "logout", "whoami", "api-key", "server", "totp", "password", "session", "org",
         "project", "member", "key"}},

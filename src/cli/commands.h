@@ -11,6 +11,7 @@ std::vector<Command> people_commands();    // cmd_people.cc: admin people, setup
 std::vector<Command> admin_commands();     // cmd_admin.cc: admin org, user, key
 std::vector<Command> admin_ai_commands();  // cmd_admin_ai.cc: admin usage, prices, jobs, audit
 std::vector<Command> admin_provider_commands();  // cmd_admin_provider.cc; within admin_ai_commands
+std::vector<Command> api_commands();             // cmd_api.cc
 std::vector<Command> artifact_commands();        // cmd_artifacts.cc: list, quota
 std::vector<Command> benchmark_commands();       // cmd_benchmark.cc
 std::vector<Command> cache_commands();           // cmd_cache.cc
@@ -36,6 +37,7 @@ std::vector<Command> quant_commands();    // cmd_quant.cc: quant, dequant, compa
 std::vector<Command> sample_commands();   // cmd_sample.cc
 std::vector<Command> search_commands();   // cmd_search.cc
 std::vector<Command> share_commands();    // cmd_share.cc: share create, list, delete
+std::vector<Command> show_commands();     // cmd_show.cc: show, open
 std::vector<Command> slice_commands();    // cmd_slice.cc
 std::vector<Command> team_commands();     // cmd_team.cc: member, key
 std::vector<Command> upload_commands();   // cmd_upload.cc: upload, sync

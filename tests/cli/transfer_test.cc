@@ -91,8 +91,18 @@ TEST_CASE("upload, list, download and delete bring the same bytes back", "[cli][
   CHECK(d.out == id + "\n");
   REQUIRE(d.run({"list", "--json"}) == 0);
   CHECK(d.json()[0]["num_tokens"] == 4);
+  REQUIRE(d.run({"show", "demo"}) == 0);
+  CHECK(d.out.find("Artifact ID  " + id + "\n") != std::string::npos);
+  CHECK(d.out.find("Model        tiny\n") != std::string::npos);
+  CHECK(d.out.find("Sidecar      yes") != std::string::npos);
+  CHECK(d.out.find('{') == std::string::npos);
   REQUIRE(d.run({"cat", "demo"}) == 0);
   CHECK(d.out == d.read("context.kv"));
+  REQUIRE(d.run({"api", "PATCH", "/api/v1/artifacts/" + id, "--field", "description=tried"}) == 0);
+  CHECK(d.json()["description"] == "tried");
+  REQUIRE(d.run({"api", "GET", "/api/v1/artifacts", "--field", "limit=5"}) == 0);
+  CHECK(d.json()["artifacts"].size() == 1);
+  CHECK(d.run({"api", "/api/v1/nothing"}) == 1);
   REQUIRE(d.run({"download", id, "-o", d.folder.file("back.kv")}) == 0);
   CHECK(d.read("back.kv") == d.read("context.kv"));
   CHECK(d.read("back.kv.json") == d.read("context.kv.json"));
