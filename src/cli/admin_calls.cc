@@ -127,6 +127,23 @@ std::string shown(const Json& object, std::string_view member) {
   return joined.empty() ? "-" : joined;
 }
 
+namespace {
+
+// A row for each value. What is inside another object has its name before its own:
+// "limits.requests".
+void add_rows(const Json& object, const std::string& before,
+              std::vector<std::pair<std::string, std::string>>& rows) {
+  for (const auto& [name, value] : object.items()) {
+    if (value.is_object() && !value.empty()) {
+      add_rows(value, before + name + ".", rows);
+    } else {
+      rows.emplace_back(printable(before + name), shown(object, name));
+    }
+  }
+}
+
+}  // namespace
+
 int show_object(Console& console, const Result<Json>& object) {
   if (!object.ok()) return console.fail(object.status());
   if (console.mode().json || !(*object).is_object()) {
@@ -134,9 +151,7 @@ int show_object(Console& console, const Result<Json>& object) {
     return kExitOk;
   }
   std::vector<std::pair<std::string, std::string>> fields;
-  for (const auto& [name, unused] : (*object).items()) {
-    fields.emplace_back(printable(name), shown(*object, name));
-  }
+  add_rows(*object, "", fields);
   console.print_fields(fields);
   return kExitOk;
 }
