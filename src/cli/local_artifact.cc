@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "base/crypto.h"
+#include "base/environment.h"
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 
@@ -43,9 +44,8 @@ Result<std::string> hash_file(const kvfile::KvFile& file, Console& console) {
 
 // A file that no name leads to: it goes with its descriptor, however the process ends.
 Result<Descriptor> make_spool() {
-  const char* const folder = std::getenv("TMPDIR");
-  std::string name = std::string(folder != nullptr && *folder == '/' ? folder : "/tmp");
-  name += "/kvcs-upload-XXXXXX";
+  const std::string folder = environment("TMPDIR");
+  std::string name = (folder.starts_with('/') ? folder : "/tmp") + "/kvcs-upload-XXXXXX";
   Descriptor spool(::mkostemp(name.data(), O_CLOEXEC));
   if (!spool.valid()) return io_error("create", name, errno);
   ::unlink(name.c_str());
