@@ -10,17 +10,19 @@
 #include "artifacts/artifacts.h"
 #include "artifacts/shares.h"
 #include "base/json.h"
-#include "gateway/tokens/tokens.h"
 #include "http/json_api.h"
 #include "identity/directory.h"
 #include "identity/keys.h"
 #include "identity/users.h"
+#include "kv/keyspace.h"
+#include "kv/room.h"
 #include "ledger/usage_report.h"
 
 namespace kvcs {
 namespace {
 
-constexpr size_t kPage = 500;
+// Small: a walk ends at the first that answers, which most often is among the first.
+constexpr size_t kPage = 20;
 
 constexpr http::ApiType kTypes[] = {
     {"FirstSteps", R"(
@@ -97,13 +99,7 @@ Result<bool> has_chatted(const Parts& parts, const Organization& organization) {
 }
 
 Result<bool> has_account(const Parts& parts, const Organization& organization) {
-  bool found = false;
-  const auto note = [&found](const gateway::AccountView&) -> Status {
-    found = true;
-    return ok();
-  };
-  KVCS_TRY(parts.gateway.tokens->for_each_view(organization.slug, "", note));
-  return found;
+  return is_full(*parts.kv, KvFamily::kTokens, keyspace::token_prefix(organization.slug, ""), 1);
 }
 
 struct Step {

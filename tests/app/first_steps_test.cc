@@ -2,7 +2,10 @@
 // whole daemon with a scripted model provider, in which one step after the other is taken.
 #include <nlohmann/json.hpp>
 
+#include <atomic>
+
 #include "identity/identity.h"
+#include "identity/users.h"
 #include "support/ai_house.h"
 #include "support/json_answer.h"
 #include "support/people.h"
@@ -106,4 +109,31 @@ TEST_CASE("first steps: a public artifact is shared, and a key of one's own is m
   REQUIRE(app.as(app.credential("api_key"), "POST", "/api/v1/artifacts/" + id + "/confirm-upload")
               .status == 200);
   CHECK(done(app, ada) == "artifact share api_key ");
+}
+
+TEST_CASE("first steps: who asks waits for no walk over all users and accounts",
+          "[contract][app]") {
+  std::atomic<int> records{0};
+  AppOptions options;
+  options.kv_faults = [&](std::string_view op, std::string_view key) {
+    const bool is_read = op == "get" || op == "scan";
+    records += is_read && (key.starts_with("user:") || key.starts_with("tokens:"));
+    return ok();
+  };
+  TestApp app(options);
+  Browser ada = set_up(app);
+  const std::string org = app.credential("organization_id");
+  REQUIRE(
+      app.as_owner("PATCH", "/admin/organizations/" + org, R"({"monthly_budget_usd":5})").status ==
+      200);
+  for (int i = 0; i < 300; i++) {
+    User user;
+    user.organization_id = org;
+    user.email = "u" + std::to_string(i) + "@example.com";
+    user.monthly_limit_nano_usd = 1;
+    REQUIRE(app.parts().users->create(user, {"test", "test", ""}).ok());
+  }
+  records = 0;
+  CHECK(done(app, ada) == "ai_user ");
+  CHECK(records < 30);
 }
