@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <deque>
-#include <set>
+#include <map>
 
 #include "artifacts/recent_values.h"
 #include "artifacts/slice_cache.h"
@@ -109,7 +109,7 @@ Result<Json> make_report(const BlobReader& reader, const InspectLimits& limits,
 
 }  // namespace
 
-// One report. Owners: the request that waits for it, and the queue or the thread that makes it,
+// One report. Owners: the requests that wait for it, and the queue or the thread that makes it,
 // since a request whose client has gone waits no longer.
 struct ArtifactInspector::Job {
   std::string organization_id, sha256;
@@ -118,6 +118,7 @@ struct ArtifactInspector::Job {
   kvfile::FirstFault fault;  // Of the thread, also for want of memory.
   std::atomic<bool> is_done{false};
   Event done;
+  size_t requests = 1;  // That wait for it; guarded by Impl::mutex.
 };
 
 struct ArtifactInspector::Impl {
@@ -125,18 +126,18 @@ struct ArtifactInspector::Impl {
 
   const InspectLimits limits;
   RecentValues<Json> reports{kKeptReports, kKeptBytes};
-  std::atomic<bool> is_stopping{false};
+  std::atomic<bool> is_stopping{false};  // Changes under the mutex only.
   Mutex mutex;
   CondVar wake;
   std::deque<std::shared_ptr<Job>> jobs KVCS_GUARDED_BY(mutex);
-  std::set<std::string, std::less<>> under_way KVCS_GUARDED_BY(mutex);  // Organizations.
-  bool stops KVCS_GUARDED_BY(mutex) = false;
+  // By organization.
+  std::map<std::string, std::shared_ptr<Job>, std::less<>> under_way KVCS_GUARDED_BY(mutex);
   std::vector<Thread> threads KVCS_GUARDED_BY(mutex);  // One, from the first report on.
 
   std::shared_ptr<Job> next() {
     MutexLock lock(mutex);
-    while (jobs.empty() && !stops) wake.wait(mutex);
-    if (stops || jobs.empty()) return nullptr;
+    while (jobs.empty() && !is_stopping) wake.wait(mutex);
+    if (is_stopping) return nullptr;
     std::shared_ptr<Job> job = std::move(jobs.front());
     jobs.pop_front();
     return job;
@@ -161,14 +162,28 @@ struct ArtifactInspector::Impl {
     reports.keep(job.sha256, job.made, size_bytes);
     return ok();
   }
-  Status enqueue(const std::shared_ptr<Job>& job) {
+  // The job that the request waits for: this one, or one of the same bytes that is under way.
+  Result<std::shared_ptr<Job>> enqueue(const std::shared_ptr<Job>& job) {
     MutexLock lock(mutex);
-    if (under_way.contains(job->organization_id)) {
-      return rate_limited(
-                 "Another artifact of this organization is being inspected, and one is at a time. "
-                 "Ask again when that has ended.",
-                 kBusyRetryAfterS)
-          .with_reason("inspect_running");
+    const auto running = under_way.find(job->organization_id);
+    if (running != under_way.end()) {
+      const std::shared_ptr<Job>& other = running->second;
+      if (other->sha256 != job->sha256) {
+        return rate_limited(
+                   "Another artifact of this organization is being inspected, and one is at a "
+                   "time. Ask again when that has ended.",
+                   kBusyRetryAfterS)
+            .with_reason("inspect_running");
+      }
+      if (other->requests >= limits.requests_max) {
+        return rate_limited(std::to_string(other->requests) +
+                                " requests wait for this report, and no more may. Ask again when "
+                                "it is made.",
+                            kBusyRetryAfterS)
+            .with_reason("inspect_running");
+      }
+      other->requests++;
+      return other;
     }
     if (jobs.size() >= limits.waiting_max) {
       return unavailable("Too many artifacts wait to be inspected. Ask again later.")
@@ -179,14 +194,15 @@ struct ArtifactInspector::Impl {
       threads.reserve(1);
       threads.push_back(KVCS_TRY(start_thread("inspect", [this] { work(); })));
     }
-    under_way.insert(job->organization_id);
+    under_way.emplace(job->organization_id, job);
     jobs.push_back(job);
     wake.notify_one();
-    return ok();
+    return job;
   }
   // What nobody waits for any more is not begun.
   void abandon(const std::shared_ptr<Job>& job) {
     MutexLock lock(mutex);
+    if (--job->requests > 0) return;
     if (std::erase(jobs, job) > 0) under_way.erase(job->organization_id);
   }
 };
@@ -197,7 +213,7 @@ ArtifactInspector::~ArtifactInspector() {
   std::vector<Thread> threads;
   {
     MutexLock lock(impl_->mutex);
-    impl_->stops = impl_->is_stopping = true;
+    impl_->is_stopping = true;
     threads = std::move(impl_->threads);
   }
   impl_->wake.notify_all();
@@ -206,11 +222,11 @@ ArtifactInspector::~ArtifactInspector() {
 Result<ArtifactInspector::Report> ArtifactInspector::inspect(
     const Artifact& artifact, std::shared_ptr<const BlobReader> reader) {
   if (const Report known = impl_->reports.find(artifact.sha256)) return known;
-  const auto job = std::make_shared<Job>();
-  job->organization_id = artifact.organization_id;
-  job->sha256 = artifact.sha256;
-  job->reader = std::move(reader);
-  KVCS_TRY(impl_->enqueue(job));
+  const auto wanted = std::make_shared<Job>();
+  wanted->organization_id = artifact.organization_id;
+  wanted->sha256 = artifact.sha256;
+  wanted->reader = std::move(reader);
+  const std::shared_ptr<Job> job = KVCS_TRY(impl_->enqueue(wanted));
   while (!job->is_done.load(std::memory_order_acquire)) {
     const uint64_t seen = job->done.count();
     if (job->is_done.load(std::memory_order_acquire)) break;

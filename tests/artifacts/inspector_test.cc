@@ -5,6 +5,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include <mutex>
+#include <vector>
+
 #include "artifact_world.h"
 #include "base/thread.h"
 #include "kvfile/support.h"
@@ -195,6 +198,51 @@ TEST_CASE("inspector: one at a time for an organization, a few for all, and each
   const auto again = std::make_shared<SlowReader>(one);
   CHECK(inspector.inspect(of("other", one), again).ok());
   CHECK(again->reads == 0);
+}
+
+TEST_CASE("inspector: who asks for the same bytes at the same time gets the same report",
+          "[artifacts][unit]") {
+  ArtifactInspector inspector({.requests_max = 3});
+  const std::string good = tiny_kv({0x3c00}), bad = tiny_kv({0x3c00}).substr(0, 200);
+  for (const std::string& bytes : {good, bad}) {
+    const auto held = std::make_shared<SlowReader>(bytes);
+    const auto other = std::make_shared<SlowReader>(bytes);
+    held->is_held = true;
+    std::mutex mutex;
+    std::vector<Result<ArtifactInspector::Report>> answers;
+    const auto ask = [&](const std::shared_ptr<SlowReader>& reader) {
+      auto answer = inspector.inspect(of("acme", bytes), reader);
+      const std::lock_guard lock(mutex);
+      answers.push_back(std::move(answer));
+    };
+    {
+      std::vector<Thread> threads;
+      threads.emplace_back("first", [&] { ask(held); });
+      test::wait_until([&] { return held->reads > 0; }, "the report is being made");
+      // Two more find room; of four who ask, two are told that too many wait.
+      for (int i = 0; i < 4; i++) threads.emplace_back("asking", [&] { ask(other); });
+      test::wait_until(
+          [&] {
+            const std::lock_guard lock(mutex);
+            return answers.size() == 2;
+          },
+          "two are refused");
+      for (const auto& refused : answers) {
+        CHECK(refused.status().reason() == "inspect_running");
+        CHECK(refused.status().message().find("3 requests wait for this report") == 0);
+      }
+      answers.clear();
+      held->is_held = false;
+    }
+    REQUIRE(answers.size() == 3);
+    CHECK(other->reads == 0);
+    for (const auto& answer : answers) {
+      if (bytes == good) CHECK(answer.value() == answers[0].value());
+      if (bytes == bad) CHECK(answer.status().reason() == "not_inspectable");
+    }
+  }
+  // Nothing of it stays behind.
+  CHECK(inspect(inspector, tiny_kv({0xc000})).ok());
 }
 
 }  // namespace kvcs

@@ -67,7 +67,7 @@ class FirstFault final {
   Status take() {
     MutexLock lock(mutex_);
     if (thrown_) std::rethrow_exception(thrown_);
-    return std::move(status_);
+    return status_;
   }
 
  private:
