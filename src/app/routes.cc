@@ -207,8 +207,8 @@ void add_description(std::vector<http::Row>& table, Parts& parts) {
 }
 
 // A POST of the admin API or of the AI gateway that carries an Idempotency-Key takes effect once.
-// The tool gateway keeps the answers to its calls itself (gateway/call/pipeline); the artifact
-// doors take no such key.
+// The tool gateway keeps the answers to its calls itself (gateway/call/pipeline), and
+// so does the creation of an upload (artifacts/uploads); the other artifact doors take no such key.
 void make_posts_idempotent(std::vector<http::Row>& table, const Parts& parts) {
   const IdempotencyRule model_call{.kept_s = parts.config.ai.idempotency_kept_s,
                                    .running_s = kModelCallRunningS};

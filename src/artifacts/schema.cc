@@ -326,6 +326,13 @@ CREATE INDEX artifacts_by_model ON artifacts (organization_id, status, model_nam
 CREATE INDEX artifacts_by_project_model ON artifacts (project_id, status, model_name);
 )sql";
 
+// What an upload was begun by, where its creation had an Idempotency-Key: a repeat whose first
+// answer was lost finds the upload by it.
+constexpr const char* kPortal13 = R"sql(
+ALTER TABLE uploads ADD COLUMN creation_sha256 TEXT NOT NULL DEFAULT '';
+CREATE INDEX uploads_by_creation ON uploads (creation_sha256) WHERE creation_sha256 <> '';
+)sql";
+
 // Rows of artifacts go one by one, with their bytes and what they used; projects after them.
 constexpr TableOwner kOwners[] = {
     {"customers", "nobody", ""},
@@ -358,9 +365,10 @@ std::span<const TableOwner> portal_table_owners() {
 }
 
 const std::vector<Migration>& portal_migrations() {
-  static const std::vector<Migration> list = {
-      {1, kPortal1}, {2, kPortal2}, {3, kPortal3},   {4, kPortal4},   {5, kPortal5},  {6, kPortal6},
-      {7, kPortal7}, {9, kPortal9}, {10, kPortal10}, {11, kPortal11}, {12, kPortal12}};
+  static const std::vector<Migration> list = {{1, kPortal1},   {2, kPortal2},   {3, kPortal3},
+                                              {4, kPortal4},   {5, kPortal5},   {6, kPortal6},
+                                              {7, kPortal7},   {9, kPortal9},   {10, kPortal10},
+                                              {11, kPortal11}, {12, kPortal12}, {13, kPortal13}};
   return list;
 }
 

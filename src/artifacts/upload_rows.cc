@@ -83,8 +83,8 @@ Result<Upload> find(Database& db, std::string_view id) {
 Status insert(Database& db, const Upload& u) {
   auto s = KVCS_TRY(
       db.prepare("INSERT INTO uploads (id, organization_id, project_id, key_id, kind, artifact_id, "
-                 "parts, metadata, length_bytes, reserved_bytes, created_ms, expires_ms) "
-                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+                 "parts, metadata, length_bytes, reserved_bytes, created_ms, expires_ms, "
+                 "creation_sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
   s.bind(1, u.id).bind(2, u.organization_id).bind(3, u.project_id).bind(4, u.key_id);
   s.bind(5, kind_name(u.kind));
   if (u.artifact_id.empty()) {
@@ -101,8 +101,16 @@ Status insert(Database& db, const Upload& u) {
   // What an artifact has reserved stands in its own row.
   const bool is_part = u.kind == UploadKind::kPart;
   s.bind(10, is_part ? static_cast<int64_t>(u.length.value_or(0)) : int64_t{0});
-  s.bind(11, u.created_ms).bind(12, u.expires_ms);
+  s.bind(11, u.created_ms).bind(12, u.expires_ms).bind(13, u.creation_sha256);
   return s.run();
+}
+
+Result<std::string> find_created(Database& db, std::string_view creation_sha256, int64_t now_ms) {
+  auto row = KVCS_TRY(
+      db.prepare("SELECT id FROM uploads WHERE creation_sha256 = ? AND creation_sha256 <> '' AND "
+                 "(done_ms IS NOT NULL OR expires_ms > ?) LIMIT 1"));
+  row.bind(1, creation_sha256).bind(2, now_ms);
+  return KVCS_TRY(row.step()) ? row.text(0) : std::string();
 }
 
 Status check_open(Database& db, const Upload& upload, int64_t key_max, int64_t organization_max) {

@@ -28,6 +28,7 @@ struct Upload {
   std::string metadata;            // As the client sent it.
   std::optional<uint64_t> length;  // Nothing until it is known.
   std::string sealed_sha256;       // "" until all bytes are there and were found good.
+  std::string creation_sha256;     // Of all that its creation asked, with a key; find() leaves it.
   int64_t created_ms = 0, expires_ms = 0;
   bool done = false;
 };
@@ -38,6 +39,8 @@ namespace upload_rows {
 Result<Upload> find(Database& db, std::string_view id);
 Status not_found_upload();
 Status insert(Database& db, const Upload& upload);
+// The id of an upload of this creation that has not expired; "" when there is none.
+Result<std::string> find_created(Database& db, std::string_view creation_sha256, int64_t now_ms);
 // RateLimited with reason uploads_open: so many of the key's, or of the organization's, are
 // unfinished.
 Status check_open(Database& db, const Upload& upload, int64_t key_max, int64_t organization_max);

@@ -54,8 +54,9 @@ UploadService::UploadService(ArtifactService& artifacts, DbWriter& writer, DbRea
       proofs_(blobs, clock, entropy),
       failed_joins_(clock) {}
 
-// How long it may rest. Who has lost the answer to a creation cannot take it back, so that an
-// upload of which nothing comes holds its part of the quota for a short time.
+// How long it may rest. Who has lost the answer to a creation that had no Idempotency-Key cannot
+// take it back, so that an upload of which nothing comes holds its part of the quota for a short
+// time.
 int64_t UploadService::rest_s(const Upload& upload, bool brings_bytes) const {
   const int64_t full_s = artifacts_.config().resumable_lifetime_s;
   if (brings_bytes || upload.length == uint64_t{0}) return full_s;
@@ -65,6 +66,9 @@ int64_t UploadService::rest_s(const Upload& upload, bool brings_bytes) const {
 // The row comes before the first byte.
 Status UploadService::insert(Database& db, Upload& upload, const std::string& id) {
   const ArtifactConfig& config = artifacts_.config();
+  const std::string other =
+      KVCS_TRY(upload_rows::find_created(db, upload.creation_sha256, clock_.unix_ms()));
+  if (!other.empty()) return conflict("This creation was repeated at the same time.");
   KVCS_TRY(upload_rows::check_open(db, upload, config.resumable_open_key,
                                    config.resumable_open_organization));
   upload.id = id;
@@ -91,6 +95,42 @@ Result<Upload> UploadService::create_part(const Principal& who, const Artifact& 
 Result<UploadState> UploadService::create(const Principal& who, Artifact wanted,
                                           const UploadAsk& ask, UploadKind kind,
                                           std::string_view request_id) {
+  std::optional<UploadState> known = KVCS_TRY(find_created(who, ask, request_id));
+  if (known) return std::move(*known);
+  Result<UploadState> made = create_new(who, std::move(wanted), ask, kind, request_id);
+  if (made.ok()) return made;
+  // The same creation at the same time may have come first, and have taken the last room.
+  known = KVCS_TRY(find_created(who, ask, request_id));
+  return known ? Result<UploadState>(std::move(*known)) : made;
+}
+
+// The upload of an earlier creation that asked for the same under the same key. A challenge will
+// follow as it did then, and is drawn as any other.
+Result<std::optional<UploadState>> UploadService::find_created(const Principal& who,
+                                                               const UploadAsk& ask,
+                                                               std::string_view request_id) {
+  if (ask.creation_sha256.empty()) return std::optional<UploadState>();
+  std::string id;
+  const Status ran = readers_.run([&](Database& db) -> Status {
+    id = KVCS_TRY(upload_rows::find_created(db, ask.creation_sha256, clock_.unix_ms()));
+    return ok();
+  });
+  KVCS_TRY(ran);
+  if (id.empty()) return std::optional<UploadState>();
+  UploadState state = KVCS_TRY(look(who, id, request_id));
+  const Upload& upload = state.upload;
+  if (ask.has_bytes && !upload.done && upload.kind == UploadKind::kWhole) {
+    const Artifact row = KVCS_TRY(artifacts_.find(upload.artifact_id));
+    if (can_be_proved(upload, row)) {
+      KVCS_TRY(proofs_.take_draw(row.organization_id, row.sha256));
+    }
+  }
+  return std::optional(std::move(state));
+}
+
+Result<UploadState> UploadService::create_new(const Principal& who, Artifact wanted,
+                                              const UploadAsk& ask, UploadKind kind,
+                                              std::string_view request_id) {
   const ArtifactConfig& config = artifacts_.config();
   if (ask.length.value_or(0) > config.object_bytes_max) {
     return too_large("Upload-Length: " + format_exact_bytes(*ask.length) +
@@ -106,6 +146,7 @@ Result<UploadState> UploadService::create(const Principal& who, Artifact wanted,
   upload.kind = kind;
   upload.metadata = ask.metadata;
   upload.length = ask.length;
+  upload.creation_sha256 = ask.creation_sha256;
   if (kind == UploadKind::kPart) {
     state.upload = KVCS_TRY(create_part(who, wanted, upload));
     return state;

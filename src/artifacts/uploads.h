@@ -11,6 +11,8 @@
 // - The end has three steps: the digest is compared and written down (sealed), what is staged
 //   becomes the blob, one transaction makes the artifact ready. After a death between them the next
 //   look at the upload goes on from there.
+// - A creation that is repeated with its Idempotency-Key is answered with the upload that it made:
+//   an answer that was lost holds nothing of the quota for nothing.
 // - Bytes that the caller reaches as a ready artifact need not come: the upload is ready as it is
 //   made. Bytes that it can show to hold need not come either (upload_proof.h), whosever they are.
 // - One request at a time works on an upload; others are told Conflict with reason upload_locked.
@@ -40,6 +42,7 @@ struct UploadAsk {
   std::optional<uint64_t> length;  // Nothing: it comes later.
   std::string metadata;            // As it was sent.
   bool has_bytes = false;          // The client can prove that it holds them.
+  std::string creation_sha256;     // Of all that it asks, with its Idempotency-Key; "" without one.
 };
 
 // A request's bytes on their way. One thread.
@@ -105,6 +108,10 @@ class UploadService final {
   Result<UploadSweepReport> sweep();
 
  private:
+  Result<UploadState> create_new(const Principal& who, Artifact wanted, const UploadAsk& ask,
+                                 UploadKind kind, std::string_view request_id);
+  Result<std::optional<UploadState>> find_created(const Principal& who, const UploadAsk& ask,
+                                                  std::string_view request_id);
   Status adopt(Database& db, const Principal& who, Artifact& row, const ArtifactQuota& limits,
                std::string_view request_id);
   Result<Upload> create_part(const Principal& who, const Artifact& wanted, Upload upload);

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <memory>
 
 #include "artifacts/artifact_json.h"
@@ -25,6 +26,7 @@ using http::Request;
 using http::Response;
 
 constexpr size_t kTransferBytes = 256 << 10;
+constexpr size_t kIdempotencyKeyMaxBytes = 255;
 constexpr int64_t kTouchUs = int64_t{60} * 1'000'000;
 constexpr std::string_view kExtensions =
     "creation,creation-with-upload,creation-defer-length,expiration,checksum,termination,"
@@ -116,6 +118,24 @@ Result<Json> read_announcement(Request& request) {
   return body;
 }
 
+// Names all that a creation with an Idempotency-Key asks for, and who asks. Bytes that come with a
+// creation are not kept to be compared, so that such a one has no name.
+Result<std::string> creation_sha256(const Request& request, const Artifact& wanted, UploadKind kind,
+                                    std::optional<uint64_t> length, const Json& body) {
+  const auto key = request.header("idempotency-key");
+  if (!key || (has_body(request) && !is_announcement(request))) return std::string();
+  const bool is_visible =
+      std::all_of(key->begin(), key->end(), [](char c) { return c > 0x20 && c < 0x7f; });
+  if (key->empty() || key->size() > kIdempotencyKeyMaxBytes || !is_visible) {
+    return invalid("Idempotency-Key: it must have 1 to " + std::to_string(kIdempotencyKeyMaxBytes) +
+                   " visible ASCII characters.");
+  }
+  const Principal& who = request.principal;
+  return sha256_hex(
+      dump_json(Json{*key, who.key_id, who.person_id, wanted.organization_id, wanted.project_id,
+                     static_cast<int>(kind), length ? Json(*length) : Json(nullptr), body}));
+}
+
 }  // namespace
 
 UploadsApi::UploadsApi(UploadService& uploads, const ArtifactConfig& config, ArtifactSearch& search,
@@ -132,7 +152,8 @@ void UploadsApi::add_routes(std::vector<http::Row>& table, const http::ArtifactA
   rows.add(
       kPost, "", access.write, max, &UploadsApi::create,
       "Begin an upload that can be resumed (tus 1.0.0): Upload-Length, Upload-Metadata. One of "
-      "which no byte comes within an hour is removed.",
+      "which no byte comes within an hour is removed. Repeated with its Idempotency-Key, a "
+      "creation without bytes is answered with the same upload.",
       {.id = "createUpload", .body = tus::kBodyType, .status = 201});
   rows.add(kHead, "/{id}", one, http::kNoBody, &UploadsApi::look,
            "How many bytes have come: Upload-Offset.", {.id = "getUploadOffset"});
@@ -217,8 +238,10 @@ Response UploadsApi::answer(int status, const UploadState& state) {
 
 Result<UploadState> UploadsApi::create_upload(Request& request, const std::string& metadata,
                                               UploadKind kind) {
-  UploadAsk ask{KVCS_TRY(tus::read_number(request, "upload-length")), metadata,
-                request.header("upload-have") == "1"};
+  UploadAsk ask{KVCS_TRY(tus::read_number(request, "upload-length")),
+                metadata,
+                request.header("upload-have") == "1",
+                {}};
   const auto deferred = request.header("upload-defer-length");
   if (deferred && *deferred != "1") return invalid("Upload-Defer-Length: 1 is expected.");
   if (ask.length.has_value() == deferred.has_value()) {
@@ -235,6 +258,7 @@ Result<UploadState> UploadsApi::create_upload(Request& request, const std::strin
     wanted = KVCS_TRY(artifact_json::parse_upload(body));
   }
   KVCS_TRY(take_owner(request.principal, wanted));
+  ask.creation_sha256 = KVCS_TRY(creation_sha256(request, wanted, kind, ask.length, body));
   return uploads_.create(request.principal, std::move(wanted), ask, kind, request.request_id);
 }
 

@@ -2,6 +2,9 @@
 // behind or counted twice, and nobody gets past the quota.
 // Method: requests over stores that fail by plan, connections that are cut, and a service that is
 // made anew at each step as after a death.
+#include <mutex>
+#include <set>
+
 #include "base/thread.h"
 #include "support/wait.h"
 #include "uploads_world.h"
@@ -290,6 +293,76 @@ TEST_CASE("tus: an upload of which nothing comes holds its quota for an hour", "
   CHECK(d.head(asked).status == 404);
   pass(20 * 60);
   CHECK(d.offset(begun) == "2");
+}
+
+TEST_CASE("tus: a creation that is repeated with its key is answered with the same upload",
+          "[artifacts][tus]") {
+  TusDoor d;
+  const auto create = [&](const std::string& name, const std::string& key,
+                          const std::string& length = "10", const std::string& who = "acme") {
+    return d.create({{"Upload-Length", length},
+                     {"Upload-Metadata", TusDoor::metadata("", ",description " + to_base64(name))},
+                     {"Idempotency-Key", key}},
+                    "", who);
+  };
+  const std::string path = TusDoor::location(create("one", "k1"));
+  CHECK(TusDoor::location(create("one", "k1")) == path);
+  CHECK(d.used() == std::pair<uint64_t, uint64_t>{1, 10});
+  // Another key, other words, another length or another caller: another upload.
+  std::set<std::string> paths = {path};
+  paths.insert(TusDoor::location(create("one", "k2")));
+  paths.insert(TusDoor::location(create("two", "k1")));
+  paths.insert(TusDoor::location(create("one", "k1", "11")));
+  paths.insert(TusDoor::location(create("one", "k1", "10", "sibling")));
+  paths.insert(TusDoor::location(create("one", "k1", "10", "other")));
+  CHECK(paths.size() == 6);
+  // It tells how far the upload is, and that of a finished one.
+  CHECK(d.patch(path, 0, "01234").status == 204);
+  CHECK(create("one", "k1").header("upload-offset") == "5");
+  CHECK(d.patch(path, 5, "56789").status == 204);
+  const RawResponse done = create("one", "k1");
+  CHECK(TusDoor::location(done) == path);
+  CHECK(done.header("upload-offset") == "10");
+  // What was given up, and what has expired, is begun anew.
+  const std::string gone = TusDoor::location(create("three", "k3"));
+  CHECK(d.send("DELETE", gone).status == 204);
+  const std::string again = TusDoor::location(create("three", "k3"));
+  CHECK(again != gone);
+  d.w.clock.advance_ms((kUnusedUploadLifetimeS + 1) * 1000);
+  CHECK(TusDoor::location(create("three", "k3")) != again);
+  for (const std::string& bad : {std::string("two words"), std::string(256, 'k')}) {
+    const RawResponse refused = create("bad", bad);
+    CHECK(refused.status == 400);
+    CHECK(refused.body.find("Idempotency-Key: it must have 1 to 255") != std::string::npos);
+  }
+}
+
+TEST_CASE("tus: of repeated creations at the same time one takes the room that there is",
+          "[artifacts][tus][fault]") {
+  ArtifactConfig config;
+  config.quota.artifacts = 2;
+  TusDoor d(true, config);
+  for (const bool is_part : {false, true}) {
+    std::mutex mutex;
+    std::multiset<std::string> answers;
+    {
+      std::vector<Thread> threads;
+      for (int i = 0; i < 4; i++) {
+        threads.emplace_back("creation", [&] {
+          TusDoor::Headers headers = {{"Upload-Length", "10"}, {"Idempotency-Key", "same"}};
+          headers.emplace_back("Upload-Metadata", TusDoor::metadata(""));
+          if (is_part) headers.emplace_back("Upload-Concat", "partial");
+          const RawResponse made = d.create(headers);
+          const std::lock_guard lock(mutex);
+          answers.insert(std::to_string(made.status) + " " + made.header("location"));
+        });
+      }
+    }
+    REQUIRE(answers.size() == 4);
+    CHECK(answers.begin()->starts_with("201 "));
+    CHECK(answers.count(*answers.begin()) == 4);
+  }
+  CHECK(d.used() == std::pair<uint64_t, uint64_t>{1, 20});
 }
 
 TEST_CASE("tus: staged bytes without a row are swept", "[artifacts][tus]") {

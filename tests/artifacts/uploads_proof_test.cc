@@ -158,6 +158,25 @@ TEST_CASE("tus: challenges for one digest are drawn so often an hour", "[artifac
   CHECK(offer(d, bytes).header("upload-offset") == std::to_string(kSize));
 }
 
+TEST_CASE("tus: a challenge of a repeated creation is drawn as any other", "[artifacts][tus]") {
+  TusDoor d;
+  const std::string bytes = make_bytes('r');
+  store(d, bytes, "other");
+  const auto create = [&] {
+    return d.create({{"Upload-Length", std::to_string(kSize)},
+                     {"Upload-Metadata", TusDoor::metadata(bytes)},
+                     {"Upload-Have", "1"},
+                     {"Idempotency-Key", "same"}});
+  };
+  const RawResponse first = create();
+  for (int64_t drawn = 1; drawn < kProofDrawsPerHour; drawn++) {
+    const RawResponse again = create();
+    CHECK(TusDoor::location(again) == TusDoor::location(first));
+    CHECK(again.header("upload-challenge") != first.header("upload-challenge"));
+  }
+  CHECK(create().status == 429);
+}
+
 TEST_CASE("tus: a challenge ends after a minute, and is for its upload alone", "[artifacts][tus]") {
   TusDoor d;
   const std::string bytes = make_bytes('e');
