@@ -297,7 +297,8 @@ Status build_portal(Parts& parts) {
       .take_try = take_try(parts),
       .sign_up = portal::sign_up_of(parts.config.auth),
       .may_still = look_at_maker(parts)});
-  portal.totp_api = std::make_unique<portal::TotpApi>(*portal.totp, *parts.people, *portal.sign_in);
+  portal.totp_api =
+      std::make_unique<portal::TotpApi>(*portal.totp, *parts.people, *portal.sign_in, *parts.auth);
   portal.sign_in_api = std::make_unique<portal::SignInApi>(
       *portal.sign_in, *parts.sessions, *parts.people, parts.browser_rules(),
       [&parts](std::string_view provider) { return end_session_url(parts, provider); });

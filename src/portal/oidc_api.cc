@@ -226,6 +226,7 @@ Result<http::Response> OidcApi::begin(http::Request& request) {
   return response;
 }
 
+// The session may have been ended while the password was looked at and the provider was asked.
 Result<http::Response> OidcApi::begin_link(http::Request& request) {
   const Proof proof = KVCS_TRY(read_proof(request));
   const Provider* const provider = s_.providers.find(request.param("provider"));
@@ -236,6 +237,7 @@ Result<http::Response> OidcApi::begin_link(http::Request& request) {
   flow.link_person = request.principal.person_id;
   http::Response response;
   const std::string url = KVCS_TRY(leave(*provider, std::move(flow), response));
+  KVCS_TRY(s_.auth.look_up_again(request.principal));
   http::Response answer = http::reply(200, Json{{"url", url}});
   for (auto& [name, value] : response.headers) answer.set(name, value);
   return answer;
@@ -284,12 +286,16 @@ Result<http::Response> OidcApi::finish(const http::Request& request, const Flow&
   // A second way to sign in is added while both are open: the session here, and the one there.
   if (!flow.link_person.empty()) {
     response.set("Location", flow.next);
-    if (signed_in_person(request) != flow.link_person) {
-      return forbidden("The session that asked for this has ended; sign in and begin again.");
-    }
+    const Status ended =
+        forbidden("The session that asked for this has ended; sign in and begin again.");
+    if (signed_in_person(request) != flow.link_person) return ended;
     const AuditContext who{person_actor(flow.link_person), "sign-in", request.request_id};
-    KVCS_TRY(s_.people.add_sign_in(flow.link_person, {identity.issuer, identity.subject}, who));
-    return response;
+    const SignIn way{identity.issuer, identity.subject};
+    KVCS_TRY(s_.people.add_sign_in(flow.link_person, way, who));
+    if (signed_in_person(request) == flow.link_person) return response;
+    // Ended, as by a new password, while the way was added.
+    KVCS_TRY(s_.people.remove_sign_in(flow.link_person, sign_in_id(way), who).status());
+    return ended;
   }
   const Arrivals::Arrival arrival =
       KVCS_TRY(s_.arrivals.welcome(*provider, identity, flow.invitation, request.request_id));

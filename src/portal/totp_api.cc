@@ -60,23 +60,30 @@ void TotpApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminA
            {.id = "removePersonTotp", .status = 204});
 }
 
+// The session may have been ended while the password was looked at: whoever had it gets no secret.
 Result<http::Response> TotpApi::start(http::Request& request) {
   const auto password = KVCS_TRY(read_current_password(request));
   KVCS_TRY(sign_in_.confirm_person(request.principal, password, caller_of(request)));
   const Person person = KVCS_TRY(people_.find(request.principal.person_id));
   const std::string& account = person.email.empty() ? person.name : person.email;
   const TotpService::Start begun = KVCS_TRY(totp_.start(person.id, account, by(request)));
+  KVCS_TRY(auth_.look_up_again(request.principal));
   return http::private_reply(
       201, Json{{"secret", begun.secret_base32.reveal()}, {"otpauth_url", begun.url.reveal()}});
 }
 
+// Who ends all sessions, as with a new password, is not left with a factor of somebody else.
 Result<http::Response> TotpApi::confirm(http::Request& request) {
   const std::string code = KVCS_TRY(read_code(request));
-  Json codes = Json::array();
-  for (const Secret& one :
-       KVCS_TRY(totp_.confirm(request.principal.person_id, code, by(request)))) {
-    codes.push_back(one.reveal());
+  const std::string& person_id = request.principal.person_id;
+  const std::vector<Secret> shown = KVCS_TRY(totp_.confirm(person_id, code, by(request)));
+  const Status still = auth_.look_up_again(request.principal);
+  if (!still.ok()) {
+    KVCS_TRY(totp_.take_off(person_id, by(request)));
+    return still;
   }
+  Json codes = Json::array();
+  for (const Secret& one : shown) codes.push_back(one.reveal());
   return http::private_reply(200, Json{{"recovery_codes", std::move(codes)}});
 }
 

@@ -6,6 +6,7 @@
 
 #include "http/http.h"
 #include "http/route_rows.h"
+#include "identity/identity.h"
 #include "identity/people.h"
 #include "portal/sign_in.h"
 #include "portal/totp.h"
@@ -15,8 +16,9 @@ namespace kvcs::portal {
 class TotpApi final {
  public:
   // All outlive it.
-  TotpApi(TotpService& totp, const PersonService& people, const SignInService& sign_in)
-      : totp_(totp), people_(people), sign_in_(sign_in) {}
+  TotpApi(TotpService& totp, const PersonService& people, const SignInService& sign_in,
+          const Authenticator& auth)
+      : totp_(totp), people_(people), sign_in_(sign_in), auth_(auth) {}
 
   void add_routes(std::vector<http::Row>& table, const http::Access& person);
   void add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -31,6 +33,7 @@ class TotpApi final {
   TotpService& totp_;
   const PersonService& people_;
   const SignInService& sign_in_;
+  const Authenticator& auth_;
 };
 
 }  // namespace kvcs::portal
