@@ -68,13 +68,18 @@ Status ResetService::send(std::string_view email, const Caller& caller) {
       .with_reason("mail_busy");
 }
 
-// Whether a mail to the person waits to be sent, or has gone out a moment ago.
-bool ResetService::is_out(const std::string& person_id) {
-  const MutexLock lock(mutex_);
+// Mails that went out long ago.
+void ResetService::forget_old() {
   const int64_t now_s = s_.clock.unix_s();
   std::erase_if(out_s_, [&](const auto& entry) {
     return entry.second != kWaiting && entry.second + kResetMailGapS <= now_s;
   });
+}
+
+// Whether a mail to the person waits to be sent, or has gone out a moment ago.
+bool ResetService::is_out(const std::string& person_id) {
+  const MutexLock lock(mutex_);
+  forget_old();
   return out_s_.contains(person_id) || out_s_.size() >= kResetMailsMax;
 }
 
@@ -104,6 +109,7 @@ Result<std::optional<Letter>> ResetService::letter_to(const std::string& email,
   const ResetLink link = KVCS_TRY(make(person->id, {"reset-by-mail", "sign-in", request_id}));
   {
     const MutexLock lock(mutex_);
+    forget_old();
     out_s_[person->id] = kWaiting;
   }
   return std::optional(

@@ -68,6 +68,7 @@ class ResetService final {
   // The hash of a link that is good, and who made it.
   Result<KvEntry> find_link(const Secret& token) const;
   Result<std::optional<Letter>> letter_to(const std::string& email, const std::string& request_id);
+  void forget_old() KVCS_REQUIRES(mutex_);
   bool is_out(const std::string& person_id);
   void note_out(const std::string& person_id, bool was_sent);
 
