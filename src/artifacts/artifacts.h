@@ -386,6 +386,8 @@ class ArtifactService final {
                      const ConfirmClaim& claim, const ArtifactQuota& limits,
                      std::string_view request_id, Artifact& row);
   Status collect_removed(std::span<const BlobRemoval> removals);
+  // collect_blob() of a row that has gone, and the end of its note; how many bytes are free.
+  Result<uint64_t> collect_noted(const Artifact& gone);
   bool has_put(const std::string& id);  // Whether its bytes are arriving.
   size_t puts_under_way();
   Status sweep_expired(SweepReport& report);

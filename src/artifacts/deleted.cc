@@ -195,13 +195,7 @@ Status ArtifactService::sweep_deleted(SweepReport& report) {
       if (!taken.ok()) return taken;
       if (!is_removed) continue;
       report.ended_deletions++;
-      if (KVCS_TRY(collect_blob(one.artifact.sha256))) {
-        report.freed_bytes += one.artifact.size_bytes;
-      }
-      const BlobRemoval done{one.artifact.id, one.artifact.sha256};
-      KVCS_TRY(writer_.run([&](Database& db) {
-        return artifact_rows::forget_removals(db, {&done, 1});
-      }));
+      report.freed_bytes += KVCS_TRY(collect_noted(one.artifact));
     }
   }
 }

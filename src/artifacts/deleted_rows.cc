@@ -117,13 +117,6 @@ Result<std::vector<DeletedArtifact>> list_ended(Database& db, int64_t now_ms, si
   return read_all(s);
 }
 
-Result<std::vector<DeletedArtifact>> list_of_project(Database& db, std::string_view project_id,
-                                                     size_t max) {
-  auto s = KVCS_TRY(db.prepare(std::string(kSelect) + "WHERE d.project_id = ? LIMIT ?"));
-  s.bind(1, project_id).bind(2, static_cast<int64_t>(max));
-  return read_all(s);
-}
-
 Result<std::vector<DeletedArtifact>> list_first(Database& db, std::string_view project_id,
                                                 size_t max) {
   auto s = KVCS_TRY(db.prepare(std::string(kSelect) +

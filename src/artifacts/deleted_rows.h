@@ -22,11 +22,9 @@ Status remove(Database& db, std::string_view id);
 // NotFound "Artifact not found", also where the project is being deleted.
 Result<DeletedArtifact> find(Database& db, std::string_view id);
 Result<DeletedPage> list(Database& db, const DeletedAsk& ask);
-// Those whose time is over; of a project, one that is being deleted too; of a project, the first
-// deleted first.
+// Those whose time is over.
 Result<std::vector<DeletedArtifact>> list_ended(Database& db, int64_t now_ms, size_t max);
-Result<std::vector<DeletedArtifact>> list_of_project(Database& db, std::string_view project_id,
-                                                     size_t max);
+// Of a project, one that is being deleted too; the first deleted first.
 Result<std::vector<DeletedArtifact>> list_first(Database& db, std::string_view project_id,
                                                 size_t max);
 

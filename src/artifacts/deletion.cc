@@ -17,7 +17,7 @@ Result<size_t> ArtifactService::remove_some_of(std::string_view project_id, size
   std::vector<std::string> parts;
   const Status ran = writer_.run([&](Database& db) -> Status {
     // Those that could be restored go along.
-    ended = KVCS_TRY(deleted_rows::list_of_project(db, project_id, max));
+    ended = KVCS_TRY(deleted_rows::list_first(db, project_id, max));
     for (const DeletedArtifact& one : ended) {
       KVCS_TRY(end_deleted(db, one.artifact, actor, request_id));
     }

@@ -26,8 +26,6 @@ std::string select() {
   return std::string(kColumns) + std::string(kFrom);
 }
 
-}  // namespace
-
 std::vector<std::string> tags_of_json(std::string_view json) {
   std::vector<std::string> tags;
   const auto list = parse_json(json);
@@ -37,6 +35,8 @@ std::vector<std::string> tags_of_json(std::string_view json) {
   }
   return tags;
 }
+
+}  // namespace
 
 Artifact read_row(const Statement& s) {
   Artifact a;

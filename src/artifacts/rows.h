@@ -25,7 +25,6 @@ Result<ModelCounts> count_models(Database& db, const ModelAsk& ask);
 // Of a query whose first columns are those of an artifact, in the order of rows.cc.
 inline constexpr int kColumnCount = 26;
 Artifact read_row(const Statement& s);
-std::vector<std::string> tags_of_json(std::string_view json);
 std::string tags_to_json(const std::vector<std::string>& tags);
 // Uploads that were not confirmed in time, the oldest first.
 Result<std::vector<Artifact>> list_expired(Database& db, int64_t now_ms, size_t max);

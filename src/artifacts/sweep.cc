@@ -28,6 +28,15 @@ Result<bool> ArtifactService::collect_blob(const std::string& sha256) {
   return removed;
 }
 
+Result<uint64_t> ArtifactService::collect_noted(const Artifact& gone) {
+  const bool is_freed = KVCS_TRY(collect_blob(gone.sha256));
+  const BlobRemoval done{gone.id, gone.sha256};
+  KVCS_TRY(writer_.run([&](Database& db) {
+    return artifact_rows::forget_removals(db, {&done, 1});
+  }));
+  return is_freed ? gone.size_bytes : uint64_t{0};
+}
+
 // Each row goes in a transaction of its own, so that requests are served in between.
 Status ArtifactService::sweep_expired(SweepReport& report) {
   for (;;) {
@@ -62,11 +71,7 @@ Status ArtifactService::sweep_expired(SweepReport& report) {
       report.expired_uploads++;
       gone++;
       KVCS_TRY(blobs_.remove_staged(upload.id));
-      if (KVCS_TRY(collect_blob(upload.sha256))) report.freed_bytes += upload.size_bytes;
-      const BlobRemoval done{upload.id, upload.sha256};
-      KVCS_TRY(writer_.run([&](Database& db) {
-        return artifact_rows::forget_removals(db, {&done, 1});
-      }));
+      report.freed_bytes += KVCS_TRY(collect_noted(upload));
     }
     if (gone == 0) return ok();
   }
