@@ -29,7 +29,7 @@ struct ArtifactEvent {
 // The families of the records that portal.db makes; all others come from KV.
 inline constexpr std::string_view kPortalFamilies[] = {"artifact", "project", "share"};
 bool is_portal_family(std::string_view family);
-// A change of another row of portal.db, such as a project's.
+// A change of another row of portal.db, such as a project's; or "update" of an artifact's words.
 struct PortalEvent {
   std::string_view family;  // One of kPortalFamilies.
   std::string_view key, action, actor, source, request_id;

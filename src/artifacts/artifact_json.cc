@@ -8,6 +8,7 @@
 
 #include "artifacts/text_index.h"
 #include "base/bytes.h"
+#include "base/id.h"
 #include "base/json.h"
 #include "base/printable.h"
 
@@ -136,6 +137,12 @@ Result<Shape> shape_for(const http::Request& request) {
   if (*asked == "full") return Shape::kFull;
   if (*asked == "single") return Shape::kSingle;
   return invalid("shape: '" + printable(*asked, kShownWord) + "' is neither full nor single.");
+}
+
+Result<std::string> artifact_id(const http::Request& request) {
+  const std::string id = lower_ascii(request.param("id"));
+  if (!is_uuid(id)) return invalid("invalid artifact_id");
+  return id;
 }
 
 namespace {

@@ -17,6 +17,9 @@ namespace kvcs::artifact_json {
 enum class Shape : uint8_t { kFull, kSingle };
 Result<Shape> shape_for(const http::Request& request);
 
+// {id} of the path, in small letters. Invalid "invalid artifact_id".
+Result<std::string> artifact_id(const http::Request& request);
+
 struct Urls {
   std::string public_url, download_url;  // "" is null.
 };

@@ -10,7 +10,6 @@
 #include "artifacts/rows.h"
 #include "artifacts/slice_api.h"
 #include "base/bytes.h"
-#include "base/id.h"
 #include "http/external_url.h"
 #include "http/json_api.h"
 #include "identity/access.h"
@@ -18,6 +17,7 @@
 namespace kvcs {
 namespace {
 
+using artifact_json::artifact_id;
 using artifact_json::Shape;
 using http::Request;
 using http::Response;
@@ -33,12 +33,6 @@ Result<Json> read_object(Request& request) {
   Json body = KVCS_TRY(parse_json(text));
   if (!body.is_object()) return invalid("The body must be a JSON object.");
   return body;
-}
-
-Result<std::string> artifact_id(const Request& request) {
-  const std::string id = lower_ascii(request.param("id"));
-  if (!is_uuid(id)) return invalid("invalid artifact_id");
-  return id;
 }
 
 // An answer about artifacts is for its caller alone and may change with the next request, so that
@@ -275,22 +269,17 @@ std::string_view ArtifactsApi::vary_by_place() const {
 // The signature covers method, id, size and digest, so that a URL to upload is good for these bytes
 // alone. A size of 0 and an empty digest mean "announced without"; the PUT brings them.
 // A stranger's URL is good while the artifact is public, and no longer.
-std::string ArtifactsApi::signed_path(const Principal& who, const char* method,
-                                      const Artifact& artifact) const {
+std::string ArtifactsApi::signed_url(const std::string& base, const Principal& who,
+                                     const char* method, const Artifact& artifact) const {
   const bool is_own = access::owns(
       who, {.organization_id = artifact.organization_id, .project_id = artifact.project_id});
-  return presigner_.sign_path({method, artifact.id, artifact.size_bytes, artifact.sha256,
-                               clock_.unix_s() + service_.config().url_lifetime_s, !is_own});
-}
-
-Result<std::string> ArtifactsApi::signed_url(const Request& request, const char* method,
-                                             const Artifact& artifact) const {
-  return KVCS_TRY(base_url(request)) + signed_path(request.principal, method, artifact);
+  return base + presigner_.sign_path({method, artifact.id, artifact.size_bytes, artifact.sha256,
+                                      clock_.unix_s() + service_.config().url_lifetime_s, !is_own});
 }
 
 std::string ArtifactsApi::own_signed_url(const Principal& who, const char* method,
                                          const Artifact& artifact) const {
-  return config_.own_url() + signed_path(who, method, artifact);
+  return signed_url(config_.own_url(), who, method, artifact);
 }
 
 std::string ArtifactsApi::public_url(const std::string& base, const Artifact& artifact,
@@ -323,13 +312,13 @@ Status take_owner(const Principal& who, Artifact& wanted) {
 }
 
 Result<Response> ArtifactsApi::create_upload(Request& request) {
-  KVCS_TRY(base_url(request).status());  // No row without a URL to send its bytes to.
+  const std::string base = KVCS_TRY(base_url(request));  // No row without a URL for its bytes.
   const Json body = KVCS_TRY(read_object(request));
   Artifact wanted = KVCS_TRY(artifact_json::parse_upload(body));
   KVCS_TRY(take_owner(request.principal, wanted));
   const Artifact made = KVCS_TRY(service_.create(std::move(wanted)));
   const int64_t expires_ms = made.created_ms + int64_t{1000} * service_.config().url_lifetime_s;
-  const std::string url = KVCS_TRY(signed_url(request, "PUT", made));
+  const std::string url = signed_url(base, request.principal, "PUT", made);
   return reply({{"artifact_id", made.id},
                 {"url", url},
                 {"method", "PUT"},
@@ -417,14 +406,15 @@ Result<Response> ArtifactsApi::list_everything(const Request& request, ArtifactF
 Result<Response> ArtifactsApi::get(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
   const Shape shape = KVCS_TRY(artifact_json::shape_for(request));
-  return about(request, KVCS_TRY(service_.find_own(request.principal, id)), shape);
+  const Artifact row = KVCS_TRY(service_.find_own(request.principal, id));
+  return about(request, KVCS_TRY(base_url(request)), row, shape);
 }
 
-Result<Response> ArtifactsApi::about(const Request& request, const Artifact& row,
-                                     Shape shape) const {
+Response ArtifactsApi::about(const Request& request, const std::string& base, const Artifact& row,
+                             Shape shape) const {
   artifact_json::Urls urls;
-  if (row.ready) urls.download_url = KVCS_TRY(signed_url(request, "GET", row));
-  urls.public_url = public_url(KVCS_TRY(base_url(request)), row, shown_organization(request));
+  if (row.ready) urls.download_url = signed_url(base, request.principal, "GET", row);
+  urls.public_url = public_url(base, row, shown_organization(request));
   Json about = artifact_json::to_json(row, shape, urls);
   // The uploader's metadata is a member of its own, so that none of its names can meet ours.
   about["metadata"] = parse_json(row.metadata_json).value_or(Json::object());
@@ -436,16 +426,17 @@ Result<Response> ArtifactsApi::edit(Request& request) {
   const Shape shape = KVCS_TRY(artifact_json::shape_for(request));
   const Json body = KVCS_TRY(read_object(request));
   const ArtifactEdit wanted = KVCS_TRY(artifact_json::parse_edit(body));
-  KVCS_TRY(base_url(request).status());
-  return about(request, KVCS_TRY(service_.edit(request.principal, id, wanted, request.request_id)),
-               shape);
+  const std::string base = KVCS_TRY(base_url(request));
+  const Artifact row = KVCS_TRY(service_.edit(request.principal, id, wanted, request.request_id));
+  return about(request, base, row, shape);
 }
 
 Result<Response> ArtifactsApi::download_url(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
   const Artifact row = KVCS_TRY(service_.find_own(request.principal, id));
   if (!row.ready) return invalid("Artifact upload is not confirmed");
-  std::string url = KVCS_TRY(signed_url(request, "GET", row));
+  const std::string base = KVCS_TRY(base_url(request));
+  std::string url = signed_url(base, request.principal, "GET", row);
   // The ranges stand outside of the signature: they choose among bytes that the URL opens anyway.
   KVCS_TRY(asked_slice(request).status());
   for (const char* const name : {"tokens", "layers"}) {

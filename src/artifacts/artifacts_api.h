@@ -87,9 +87,10 @@ class ArtifactsApi final {
   Result<http::Response> take_telemetry(http::Request& request);  // POST /api/v1/telemetry
   Result<http::Response> edit(http::Request& request);            // PATCH /api/v1/artifacts/{id}
 
-  // For the other handlers of artifacts. A URL that opens the bytes for `method` alone.
-  Result<std::string> signed_url(const http::Request& request, const char* method,
-                                 const Artifact& artifact) const;
+  // For the other handlers of artifacts. A URL that opens the bytes for `method` alone; `base` as
+  // base_url().
+  std::string signed_url(const std::string& base, const Principal& who, const char* method,
+                         const Artifact& artifact) const;
   // The same for somebody else than the caller, who chooses the Host of the request.
   std::string own_signed_url(const Principal& who, const char* method,
                              const Artifact& artifact) const;
@@ -111,13 +112,12 @@ class ArtifactsApi final {
                                     std::string_view cache_control) const;
 
  private:
-  std::string signed_path(const Principal& who, const char* method, const Artifact& artifact) const;
   Status charge_look(const http::Request& request, ArtifactFilter filter) const;
   void add_byte_routes(std::vector<http::Row>& table);
   // The bytes of a public artifact, counted.
   Result<http::Response> send_public(const http::Request& request, const Artifact& artifact);
-  Result<http::Response> about(const http::Request& request, const Artifact& row,
-                               artifact_json::Shape shape) const;
+  http::Response about(const http::Request& request, const std::string& base, const Artifact& row,
+                       artifact_json::Shape shape) const;
   Result<http::Response> list_everything(const http::Request& request, ArtifactFilter filter,
                                          artifact_json::Shape shape);
   Result<std::string> receive(http::Request& request, const PresignedClaim& claim,

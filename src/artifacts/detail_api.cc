@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <map>
 
+#include "artifacts/artifact_json.h"
 #include "artifacts/artifact_search.h"
 #include "base/bytes.h"
 #include "base/clock.h"
 #include "base/crypto.h"
-#include "base/id.h"
 #include "db/db.h"
 #include "http/json_api.h"
 #include "http/problem.h"
@@ -22,6 +22,7 @@
 namespace kvcs {
 namespace {
 
+using artifact_json::artifact_id;
 using http::Request;
 using http::Response;
 
@@ -115,12 +116,6 @@ project!: string
 visibility!: public|private # Private, until somebody makes it public again.
 size_bytes!: integer)"},
 };
-
-Result<std::string> artifact_id(const Request& request) {
-  const std::string id = lower_ascii(request.param("id"));
-  if (!is_uuid(id)) return invalid("invalid artifact_id");
-  return id;
-}
 
 struct Event {
   std::string id, family, action, new_hash, actor, request_id;

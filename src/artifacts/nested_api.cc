@@ -9,7 +9,6 @@
 #include "artifacts/artifacts_api.h"
 #include "artifacts/rows.h"
 #include "base/bytes.h"
-#include "base/id.h"
 #include "base/printable.h"
 #include "http/json_api.h"
 #include "http/problem.h"
@@ -18,6 +17,7 @@
 namespace kvcs {
 namespace {
 
+using artifact_json::artifact_id;
 using artifact_json::Shape;
 using http::Request;
 using http::Response;
@@ -82,12 +82,6 @@ Result<std::string> label(const Request& request, std::string_view name) {
                  std::to_string(kLabelMaxChars) +
                  " characters, without control characters, bidirectional marks and such without "
                  "width.");
-}
-
-Result<std::string> artifact_id(const Request& request) {
-  const std::string id = lower_ascii(request.param("id"));
-  if (!is_uuid(id)) return invalid("invalid artifact_id");
-  return id;
 }
 
 Result<Json> read_object(Request& request) {
@@ -198,9 +192,10 @@ Result<Response> NestedArtifactsApi::create(Request& request) {
     wanted.project_id = KVCS_TRY(s_.service.default_project(who.organization_id));
   }
   wanted.owner_id = customer_id_of(who.organization);
-  KVCS_TRY(s_.api.base_url(request).status());  // No row without a URL to send its bytes to.
+  // No row without a URL to send its bytes to.
+  const std::string base = KVCS_TRY(s_.api.base_url(request));
   const Artifact made = KVCS_TRY(s_.service.create(std::move(wanted)));
-  const std::string url = KVCS_TRY(s_.api.signed_url(request, "PUT", made));
+  const std::string url = s_.api.signed_url(base, who, "PUT", made);
   return http::private_reply(201, Json{{"artifact_id", made.id}, {"upload_url", url}});
 }
 
@@ -270,7 +265,8 @@ Result<Artifact> NestedArtifactsApi::find_readable(const Request& request) const
 Result<Response> NestedArtifactsApi::download(Request& request) {
   const Artifact row = KVCS_TRY(find_readable(request));
   if (!row.ready) return invalid("Artifact upload is not confirmed");
-  const std::string url = KVCS_TRY(s_.api.signed_url(request, "GET", row));
+  const std::string base = KVCS_TRY(s_.api.base_url(request));
+  const std::string url = s_.api.signed_url(base, request.principal, "GET", row);
   return http::private_reply(200, Json{{"artifact_id", row.id}, {"download_url", url}});
 }
 

@@ -104,7 +104,7 @@ Result<http::Response> ArtifactsApi::search(http::Request& request) {
   Json hits = Json::array();
   for (const PrefixHit& hit : KVCS_TRY(search_.find(query))) {
     artifact_json::Urls urls;
-    urls.download_url = KVCS_TRY(signed_url(request, "GET", hit.artifact));
+    urls.download_url = signed_url(base, request.principal, "GET", hit.artifact);
     urls.public_url = public_url(base, hit.artifact, organization);
     Json about = artifact_json::to_json(hit.artifact, shape, urls);
     about["common_prefix"] = hit.common_prefix;

@@ -3,10 +3,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "artifacts/artifact_json.h"
 #include "artifacts/public_page.h"
 #include "base/address_block.h"
 #include "base/bytes.h"
-#include "base/id.h"
 #include "http/form.h"
 #include "http/json_api.h"
 #include "http/problem.h"
@@ -16,6 +16,7 @@
 namespace kvcs {
 namespace {
 
+using artifact_json::artifact_id;
 using http::Request;
 using http::Response;
 
@@ -46,12 +47,6 @@ has_password!: boolean)"},
     {"ShareList", R"(
 shares!: [Share])"},
 };
-
-Result<std::string> artifact_id(const Request& request) {
-  const std::string id = lower_ascii(request.param("id"));
-  if (!is_uuid(id)) return invalid("invalid artifact_id");
-  return id;
-}
 
 Json max_json(const Share& share) {
   return share.downloads_max ? Json(*share.downloads_max) : Json();
