@@ -349,11 +349,9 @@ Result<http::Response> TeamApi::look_up(http::Request& request) {
   KVCS_TRY(check_origin(request, sign_in_.browser()));
   const Secret token = KVCS_TRY(read_link_token(request));
   const std::string from = "invitation-looks-from:" + address_block(request.remote_ip);
-  if (!take_hourly_(from, kInvitationLooksFromAddressPerHour)) {
-    return rate_limited("Too many looks at invitations from this address; wait a while.",
-                        kInvitationLookWaitS)
-        .with_reason("too_many_tries");
-  }
+  const bool may_look = take_hourly_(from, kInvitationLooksFromAddressPerHour);
+  KVCS_TRY(too_many_tries(may_look ? 0 : kInvitationLookWaitS,
+                          "Too many looks at invitations from this address; wait a while."));
   const InvitationLook look = KVCS_TRY(invitations_.look_up(token));
   return http::private_reply(200, KVCS_TRY(describe(look)));
 }
