@@ -3,6 +3,8 @@
 // Method: records are put into the outbox as a settlement would, and read back over HTTP.
 #include <nlohmann/json.hpp>
 
+#include <chrono>
+
 #include "base/json.h"
 #include "kv/outbox.h"
 #include "support/ai_house.h"
@@ -280,8 +282,14 @@ TEST_CASE("ai usage: days are split by what was called, and compared with the bu
   const Json budget = budget_of("");
   CHECK(budget == budget_of("&org_id=" + house.org));
   CHECK(budget["used_usd"] == 0);
-  const double days = budget["limit_usd"].get<double>() / budget["daily_usd"].get<double>();
-  CHECK((days > 27.9 && days < 31.1));
+  const std::string month = budget["month"].get<std::string>();
+  const std::chrono::year year(std::stoi(month.substr(0, 4)));
+  const std::chrono::year_month_day_last last =
+      year / std::chrono::month(static_cast<unsigned>(std::stoi(month.substr(5)))) /
+      std::chrono::last;
+  CHECK(budget["limit_usd"] > 0);
+  CHECK(budget["daily_usd"].get<double>() ==
+        Approx(budget["limit_usd"].get<double>() / static_cast<unsigned>(last.day())));
   const Json own = budget_of("&user_id=" + house.user);
   CHECK(own["limit_usd"] == 5);
   CHECK(own["month"] == json_text(house.usage(), "current_month"));
