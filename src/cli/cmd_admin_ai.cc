@@ -18,6 +18,7 @@ constexpr const char* kPrices = "/admin/ai/prices";
 int run_usage(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings(in));
   std::string path = "/admin/usage" + query_of(in, {{"group-by", "group_by"},
+                                                    {"split-by", "split_by"},
                                                     {"from", "from"},
                                                     {"to", "to"},
                                                     {"org", "org_id"},
@@ -33,19 +34,19 @@ int run_usage(const Invocation& in, Console& console) {
   }
   const auto answer = api.call("GET", path);
   if (!answer.ok()) return console.fail(answer.status());
-  // The rows name their group by the grouping's own word, and Column holds pointers: `group` must
-  // outlive the table.
-  const std::string group = in.text("group-by");
+  // The rows name their group and its part by the words that were asked for, and Column holds
+  // pointers: both must outlive the table.
+  const std::string group = in.text("group-by"), part = in.text("split-by");
   const Result<Json> list = (*answer).value("usage", Json::array());
-  return show_list(console, list,
-                   {{"GROUP", group.c_str()},
-                    {"REQUESTS", "requests"},
-                    {"FAILURES", "failures"},
-                    {"INPUT TOKENS", "input_tokens"},
-                    {"OUTPUT TOKENS", "output_tokens"},
-                    {"COST USD", "cost_usd"},
-                    {"MEAN MS", "mean_ms"}},
-                   "No requests.");
+  std::vector<Column> columns = {{"GROUP", group.c_str()},
+                                 {"REQUESTS", "requests"},
+                                 {"FAILURES", "failures"},
+                                 {"INPUT TOKENS", "input_tokens"},
+                                 {"OUTPUT TOKENS", "output_tokens"},
+                                 {"COST USD", "cost_usd"},
+                                 {"MEAN MS", "mean_ms"}};
+  if (!part.empty()) columns.insert(columns.begin() + 1, {"PART", part.c_str()});
+  return show_list(console, list, columns, "No requests.");
 }
 
 std::string price_path(const Invocation& in) {
@@ -350,6 +351,9 @@ Command usage_command() {
                        .help = "One row for each.",
                        .fallback = "day",
                        .choices = {"day", "model", "user", "key", "provider", "organization"}},
+                      {.name = "--split-by",
+                       .help = "Each day in parts, one row for each.",
+                       .choices = {"model", "user", "key", "provider", "organization"}},
                       {.name = "--from", .help = "First day.", .value_name = "YYYY-MM-DD"},
                       {.name = "--to", .help = "Last day.", .value_name = "YYYY-MM-DD"},
                       {.name = "--org", .help = "Only this organization."},
@@ -359,6 +363,7 @@ Command usage_command() {
                       {.name = "--provider", .help = "Only this provider."},
                       {.name = "--csv", .kind = ValueKind::kFlag, .help = "Print CSV."}},
           .examples = {{"kvcs admin usage --group-by model --from 2026-11-01 --to 2026-11-30", ""},
+                       {"kvcs admin usage --split-by provider", "Each day, by provider."},
                        {"kvcs admin usage --group-by user --csv > usage.csv", ""}},
           .run = run_usage};
 }

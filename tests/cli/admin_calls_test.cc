@@ -200,6 +200,22 @@ TEST_CASE("confirm: nobody there is a failure, and --yes asks nobody", "[unit][c
   CHECK(told.error.empty());
 }
 
+TEST_CASE("admin usage: days are told in parts", "[unit][cli]") {
+  CliDesk desk;
+  desk.answer({{R"({"group_by":"day","split_by":"model","usage":[)"
+                R"({"day":"2026-11-05","model":"gpt-5","requests":3}]})"}});
+  CHECK(desk.run({"admin", "usage", "--split-by", "model"}) == 0);
+  CHECK(desk.requests() == Words{"GET /admin/usage?group_by=day&split_by=model"});
+  const size_t day = desk.out.find("2026-11-05");
+  REQUIRE(day != std::string::npos);
+  CHECK(desk.out.find("PART") < day);
+  CHECK(desk.out.find("gpt-5") > day);
+  desk.answer({{R"({"group_by":"day","usage":[]})"}});
+  CHECK(desk.run({"admin", "usage"}) == 0);
+  CHECK(desk.requests() == Words{"GET /admin/usage?group_by=day"});
+  CHECK(desk.run({"admin", "usage", "--split-by", "day"}) == 2);
+}
+
 TEST_CASE("admin requests: each filter is the parameter of the same meaning", "[unit][cli]") {
   CliDesk desk;
   desk.answer({{R"({"requests":[],"cursor":null})"}});
