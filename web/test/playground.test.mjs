@@ -9,12 +9,14 @@ const web = await loadBundle();
 const ask = { model: 'm', system: '', messages: [], temperature: '', maxTokens: '' };
 const sent = [];
 const records = {};
+let refusal = null;
 web.api.configure({
   fetcher: async (url, { method, body, signal }) => {
     if (method === 'GET') {
       const id = url.split('/').pop();
       return Response.json(await new Promise((resolve) => { records[id] = resolve; }));
     }
+    if (refusal) return Response.json({ error: { message: refusal.words } }, { status: refusal.status });
     const call = { messages: JSON.parse(body).messages, ended: false };
     const stream = new ReadableStream({
       start(to) {
@@ -22,6 +24,7 @@ web.api.configure({
         call.close = () => to.close();
         call.breakOff = () => to.error(new TypeError('terminated'));
         signal.addEventListener('abort', () => {
+          if (call.ended) return;
           call.ended = true;
           to.error(new DOMException('stop', 'AbortError'));
         });
@@ -31,6 +34,12 @@ web.api.configure({
     return new Response(stream, { headers: { 'x-request-id': `r${sent.length}` } });
   },
 });
+async function open() {
+  const chat = await stage(web, web.usePlayground);
+  chat.now().clear();
+  await settle();
+  return chat;
+}
 const last = () => sent[sent.length - 1];
 async function say(chat, text, { answer = '', end = 'close' } = {}) {
   void chat.now().send(ask, 'u', text);
@@ -44,7 +53,7 @@ async function say(chat, text, { answer = '', end = 'close' } = {}) {
 
 test('the cost of a turn that comes late stands at that turn', async () => {
   sent.length = 0;
-  const chat = await stage(web, web.usePlayground);
+  const chat = await open();
   await say(chat, 'one', { answer: 'first' });
   await say(chat, 'two', { answer: 'second' });
   records.r1({ request_id: 'r1', cost_usd: 1 });
@@ -58,7 +67,7 @@ test('the cost of a turn that comes late stands at that turn', async () => {
 
 test('a question without an answer is not said again', async () => {
   sent.length = 0;
-  const chat = await stage(web, web.usePlayground);
+  const chat = await open();
   await say(chat, 'one', { answer: 'first' });
   await say(chat, 'stopped', { end: 'stop' });
   await say(chat, 'broken', { end: 'breakOff' });
@@ -73,7 +82,7 @@ test('a question without an answer is not said again', async () => {
 
 test('Stop, a new chat and leaving the page end the stream', async () => {
   sent.length = 0;
-  const chat = await stage(web, web.usePlayground);
+  const chat = await open();
   await say(chat, 'one', { answer: 'first', end: 'stop' });
   assert.deepEqual([last().ended, chat.now().busy], [true, false]);
   await say(chat, 'two', { answer: 'second', end: '' });
@@ -84,4 +93,68 @@ test('Stop, a new chat and leaving the page end the stream', async () => {
   assert.equal(chat.now().busy, true);
   await chat.leave();
   assert.ok(last().ended);
+});
+
+test('a chat is there again when its page is, for whom it was begun by', async () => {
+  sent.length = 0;
+  const chat = await open();
+  await say(chat, 'one', { answer: 'first' });
+  chat.now().setDraft({ text: 'half a', system: 'Be short.' });
+  await settle();
+  await chat.leave();
+  records.r1({ request_id: 'r1', cost_usd: 1 });
+  await settle();
+  const back = await stage(web, web.usePlayground);
+  assert.deepEqual(back.now().turns.map((one) => [one.content, one.usage?.cost_usd]), [['one', undefined], ['first', 1]]);
+  assert.deepEqual([back.now().draft.text, back.now().draft.system], ['half a', 'Be short.']);
+  web.session.meStore.set({ person_id: 'p', organization_id: 'o' });
+  await settle();
+  assert.deepEqual([back.now().turns, back.now().draft.text], [[], '']);
+  web.session.meStore.set(undefined);
+  await settle();
+  await back.leave();
+});
+
+test('a cost is whole once each call has told its own', async () => {
+  sent.length = 0;
+  const chat = await open();
+  const cost = () => web.costOf(chat.now().turns);
+  await say(chat, 'one', { answer: 'first' });
+  assert.deepEqual(cost(), { usd: 0, isWhole: false });
+  records.r1({ request_id: 'r1', cost_usd: 1 });
+  await settle();
+  assert.deepEqual(cost(), { usd: 1, isWhole: true });
+  refusal = { status: 403, words: 'No budget.' };
+  await say(chat, 'two', { end: '' });
+  refusal = null;
+  assert.deepEqual([chat.now().turns[3].error, cost()], ['No budget.', { usd: 1, isWhole: true }]);
+  await say(chat, 'three', { end: 'stop' });
+  assert.deepEqual(cost(), { usd: 1, isWhole: false });
+  await chat.leave();
+});
+
+test('the program says what was said last, or what is typed after it', () => {
+  const turns = [
+    { role: 'user', content: 'one' }, { role: 'assistant', content: 'first' },
+    { role: 'user', content: 'two' }, { role: 'assistant', content: '' },
+  ];
+  const words = (all, text) => web.messagesToShow(all, text).map((one) => one.content);
+  assert.deepEqual(words([], ''), ['Hello']);
+  assert.deepEqual(words(turns, ''), ['one', 'first', 'two']);
+  assert.deepEqual(words(turns, 'three'), ['one', 'first', 'three']);
+});
+
+test('a model that was chosen is not exchanged for another one', () => {
+  const chats = [{ id: 'dear' }, { id: 'cheap' }];
+  assert.equal(web.modelOf('', chats), 'dear');
+  assert.equal(web.modelOf('cheap', chats), 'cheap');
+  assert.equal(web.modelOf('cheap', undefined), 'cheap');
+  assert.equal(web.modelOf('gone', chats), '');
+});
+
+test('users of one address are told apart by their organizations', () => {
+  const users = [{ user_id: 'u', email: 'team@example.com', org_id: 'a' }, { user_id: 'v', email: 'team@example.com', org_id: 'b' }];
+  assert.equal(web.userName(users[0], users, { a: 'Acme' }), 'team@example.com · Acme');
+  assert.equal(web.userName(users[1], users, { a: 'Acme' }), 'team@example.com · b');
+  assert.equal(web.userName(users[0], users.slice(0, 1), { a: 'Acme' }), 'team@example.com');
 });

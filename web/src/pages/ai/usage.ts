@@ -1,5 +1,6 @@
 // Sums of usage as charts and tables want them.
 import type { Schema } from '../../api/client';
+import { isOperator, type Me } from '../../api/session';
 import { type Series, shortId } from '../../ui';
 
 export type Sum = Schema<'UsageSum'>;
@@ -15,6 +16,13 @@ export const headOf: Record<Group, string> = {
 };
 // What a row is the sum of.
 export const nameOf = (row: Sum, group: Group): string => row[group] ?? '';
+
+// Whose calls the sums are of: all that the caller sees, but for what the address leaves out.
+export function scopeOf(me: Me, filter: Record<string, string>, organizations: Record<string, string> = {}): string {
+  const one = filter['org_id'] ?? (isOperator(me) ? '' : (me.organization_id ?? ''));
+  if (one !== '') return organizations[one] ?? 'one organization';
+  return filter['user_id'] || filter['key_id'] ? 'what is chosen here' : 'all organizations';
+}
 
 // One value for each day of the range; a day without a row had nothing. Several rows of a day are its parts.
 export function byDay(rows: Sum[], days: string[], pick: (row: Sum) => number): number[] {

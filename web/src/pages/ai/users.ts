@@ -1,4 +1,4 @@
-// The users whom the caller may see.
+// The users whom the caller may see, and the names that tell them apart.
 import { api, type Schema } from '../../api/client';
 import { useQuery } from '../../api/query';
 
@@ -17,4 +17,21 @@ export function useUsers(wanted = true) {
     } while (cursor && all.length < 1000);
     return all;
   });
+}
+
+// Names of organizations by their ids: all of them for operators, the own ones for everybody else.
+export type OrganizationNames = Record<string, string>;
+export function useOrganizationNames(wanted = true): OrganizationNames | undefined {
+  return useQuery(wanted ? '/admin/organizations#names' : null, async (signal) => {
+    const page = await api.ask<Schema<'OrganizationPage'>>('get', '/admin/organizations', { query: { limit: 500 }, signal });
+    return Object.fromEntries(page.data.organizations.map((one) => [one.org_id, one.name]));
+  }).data;
+}
+
+// An address names a user within an organization only: where a list has users of several
+// organizations, the organization is told too.
+export const areOfSeveral = (users: User[]): boolean => new Set(users.map((one) => one.org_id)).size > 1;
+export function userName(user: User, users: User[], organizations: OrganizationNames = {}): string {
+  const name = user.email || user.user_id;
+  return areOfSeveral(users) ? `${name} · ${organizations[user.org_id] ?? user.org_id}` : name;
 }
