@@ -7,8 +7,8 @@ import { href, setParams, useParam, usePlace } from '../../router';
 import {
   Budget, Chart, type Column, Count, DateRange, daysOf, Duration, Empty, ErrorBox, Figures, FilterBar, FilterChips, instantsOf, LinkButton, Meter, Money, Page, Projection, Skeleton, Table, useRange,
 } from '../../ui';
-import { type Group, groups, headOf, nameOf, requestSeries, stackedSpend, type Sum } from './usage';
-import { useUsers } from './users';
+import { type Group, groups, headOf, nameOf, requestSeries, scopeOf, stackedSpend, type Sum } from './usage';
+import { useOrganizationNames, userName, useUsers } from './users';
 
 const path = '/admin/usage';
 // How a group's rows are asked for one by one.
@@ -53,8 +53,12 @@ function Sums({ me }: { me: Me }) {
   const sums = useSums(group, range, filter);
   // Users are told by their addresses; ids are what the rows are asked for by.
   const users = useUsers(group === 'user').data;
-  const shown = (row: Sum) =>
-    (group === 'user' && users?.find((one) => one.user_id === row.user)?.email) || nameOf(row, group) || '–';
+  const organizations = useOrganizationNames();
+  const shown = (row: Sum) => {
+    const user = group === 'user' && users?.find((one) => one.user_id === row.user);
+    if (user) return userName(user, users ?? [], organizations);
+    return (group === 'organization' && organizations?.[row.organization ?? '']) || nameOf(row, group) || '–';
+  };
   const days = daysOf(range);
   const times = days.map((day) => Date.parse(`${day}T00:00:00Z`) / 1000);
   const total = (pick: (row: Sum) => number) => daily.data?.usage.reduce((sum, row) => sum + pick(row), 0);
@@ -75,7 +79,7 @@ function Sums({ me }: { me: Me }) {
   const rows = sums.data && [...sums.data.usage].sort((a, b) => (group === 'day' ? (b.day ?? '').localeCompare(a.day ?? '') : b.cost_usd - a.cost_usd));
   return (
     <Page title="Usage" more={<LinkButton href={api.url(path, csv)}>CSV</LinkButton>}
-      state={daily.data && <><Money usd={total((row) => row.cost_usd)} /> in these days, in UTC</>}>
+      state={daily.data && <><Money usd={total((row) => row.cost_usd)} /> in these days, in UTC, of {scopeOf(me, filter, organizations)}</>}>
       <FilterBar>
         <DateRange fallback="month" />
         <label class="filter"><span>sums</span>

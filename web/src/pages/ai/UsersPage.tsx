@@ -5,7 +5,7 @@ import { invalidate, useAction, usePages } from '../../api/query';
 import { isOperator, mayAdminister, useMe } from '../../api/session';
 import { href, navigate, useParam, useSelection, useShortcut } from '../../router';
 import { Button, type Column, counted, Dialog, Empty, Field, Form, Meter, Money, Page, Pager, State, Table, Time, toast, useTyped } from '../../ui';
-import { type User, usersPath } from './users';
+import { areOfSeveral, type User, useOrganizationNames, userName, usersPath } from './users';
 
 export function CreateUser({ organization, onClose }: { organization: string; onClose: () => void }) {
   return (
@@ -45,8 +45,11 @@ export default function UsersPage() {
     return { rows: page.data.users, next: page.data.cursor };
   }, { idOf: (one) => one.user_id, pollMs: 15_000 });
   useShortcut('c', 'Create a user', () => setCreate('1'));
+  const organizations = useOrganizationNames();
+  const nameOf = (one: User) => userName(one, pages.rows ?? [], organizations);
   const columns: Column<User>[] = [
     { key: 'email', label: 'User', cell: (one) => <span dir="auto">{one.email || one.user_id}</span> },
+    ...(areOfSeveral(pages.rows ?? []) ? [{ key: 'organization', label: 'Organization', cell: (one: User) => <span dir="auto">{organizations?.[one.org_id] ?? one.org_id}</span>, narrow: 'sub' as const }] : []),
     {
       key: 'spent', label: 'Spent this month', narrow: 'sub',
       cell: (one) => <Meter used={one.current_usage_usd} allowed={one.monthly_limit_usd} label="Budget"
@@ -56,7 +59,7 @@ export default function UsersPage() {
     { key: 'models', label: 'Models', cell: (one) => (one.allowed_models.length === 0 ? 'all' : one.allowed_models.join(', ')), narrow: 'hide' },
     { key: 'made', label: 'Made', align: 'right', cell: (one) => <Time at={one.created_at} />, narrow: 'hide' },
   ];
-  const typed = useTyped(pages.rows, (one) => `${one.email} ${one.user_id}`, 'Filter by address', pages);
+  const typed = useTyped(pages.rows, (one) => `${nameOf(one)} ${one.user_id}`, 'Filter by address', pages);
   const { rows } = typed;
   const change = useAction(async (ids: string[], status: 'active' | 'suspended') => {
     if (await setStatus(rows ?? [], ids, status)) choose([]);
@@ -66,7 +69,7 @@ export default function UsersPage() {
   return (
     <Page title="Users and keys" action={button} state={pages.rows && <>{pages.hasMore ? `${pages.rows.length}+ users` : counted(pages.rows.length, 'user')}, each with a budget of their own</>}>
       {typed.bar}
-      <Table label="Users" rows={rows} columns={columns} idOf={(one) => one.user_id} nameOf={(one) => one.email || one.user_id} linkOf={(one) => href(`/ai/users/${one.user_id}`)}
+      <Table label="Users" rows={rows} columns={columns} idOf={(one) => one.user_id} nameOf={nameOf} linkOf={(one) => href(`/ai/users/${one.user_id}`)}
         {...(may && { selected: chosen, onSelect: choose })} error={pages.error} onRetry={pages.refresh}
         bulk={(ids) => (
           <><Button busy={change.busy} onClick={() => void change.run(ids, 'suspended')}>Suspend</Button>

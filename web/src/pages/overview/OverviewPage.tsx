@@ -151,7 +151,7 @@ export default function OverviewPage() {
       {isOperator(me) && <Proposals me={me} />}
       {admin && <Attention />}
       {isOperator(me) && <Gateways />}
-      {admin && <Spend />}
+      {admin && <Spend me={me} />}
     </Page>
   );
 }

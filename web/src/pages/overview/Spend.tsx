@@ -1,6 +1,7 @@
 // Spend, requests and failures by day: of the whole daemon for operators, else of the organization.
 import { api } from '../../api/client';
 import { useQuery } from '../../api/query';
+import { isOperator, type Me } from '../../api/session';
 import { href } from '../../router';
 import {
   Chart,
@@ -16,7 +17,7 @@ import {
 } from '../../ui';
 import { requestSeries, stackedSpend } from '../ai/usage';
 
-export function Spend() {
+export function Spend({ me }: { me: Me }) {
   const range = useRange('30d');
   const { from, to } = range;
   const report = useQuery(
@@ -41,6 +42,7 @@ export function Spend() {
       note={
         report.data && (
           <>
+            {isOperator(me) && 'All organizations: '}
             <a href={href('/ai', { from, to })}>
               <Money usd={sum((row) => row.cost_usd)} />
             </a>{' '}
