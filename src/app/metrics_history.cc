@@ -46,7 +46,7 @@ connections!: [integer?] # Open ones, at the end of the step.)"},
 portal!: PlaneHistory # Artifacts, people and pages.
 admin!: PlaneHistory
 gateway!: PlaneHistory # Calls of tools.
-ai!: PlaneHistory)"},
+ai!: PlaneHistory # Calls of models, without looks at lists and usage.)"},
     {"PlaneHistory", R"(
 requests!: [integer?] # That ended in the step; without those of monitors.
 refused!: [integer?] # Answered 400 to 499, or 501: not configured here.
@@ -63,7 +63,7 @@ providers!: [ProviderSummary] # Those that were asked in this time; of each door
 portal!: PlaneSummary # Artifacts, people and pages.
 admin!: PlaneSummary
 gateway!: PlaneSummary # Calls of tools.
-ai!: PlaneSummary)"},
+ai!: PlaneSummary # Calls of models, without looks at lists and usage.)"},
     {"PlaneSummary", R"(
 requests!: integer
 refused!: integer # Answered 400 to 499, or 501: not configured here.

@@ -8,10 +8,12 @@
 namespace kvcs {
 namespace {
 
+constexpr size_t kGatewayPlane = 2;  // And the one after it: the planes of calls.
+
 size_t plane_of(const http::Route* route) {
   using enum http::Dialect;
   if (route == nullptr || route->dialect == kPortal) return 0;
-  return route->dialect == kAdmin ? 1 : route->dialect == kGateway ? 2 : 3;
+  return route->dialect == kAdmin ? 1 : route->dialect == kGateway ? kGatewayPlane : 3;
 }
 
 // What an installation is not configured to do, it says by design (501): it has not failed.
@@ -55,10 +57,14 @@ PlaneTotals RequestMetrics::plane(size_t plane) const {
           counts.latency.snapshot(), counts.latency.bounds_us()};
 }
 
-// What is not in the access log is asked by monitors and pages again and again.
+// What is not in the access log is asked by monitors and pages again and again. Models and tools
+// are called by POST; the other requests of their planes are looks at lists, at usage or at a
+// consent.
 void RequestMetrics::count_plane(const http::RequestRecord& record) {
   if (record.route != nullptr && !record.route->access_log) return;
-  PlaneCounts& counts = planes_[plane_of(record.route)];
+  const size_t plane = plane_of(record.route);
+  if (plane >= kGatewayPlane && record.route->method != http::Method::kPost) return;
+  PlaneCounts& counts = planes_[plane];
   counts.requests.add();
   if (is_failure(record.status)) {
     counts.errors.add();

@@ -18,7 +18,7 @@ namespace kvcs {
 inline constexpr size_t kPlanes = 4;
 std::string_view plane_name(size_t plane);  // "portal", "admin", "gateway", "ai"
 
-// Since the start, without the requests of monitors.
+// Since the start, without the requests of monitors; of the planes "gateway" and "ai" the calls.
 struct PlaneTotals {
   int64_t requests = 0, refused = 0, errors = 0;  // Refused: 400 to 499, 501; errors: the rest.
   LatencyHistogram::Snapshot latency;

@@ -26,6 +26,7 @@ export { keyAsk, planAsk } from '../src/pages/portal/asks';
 export { formatMinor } from '../src/pages/portal/format';
 export { wordsOfActor, wordsOfChange } from '../src/pages/portal/changes';
 export { closedWords } from '../src/pages/portal/InvitationPage';
+export { illWords } from '../src/pages/overview/OverviewPage';
 export { stepWords } from '../src/pages/overview/FirstSteps';
 export { stateOf as stateOfJobs } from '../src/pages/ops/JobsPage';
 export { auditVerb, auditVerbs } from '../src/pages/ops/verbs';

@@ -134,3 +134,9 @@ test('what one click does is done once, said, and read anew', async () => {
   assert.equal(await again, false);
   assert.match(draw(ui.Toasts), /toast bad"><span>Gone already\./);
 });
+
+test('a provider that is down is in the sentence of the overview', () => {
+  const providers = [{ provider: 'anthropic', state: 'up' }, { provider: 'openai', state: 'down' }, { provider: 'notion', state: 'degraded' }];
+  assert.equal(web.illWords(providers), 'openai is down, notion is degraded');
+  assert.equal(web.illWords(providers.slice(0, 1)), '');
+});

@@ -1,5 +1,5 @@
 // What matters now, at a glance; every figure leads to the rows that it sums.
-import { api } from '../../api/client';
+import { api, type Schema } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { isOperator, mayManage, mayOperate, mayWrite, useMe } from '../../api/session';
 import { useHealth } from '../../frame/health';
@@ -20,7 +20,7 @@ import {
 } from '../../ui';
 import { Attention } from './Attention';
 import { FirstSteps } from './FirstSteps';
-import { Gateways } from './Gateways';
+import { Gateways, useSummary } from './Gateways';
 import { Proposals } from './Proposals';
 import { Spend } from './Spend';
 
@@ -41,7 +41,15 @@ function Used({
   return <Meter used={used} allowed={allowed} label={label} text={<>of {write(allowed)}</>} />;
 }
 
-function HealthWords() {
+// What of the rows below is not as it should be: a daemon that is well may have a provider that is not.
+export function illWords(providers: Pick<Schema<'ProviderSummary'>, 'provider' | 'state'>[]): string {
+  return providers
+    .filter((one) => one.state !== 'up')
+    .map((one) => `${one.provider} is ${one.state}`)
+    .join(', ');
+}
+
+function HealthWords({ providers }: { providers: Schema<'ProviderSummary'>[] }) {
   const { data, error } = useHealth();
   if (error)
     return (
@@ -59,9 +67,12 @@ function HealthWords() {
         {ill.map(([name, state]) => `${name} is ${state}`).join(', ')}
       </State>
     );
+  const illProviders = illWords(providers);
+  if (data.status === 'healthy' && illProviders !== '')
+    return <State state="degraded">The daemon works; in the last half hour {illProviders}</State>;
   return (
     <State state={data.status}>
-      {data.status === 'healthy' ? 'Everything works' : `The daemon is ${data.status}`}
+      {data.status === 'healthy' ? 'The daemon works' : `The daemon is ${data.status}`}
     </State>
   );
 }
@@ -75,6 +86,7 @@ export default function OverviewPage() {
     { pollMs },
   );
   const health = useHealth();
+  const summary = useSummary(Boolean(me && isOperator(me)));
   if (!me) return null;
   const plan = usage.data;
   const admin = isOperator(me) || mayManage(me);
@@ -134,7 +146,7 @@ export default function OverviewPage() {
   return (
     <Page
       title="Overview"
-      state={<HealthWords />}
+      state={<HealthWords providers={summary.data?.providers ?? []} />}
       action={
         mayWrite(me) && (
           <LinkButton kind="primary" href={href('/artifacts')}>
@@ -150,7 +162,7 @@ export default function OverviewPage() {
       )}
       {isOperator(me) && <Proposals me={me} />}
       {admin && <Attention />}
-      {isOperator(me) && <Gateways />}
+      {isOperator(me) && <Gateways summary={summary} />}
       {admin && <Spend me={me} />}
     </Page>
   );
