@@ -164,7 +164,7 @@ inBrowser('what the daemon refuses of a form leaves what was typed, and says why
   const name = dialog.getByLabel('Name');
   await name.fill('laptop <b>');
   await dialog.getByLabel('Works until').fill('2030-01-31');
-  const answers = { ...failures, 'a conflict': json(409, { error: 'Somebody else was quicker.' }), 'a refusal of a field': json(400, { error: 'name: is taken.' }) };
+  const answers = { ...failures, 'a conflict': json(409, { error: 'The key was changed meanwhile.' }), 'a refusal of a field': json(400, { error: 'name: is taken.' }) };
   delete answers['an answer of something else'];
   delete answers['an answer of nothing'];
   for (const [what, fault] of Object.entries(answers)) {
@@ -174,7 +174,7 @@ inBrowser('what the daemon refuses of a form leaves what was typed, and says why
     assert.equal(await name.inputValue(), 'laptop <b>', what);
     assert.equal(await dialog.getByLabel('Works until').inputValue(), '2030-01-31', what);
     if (what === 'a limit') await dialog.getByText('Try again in 7 s.').waitFor();
-    if (what === 'a conflict') await dialog.getByText('Somebody may have changed it meanwhile.').waitFor();
+    if (what === 'a conflict') await dialog.getByText('Somebody has changed it since you read it.').waitFor();
     if (what === 'a refusal of a field') assert.equal(await name.getAttribute('aria-invalid'), 'true');
     await page.unroute('**/api/v1/api-keys');
   }

@@ -176,8 +176,23 @@ test('the words of a refusal find their field', () => {
   assert.deepEqual(web.fieldErrors(error('"name" is too long.'), ['name', 'email']), { name: '"name" is too long.' });
   assert.deepEqual(web.fieldErrors(error('"model" is not known.'), ['name']), {});
   assert.deepEqual(web.fieldErrors(error('No.', { fields: { name: 'Taken.' } }), ['name']), { name: 'Taken.' });
-  assert.deepEqual(web.fieldErrors(error('name: is too long.'), ['email', 'name']), { name: 'name: is too long.' });
-  assert.deepEqual(web.fieldErrors(error('gpt-4.1.price: is too large.'), ['price']), { price: 'gpt-4.1.price: is too large.' });
+  assert.deepEqual(web.fieldErrors(error('name: is too long.'), ['email', 'name']), { name: 'Is too long.' });
+  assert.deepEqual(web.fieldErrors(error('gpt-4.1.price: is too large.'), ['price']), { price: 'Is too large.' });
+  assert.deepEqual(web.fieldErrors(error('Two.', { fields: { budget: "budget: '5,5,5' is none." } }), ['budget']), { budget: "'5,5,5' is none." });
   assert.deepEqual(web.fieldErrors(error('rename: no.'), ['name']), {});
   assert.deepEqual(web.fieldErrors(undefined, ['name']), {});
+  const taken = error("The slug 'default' is taken.", { code: 'slug_exists' });
+  assert.deepEqual(web.fieldErrors(taken, ['name', 'slug']), { slug: taken.message });
+  assert.deepEqual(web.fieldErrors(taken, ['name']), { name: taken.message });
+  assert.deepEqual(web.fieldErrors(taken, ['plan']), {});
+});
+
+test('a conflict is called stale only where somebody changed the thing', () => {
+  const stale = (status, words) => new web.ApiError(status, words).isStale;
+  assert.ok(stale(412, 'No.') && stale(409, 'The record x was changed meanwhile; read it again.'));
+  assert.ok(!stale(409, "The slug 'default' is taken.") && !stale(400, 'It was changed meanwhile.'));
+});
+
+test('a comma of a keypad is a point, and one of thousands is left to be refused', () => {
+  assert.deepEqual(['5,50', ' 5,5 ', '5.50', '1,000', '1,2,3', ',5', ''].map(web.withPoint), ['5.50', ' 5.5 ', '5.50', '1,000', '1,2,3', ',5', '']);
 });

@@ -53,6 +53,6 @@ export { changeVisibility, deleteAll, restoreAll } from '../src/pages/artifacts/
 export { parseTags } from '../src/pages/artifacts/words';
 export { callAgain, doorOf } from '../src/pages/ai/again';
 export { default as QrCode } from '../src/ui/QrCode';
-export { moved, plainDecimal } from '../src/ui/decimal';
+export { moved, plainDecimal, withPoint } from '../src/ui/decimal';
 export { perMillion, priceBody, priceRows, priceText } from '../src/pages/ai/prices';
 export { topOf } from '../src/ui/drawing';

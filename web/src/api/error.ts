@@ -39,9 +39,10 @@ export class ApiError extends Error implements Refusal {
   get isSilent(): boolean {
     return this.status === 0;
   }
-  // Somebody else changed the thing since it was read (409 or 412).
-  get isConflict(): boolean {
-    return this.status === 409 || this.status === 412;
+  // Somebody else changed the thing since it was read. A 409 may as well be a name that is taken, or a
+  // thing that is not to be had just now.
+  get isStale(): boolean {
+    return this.status === 412 || (this.status === 409 && /\bchanged meanwhile\b/.test(this.message));
   }
 }
 

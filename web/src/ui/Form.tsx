@@ -4,24 +4,45 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { type ApiError } from '../api/error';
 import { useAction } from '../api/query';
 import { Button, type ButtonKind, FormContext } from './controls';
+import { withPoint } from './decimal';
 import { ErrorBox } from './feedback';
 
 export type Values = Record<string, string>;
 
+// Refusals of a name that is taken, and the fields that may have given it.
+const fieldsOfCodes: Record<string, string[]> = {
+  slug_exists: ['slug', 'name'],
+  name_in_deletion: ['slug', 'name'],
+  slugs_full: ['slug'],
+  email_exists: ['email'],
+  sign_in_exists: ['email'],
+};
+
+// The daemon names the member of its API first; beside the field its label stands there already.
+function besideField(name: string, words: string): string {
+  const [led = ''] = /^[^\s:]+: /.exec(words) ?? [];
+  if (led !== `${name}: ` && !led.endsWith(`.${name}: `)) return words;
+  const rest = words.slice(led.length);
+  return rest.charAt(0).toUpperCase() + rest.slice(1);
+}
+
 // What the daemon said of single fields: by its `field`, or else by a name that its words begin with
-// ("name: is too long", "gpt-5.input_cost_per_token: …") or quote.
+// ("name: is too long", "gpt-5.input_cost_per_token: …") or quote, or by its code.
 export function fieldErrors(error: ApiError | undefined, names: string[]): Record<string, string> {
   if (!error) return {};
   const said: Record<string, string> = {};
   for (const name of names) {
-    if (error.fields[name] !== undefined) said[name] = error.fields[name];
+    const words = error.fields[name];
+    if (words !== undefined) said[name] = besideField(name, words);
   }
   if (Object.keys(said).length > 0) return said;
   const [led = ''] = /^[^\s:]+(?=: )/.exec(error.message) ?? [];
   const first = names.find((name) => led === name || led.endsWith(`.${name}`));
-  if (first !== undefined) return { [first]: error.message };
+  if (first !== undefined) return { [first]: besideField(first, error.message) };
   const quoted = /["'`“]([\w.-]+)["'`”]/.exec(error.message)?.[1];
-  return quoted !== undefined && names.includes(quoted) ? { [quoted]: error.message } : {};
+  if (quoted !== undefined && names.includes(quoted)) return { [quoted]: error.message };
+  const taken = fieldsOfCodes[error.code]?.find((name) => names.includes(name));
+  return taken === undefined ? {} : { [taken]: error.message };
 }
 
 interface FormProps {
@@ -56,10 +77,11 @@ export function Form({ children, submit, kind = 'primary', onSubmit, onCancel }:
       onSubmit={(event) => {
         event.preventDefault();
         const values: Values = {};
-        new FormData(event.currentTarget).forEach((value, name) => {
-          values[name] = String(value);
-        });
         const elements = [...event.currentTarget.elements] as HTMLInputElement[];
+        const decimals = elements.filter((one) => one.inputMode === 'decimal').map((one) => one.name);
+        new FormData(event.currentTarget).forEach((value, name) => {
+          values[name] = decimals.includes(name) ? withPoint(String(value)) : String(value);
+        });
         setNames(elements.map((one) => one.name).filter(Boolean));
         void run(values);
       }}

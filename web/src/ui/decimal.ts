@@ -24,5 +24,9 @@ export function moved(value: string | number, places: number): string | null {
   return back === '' ? front : `${front}.${back}`;
 }
 
+// "5,50" as a keypad without a point writes it: "5.50". Of "1,000" nobody knows what is meant, and the
+// daemon refuses it.
+export const withPoint = (text: string): string => text.replace(/^(\s*\d+),(\d{1,2}\s*)$/, '$1.$2');
+
 // How many decimals a plain decimal has.
 export const decimalsOf = (plain: string): number => plain.split('.')[1]?.length ?? 0;

@@ -22,8 +22,8 @@ export function ErrorBox({
         {wordsOf(error)}
       </p>
       {known !== null && known.retryAfterS > 0 && <p>Try again in {known.retryAfterS} s.</p>}
-      {known !== null && known.isConflict && (
-        <p>Somebody may have changed it meanwhile. Read it again before you go on.</p>
+      {known !== null && known.isStale && (
+        <p>Somebody has changed it since you read it. Read it again before you go on.</p>
       )}
       {known?.requestId ? <p class="muted small">Request {known.requestId}</p> : null}
       {onRetry && (
