@@ -61,8 +61,9 @@ inBrowser('the overview tells how the gateways answered, and when the month goes
   await settled(page);
   const doors = page.getByRole('table', { name: 'Times of answers' });
   const cells = await doors.getByRole('row', { name: /Models/ }).getByRole('cell').allInnerTexts();
-  assert.deepEqual(cells, ['Models', '1,204', '7', '450 ms', '3.2 s', '9.1 s']);
+  assert.deepEqual(cells, ['Models', '1,204', '10', '450 ms', '3.2 s', '9.1 s']);
   assert.match(await doors.getByRole('row', { name: /Tools/ }).innerText(), /–/);
+  await page.getByText('in the last half hour openai is degraded, github is down').waitFor();
   const providers = page.getByRole('table', { name: 'Providers' });
   await providers.getByRole('row', { name: /openai/ }).getByText('degraded').waitFor();
   await providers.getByRole('link', { name: 'github' }).click();
@@ -128,10 +129,10 @@ inBrowser('a price is kept as it was typed, with all that the form does not show
   await page.getByRole('button', { name: 'Set a price' }).first().click();
   const dialog = page.getByRole('dialog');
   await dialog.getByLabel('Model').fill('our-model');
-  await dialog.getByLabel('A million tokens read, USD').fill('1,25');
+  await dialog.getByLabel('A million tokens read, USD').fill('1,250');
   await dialog.getByLabel('A million tokens written, USD').fill('123456.012345');
   await dialog.getByRole('button', { name: 'Save' }).click();
-  await dialog.getByText('"1,25" is not a decimal number').waitFor();
+  await dialog.getByText('"1,250" is not a decimal number').waitFor();
   await dialog.getByLabel('A million tokens read, USD').fill('0.3');
   await dialog.getByRole('button', { name: 'Save' }).click();
   await page.getByText('our-model is charged so from now on.').waitFor();
@@ -146,7 +147,7 @@ inBrowser('a price is kept as it was typed, with all that the form does not show
   assert.equal(await dialog.getByLabel('A million tokens written, USD').inputValue(), '123456.012345');
   await dialog.getByLabel('A million tokens written, USD').fill('99999999999');
   await dialog.getByRole('button', { name: 'Save' }).click();
-  await dialog.getByText(/output_cost_per_token: .* is over the limit/).waitFor();
+  await dialog.getByText(/is over the limit/).waitFor();
   assert.equal(await dialog.getByLabel('A million tokens written, USD').getAttribute('aria-invalid'), 'true');
   await page.keyboard.press('Escape');
 

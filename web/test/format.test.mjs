@@ -23,7 +23,7 @@ test('counts, parts and durations', () => {
   assert.deepEqual([0, 0.25, 450, 3200, 250_000, 90_000_000].map(web.formatMs),
     ['0 ms', '0.25 ms', '450 ms', '3.2 s', '4 min 10 s', '1 d 1 h']);
   assert.deepEqual([0, 59, 60, 3600, 90_000, -5].map(web.formatDuration),
-    ['0 s', '59 s', '1 min 0 s', '1 h 0 min', '1 d 1 h', '0 s']);
+    ['0 s', '59 s', '1 min', '1 h', '1 d 1 h', '0 s']);
 });
 
 test('times are relative under a day, and never a lie about the direction', () => {

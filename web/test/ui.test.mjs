@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
+import { standingClock } from './stage.mjs';
 
 const web = await loadBundle();
 const { ui, h } = web;
@@ -75,6 +76,7 @@ test('a projection is compared with the budget, and told of nothing that is not 
   assert.ok(!draw(ui.Projection, { usd: 9, allowed: 10 }).includes('over the budget'));
   assert.ok(draw(ui.Projection, { usd: 9, allowed: null }).includes('$9.00'));
   assert.equal(draw(ui.Projection, { usd: null, allowed: 10 }), '');
+  for (const usd of [0.000723, 0.00072291]) assert.match(draw(ui.Projection, { usd, allowed: 10 }), /\$0\.000723</);
 });
 
 test('what is missing is a dash, and never a zero', () => {
@@ -133,6 +135,40 @@ test('what one click does is done once, said, and read anew', async () => {
   go.reject(new web.ApiError(409, 'Gone already.'));
   assert.equal(await again, false);
   assert.match(draw(ui.Toasts), /toast bad"><span>Gone already\./);
+});
+
+test('a failure goes when the same is done, and stays no longer than other words on another page', async (t) => {
+  const pass = standingClock(t);
+  const said = () => (draw(ui.Toasts).match(/<span>(.*?)<\/span>/g) ?? []).join(' ');
+  web.session.meStore.set({ person_id: 'another' });  // What was said before is not hers.
+  ui.toast('openai: no such name.', { about: 'openai', tone: 'bad' });
+  ui.toast('groq: refused.', { about: 'groq', tone: 'bad' });
+  ui.toast('openai takes the key.', { about: 'openai' });
+  assert.doesNotMatch(said(), /no such name/);
+  assert.match(said(), /groq: refused.*openai takes the key/);
+  await pass(60_000);
+  assert.match(said(), /groq: refused/);
+  web.ageFailures();
+  await pass(60_000);
+  assert.doesNotMatch(said(), /groq/);
+  web.session.meStore.set(undefined);
+});
+
+test('a secret of somebody else is hidden, and no password of the reader', () => {
+  const masked = draw(ui.Field, { name: 'api_key', label: 'API key', masked: true });
+  assert.match(masked, /type="text"/);
+  assert.match(masked, /class="masked"/);
+  assert.match(masked, /autocomplete="off"/);
+  const account = draw(ui.AccountName, { address: 'ada@example.com' });
+  assert.match(account, /autocomplete="username"/);
+  assert.match(account, /value="ada@example.com"/);
+  assert.doesNotMatch(account, / name=/);
+});
+
+test('a provider without a key is not said to answer', () => {
+  const one = (kind, has_api_key) => ({ kind, has_api_key });
+  assert.equal(web.stateWords([one('openai', false)]), '1 model provider; 1 has no key and answers no call');
+  assert.equal(web.stateWords([one('openai', true), one('openai_compatible', false)]), '2 model providers');
 });
 
 test('a provider that is down is in the sentence of the overview', () => {

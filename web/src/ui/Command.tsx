@@ -25,17 +25,27 @@ function useCopy(text: string, select?: () => void): [string, () => void] {
   return [said, copy];
 }
 
-// A button that copies a text; `label` names what: "Copy: the key".
+// Selects what `element` shows, once `wanted` is drawn.
+function useSelected(element: { current: HTMLElement | null }, wanted: boolean): void {
+  useEffect(() => {
+    if (wanted && element.current) getSelection()?.selectAllChildren(element.current);
+  }, [wanted]);
+}
+
+// A button that copies a text; `label` names what: "Copy: the key". `select`: shows the text to be copied by
+// hand where there is no clipboard.
 export function Copy({
   text,
   label,
+  select,
   children = 'Copy',
 }: {
   text: string;
   label: string;
+  select?: () => void;
   children?: ComponentChildren;
 }) {
-  const [said, copy] = useCopy(text);
+  const [said, copy] = useCopy(text, select);
   return (
     <button type="button" class="button plain" onClick={copy} aria-label={said || `Copy: ${label}`}>
       <span aria-live="polite">{said || children}</span>
@@ -53,7 +63,10 @@ export function Code({
   chars?: number;
   label?: string;
 }) {
-  const [said, copy] = useCopy(text);
+  const code = useRef<HTMLElement>(null);
+  const [whole, showWhole] = useState(false);
+  const [said, copy] = useCopy(text, () => showWhole(true));
+  useSelected(code, whole);
   return (
     <button
       type="button"
@@ -64,7 +77,7 @@ export function Code({
         copy();
       }}
     >
-      <code>{shortId(text, chars)}</code>
+      <code ref={code}>{whole ? text : shortId(text, chars)}</code>
       <span class="code-said" aria-live="polite">
         {said}
       </span>
@@ -130,21 +143,31 @@ export function Secret({
   label: string;
   children?: ComponentChildren;
 }) {
+  const code = useRef<HTMLElement>(null);
   const [shown, show] = useState(false);
+  const [selected, setSelected] = useState(false);
+  useSelected(code, shown && selected);
+  const select = () => {
+    show(true);
+    setSelected(true);
+  };
   return (
     <div class="secret">
-      <p>{children ?? `${label} is made. Copy it now; it is not shown again.`}</p>
+      <p tabIndex={-1}>{children ?? `${label} is made. Copy it now; it is not shown again.`}</p>
       <div class="secret-row">
-        <code>{shown ? text : '•'.repeat(Math.min(text.length, 32))}</code>
+        <code ref={code}>{shown ? text : '•'.repeat(Math.min(text.length, 32))}</code>
         <button
           type="button"
           class="button quiet"
           aria-pressed={shown}
-          onClick={() => show(!shown)}
+          onClick={() => {
+            show(!shown);
+            setSelected(false);
+          }}
         >
           {shown ? 'Hide' : 'Show'}
         </button>
-        <Copy text={text} label={label}>
+        <Copy text={text} label={label} select={select}>
           Copy
         </Copy>
       </div>

@@ -24,6 +24,7 @@ export function Dialog({
   top?: boolean;
 }) {
   const box = useRef<HTMLDialogElement>(null);
+  const head = useRef<HTMLHeadingElement>(null);
   const id = useId();
   useEffect(() => {
     const before = document.activeElement as HTMLElement | null;
@@ -31,10 +32,17 @@ export function Dialog({
     if (dialog && !dialog.open) dialog.showModal();
     dialog
       ?.querySelector<HTMLElement>(
-        '[autofocus], .dialog-body input, .dialog-body select, .dialog-body textarea',
+        '[autofocus], .dialog-body input:not([hidden]), .dialog-body select, .dialog-body textarea',
       )
       ?.focus();
+    // What had the focus may give way to a result, such as a new key: the focus goes to that, or to the title.
+    const keepFocus = new MutationObserver(() => {
+      if (!dialog?.open || document.activeElement !== document.body) return;
+      (dialog.querySelector<HTMLElement>('.dialog-body p[tabindex="-1"]') ?? head.current)?.focus();
+    });
+    if (dialog) keepFocus.observe(dialog, { childList: true, subtree: true });
     return () => {
+      keepFocus.disconnect();
       dialog?.close();
       before?.focus?.();
     };
@@ -50,7 +58,9 @@ export function Dialog({
       }}
     >
       <header class="dialog-head">
-        <h2 id={id}>{title}</h2>
+        <h2 id={id} ref={head} tabIndex={-1}>
+          {title}
+        </h2>
         <Button kind="quiet" onClick={onClose}>
           Close
         </Button>

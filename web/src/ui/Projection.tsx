@@ -2,6 +2,9 @@
 import { Money } from './figures';
 import { State } from './State';
 
+// A forecast moves with each second: three digits of it are the same on every page for a while.
+export const forecast = (usd: number | null): number | null => (usd === null ? null : Math.abs(usd) < 0.01 ? Number(usd.toPrecision(3)) : usd);
+
 // `usd` null: in the month's first day nothing can be told.
 export function Projection({
   usd,
@@ -13,7 +16,7 @@ export function Projection({
   if (usd === null || usd === undefined) return null;
   const words = (
     <>
-      <Money usd={usd} /> at the month’s end
+      <Money usd={forecast(usd)} /> at the month’s end
     </>
   );
   if (allowed === null || allowed === undefined || usd <= allowed) return <span class="projection">{words}</span>;

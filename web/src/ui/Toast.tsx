@@ -1,9 +1,10 @@
 // Short words at the bottom of the page about what was just done, with Undo where the daemon keeps
 // the thing.
+import { useEffect } from 'preact/hooks';
 import { wordsOf } from '../api/error';
 import { invalidate } from '../api/query';
 import { identityOf, meStore } from '../api/session';
-import { useShortcut } from '../router';
+import { usePlace, useShortcut } from '../router';
 import { createStore, useStore } from '../store';
 
 interface Shown {
@@ -11,6 +12,7 @@ interface Shown {
   text: string;
   tone: 'info' | 'bad';
   undo: (() => Promise<unknown>) | undefined;
+  about: string;
 }
 const shown = createStore<Shown[]>([]);
 let lastId = 0;
@@ -31,17 +33,24 @@ meStore.subscribe(() => {
   before = me;
 });
 
-// toast('Artifact deleted.', { undo: () => api.post(…) }). Plain present or past, no exclamation.
+// toast('Artifact deleted.', { undo: () => api.post(…) }). Plain present or past, no exclamation. A failure
+// stands until it is put away, the same is tried again (`about` names it), or another page is gone to.
 export function toast(
   text: string,
-  options: { tone?: 'info' | 'bad'; undo?: () => Promise<unknown> } = {},
+  options: { tone?: 'info' | 'bad'; undo?: () => Promise<unknown>; about?: string } = {},
 ): void {
-  const one: Shown = { id: ++lastId, text, tone: options.tone ?? 'info', undo: options.undo };
-  const before = shown.get();
+  const { tone = 'info', undo, about = '' } = options;
+  const one: Shown = { id: ++lastId, text, tone, undo, about };
+  const before = shown.get().filter((old) => about === '' || old.about !== about || old.tone !== 'bad');
   // Of too many the oldest goes that cannot be taken back.
   const out = before.length < shownMax ? undefined : (before.find((old) => !old.undo) ?? before[0]);
   shown.set([...before.filter((old) => old !== out), one]);
-  if (one.tone !== 'bad') setTimeout(() => drop(one.id), one.undo ? undoMs : plainMs);
+  if (tone !== 'bad') setTimeout(() => drop(one.id), undo ? undoMs : plainMs);
+}
+
+// What failed on a page that is left stays no longer than other words.
+export function ageFailures(): void {
+  for (const one of shown.get()) if (one.tone === 'bad') setTimeout(() => drop(one.id), plainMs);
 }
 
 // What is under way, by its words: a second click on the same does nothing.
@@ -61,10 +70,10 @@ export async function told(
       await undo?.();
       invalidate(path);
     };
-    toast(text, undo ? { undo: back } : {});
+    toast(text, { about: text, ...(undo && { undo: back }) });
     return true;
   } catch (error) {
-    toast(wordsOf(error), { tone: 'bad' });
+    toast(wordsOf(error), { about: text, tone: 'bad' });
     return false;
   } finally {
     underWay.delete(text);
@@ -74,6 +83,8 @@ export async function told(
 
 export function Toasts() {
   const all = useStore(shown);
+  const { path } = usePlace();
+  useEffect(ageFailures, [path]);
   const takeBack = async (one: Shown) => {
     drop(one.id);
     try {

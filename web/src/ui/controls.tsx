@@ -149,14 +149,25 @@ export interface InputProps {
   onInput?: (event: TargetedInputEvent<HTMLInputElement>) => void;
   onChange?: (event: TargetedEvent<HTMLInputElement>) => void;
 }
+// A secret that is no password of the reader's: hidden as one, but nothing that a manager of passwords would
+// fill in, or keep as theirs.
+const maskedInput: object = { type: 'text', class: 'masked', autocomplete: 'off', autocapitalize: 'none', spellcheck: false };
 // One line of text, a number, a date, a password …
-export function Field({ name, label, hint, error, ...input }: Labelled & InputProps) {
+export function Field({
+  name,
+  label,
+  hint,
+  error,
+  masked = false,
+  ...input
+}: Labelled & InputProps & { masked?: boolean }) {
   const id = useId();
   const said = useFieldError(name, error);
   return (
     <Around id={id} label={label} hint={hint} error={said}>
       <input
         {...(input as object)}
+        {...(masked && maskedInput)}
         id={id}
         name={name}
         aria-invalid={said ? true : undefined}
@@ -164,6 +175,11 @@ export function Field({ name, label, hint, error, ...input }: Labelled & InputPr
       />
     </Around>
   );
+}
+
+// Whose password a form is about, for managers of passwords: it is not seen, and not sent.
+export function AccountName({ address }: { address: string | undefined }) {
+  return <input type="text" autocomplete="username" value={address ?? ''} readOnly hidden />;
 }
 
 // Several lines of text.

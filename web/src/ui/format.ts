@@ -52,7 +52,7 @@ export function formatPercent(part: number): string {
   return `${Math.abs(percent) >= 10 || percent === 0 ? Math.round(percent) : percent.toFixed(1)} %`;
 }
 
-// 450 ms, 3.2 s, 4 min 10 s, 2 h 5 min, 3 d 4 h.
+// 450 ms, 3.2 s, 4 min 10 s, 2 h 5 min, 3 d 4 h; 1 d.
 export function formatMs(ms: number): string {
   if (!Number.isFinite(ms)) return '–';
   if (ms < 1) return ms <= 0 ? '0 ms' : `${Number(ms.toPrecision(2))} ms`;
@@ -66,9 +66,9 @@ export function formatDuration(seconds: number): string {
   const days = Math.floor(s / 86400);
   const hours = Math.floor((s % 86400) / 3600);
   const minutes = Math.floor((s % 3600) / 60);
-  if (days > 0) return `${days} d ${hours} h`;
-  if (hours > 0) return `${hours} h ${minutes} min`;
-  if (minutes > 0) return `${minutes} min ${s % 60} s`;
+  if (days > 0) return hours > 0 ? `${days} d ${hours} h` : `${days} d`;
+  if (hours > 0) return minutes > 0 ? `${hours} h ${minutes} min` : `${hours} h`;
+  if (minutes > 0) return s % 60 > 0 ? `${minutes} min ${s % 60} s` : `${minutes} min`;
   return `${s} s`;
 }
 

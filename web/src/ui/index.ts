@@ -2,7 +2,7 @@
 export { Budget } from './Budget';
 export { Chart, type ChartProps, downloadText, type Series } from './Chart';
 export { Code, Command, Commands, Copy, Secret } from './Command';
-export { Button, Checkbox, type Choice, Field, LinkButton, Select, TextField } from './controls';
+export { AccountName, Button, Checkbox, type Choice, Field, LinkButton, Select, TextField } from './controls';
 export { DateRange, daysOf, instantsOf, type Range, useRange } from './DateRange';
 export { Confirm, Dialog } from './Dialog';
 export { Empty, ErrorBox, Loaded, NewRows, Notice, Pager, Skeleton } from './feedback';
@@ -28,7 +28,7 @@ export {
 export { Form, type Values } from './Form';
 export { Menu, type MenuItem } from './Menu';
 export { type Fact, Facts, Figures, Page, Section, type Tab, Tabs, useTab } from './Page';
-export { Projection } from './Projection';
+export { forecast, Projection } from './Projection';
 export { Badge, Meter, State } from './State';
 export { tookColumn, whenColumn } from './columns';
 export { type Column, Table } from './Table';

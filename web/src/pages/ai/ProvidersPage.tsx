@@ -16,13 +16,22 @@ const kinds: { value: Kind; label: string }[] = [
 
 // Asks the provider for its models with the stored key; nothing is charged.
 async function check(provider: Provider): Promise<void> {
+  const about = `${path}/${provider.name}/test`;
   try {
     const { data } = await api.ask<Schema<'ProviderChecked'>>('post', '/admin/ai/providers/{name}/test', { path: { name: provider.name }, body: {} as never });
     toast(data.ok ? `${provider.name} takes the key${typeof data.models === 'number' ? `: ${counted(data.models, 'model')}` : ''}, in ${data.duration_ms} ms.`
-      : `${provider.name}: ${data.error ?? 'the check failed'}`, data.ok ? {} : { tone: 'bad' });
+      : `${provider.name}: ${data.error ?? 'the check failed'}`, { about, ...(!data.ok && { tone: 'bad' }) });
   } catch (error) {
-    toast(wordsOf(error), { tone: 'bad' });
+    toast(wordsOf(error), { about, tone: 'bad' });
   }
+}
+
+// A provider of one's own may take calls without a key; these two take none.
+const needsKey = ({ kind }: Pick<Provider, 'kind'>): boolean => kind !== 'openai_compatible';
+export function stateWords(providers: Pick<Provider, 'kind' | 'has_api_key'>[]): string {
+  const keyless = providers.filter((one) => needsKey(one) && !one.has_api_key).length;
+  const without = keyless === 0 ? '' : keyless === 1 ? '; 1 has no key and answers no call' : `; ${keyless} have no key and answer no call`;
+  return `${counted(providers.length, 'model provider')}${without}`;
 }
 
 function ProviderDialog({ provider, names, onClose }: { provider: Provider | null; names: string[]; onClose: () => void }) {
@@ -39,14 +48,16 @@ function ProviderDialog({ provider, names, onClose }: { provider: Provider | nul
           body: providerBody(provider, { kind, base_url, api_key, models: list }),
         });
         invalidate(path);
-        toast('Saved. Whether the provider takes the key shows the first call.');
+        const keyed = api_key !== '' || provider?.has_api_key === true;
+        toast(keyed ? 'Saved. Whether the provider takes the key shows the first call.'
+          : needsKey({ kind }) ? 'Saved without a key: it answers no call before it has one.' : 'Saved without a key.');
         onClose();
       }}>
         {!provider && <Select name="kind" label="Speaks as" value={kind} onChange={(to) => setKind(to as Kind)} choices={kinds} />}
         {!provider && <Field name="name" label="Name" maxLength={64} required={!known} placeholder={known ? kind : 'groq'} spellcheck={false} />}
         <Field name="base_url" label="Address" type="url" required={!known && !provider} {...(provider && { defaultValue: provider.base_url })}
           placeholder={kind === 'anthropic' ? 'https://api.anthropic.com' : 'https://api.openai.com/v1'} />
-        <Field name="api_key" label="API key" type="password" autocomplete="off" hint={provider?.has_api_key ? 'One is stored; left empty, it stays.' : 'Stored sealed, and never shown.'} />
+        <Field name="api_key" label="API key" masked hint={provider?.has_api_key ? 'One is stored; left empty, it stays.' : 'Stored sealed, and never shown.'} />
         <Field name="models" label="Models" spellcheck={false} hint="Several with commas between. Left empty: those with a price that the kind knows."
           {...(provider && { defaultValue: provider.models.join(', ') })} />
       </Form>
@@ -83,7 +94,7 @@ export default function ProvidersPage() {
   const create = may && <Button kind="primary" onClick={() => setEdited('new')}>Add a model provider</Button>;
   return (
     <Page title="Model providers" action={create} more={<LinkButton href={href('/ai/playground')}>Try a call</LinkButton>}
-      state={data && <>{data.length === 1 ? '1 model provider answers' : `${counted(data.length, 'model provider')} answer`} calls</>}>
+      state={data && stateWords(data)}>
       <Table label="Model providers" rows={data} columns={columns} idOf={(one) => one.name} error={error} onRetry={refresh}
         empty={<Empty action={create} command="kvcs admin provider set openai --kind openai --key-stdin">Models are called at a provider with a key that stays here.</Empty>} />
       {edited && <ProviderDialog provider={edited === 'new' ? null : edited} names={data?.map((one) => one.name) ?? []} onClose={() => setEdited(null)} />}

@@ -86,8 +86,7 @@ function Fields({ span, onSpan }: { span: string; onSpan: (span: string) => void
       <Field
         name="password"
         label="Password"
-        type="password"
-        autocomplete="new-password"
+        masked
         maxLength={1000}
         hint="Left empty, the link alone is enough."
       />
@@ -98,7 +97,7 @@ function Fields({ span, onSpan }: { span: string; onSpan: (span: string) => void
 function Made({ made }: { made: Schema<'ShareCreated'> }) {
   return (
     <div class="share-made">
-      <p>The link is made. Copy it now; it is not shown again.</p>
+      <p tabIndex={-1}>The link is made. Copy it now; it is not shown again.</p>
       <div class="secret-row">
         <code class="share-link" tabIndex={0}>
           {made.url}

@@ -99,7 +99,7 @@ export function ConnectDialog({ tenant, provider: given, account: existing, onCl
         }}>
           {fieldsOf(provider.auth_type).map((one) => (one.name === 'service_account'
             ? <TextField key={one.name} name={one.name} label={one.label} required spellcheck={false} />
-            : <Field key={one.name} name={one.name} label={one.label} required={one.required} type={one.secret ? 'password' : 'text'} autocomplete="off" />))}
+            : <Field key={one.name} name={one.name} label={one.label} required={one.required} masked={one.secret} autocomplete="off" />))}
         </Form>
       )}
     </Dialog>

@@ -2,7 +2,7 @@
 // alone may not do.
 import type { Schema } from '../../api/client';
 import { useMe } from '../../api/session';
-import { codeOf, Dialog, Field, Form } from '../../ui';
+import { AccountName, codeOf, Dialog, Field, Form } from '../../ui';
 
 export function ItIsYou({
   act,
@@ -11,7 +11,8 @@ export function ItIsYou({
   act: (body: Schema<'Confirmation'>) => Promise<unknown>;
   onClose: () => void;
 }) {
-  const asksCode = useMe()?.second_factor === true;
+  const me = useMe();
+  const asksCode = me?.second_factor === true;
   return (
     <Dialog title="It is you?" onClose={onClose}>
       <Form
@@ -24,6 +25,7 @@ export function ItIsYou({
           })
         }
       >
+        <AccountName address={me?.email} />
         <Field
           name="current_password"
           label="Your password"

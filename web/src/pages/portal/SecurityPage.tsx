@@ -4,6 +4,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { api, type Schema } from '../../api/client';
 import { loadMe, useMe } from '../../api/session';
 import {
+  AccountName,
   Button,
   codeOf,
   Copy,
@@ -109,7 +110,7 @@ function TurnOn({
   );
 }
 
-function SecondFactor({ isOn }: { isOn: boolean }) {
+function SecondFactor({ isOn, email }: { isOn: boolean; email: string | undefined }) {
   const [start, setStart] = useState<Schema<'TotpStart'> | null>(null);
   const [codes, setCodes] = useState<string[] | null>(null);
   const [ending, setEnding] = useState(false);
@@ -169,6 +170,7 @@ function SecondFactor({ isOn }: { isOn: boolean }) {
               toast('The second factor is off.');
             }}
           >
+            <AccountName address={email} />
             <Field
               name="current_password"
               label="Your password"
@@ -208,6 +210,7 @@ export default function SecurityPage() {
             toast('Password changed. You are signed out everywhere else.');
           }}
         >
+          <AccountName address={me.email} />
           <Field
             name="current_password"
             label="Password now"
@@ -226,7 +229,7 @@ export default function SecurityPage() {
           />
         </Form>
       </Section>
-      <SecondFactor isOn={me.second_factor === true} />
+      <SecondFactor isOn={me.second_factor === true} email={me.email} />
     </Page>
   );
 }
