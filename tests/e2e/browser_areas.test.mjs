@@ -34,10 +34,17 @@ inBrowser('an API key is shown once, and works', async () => {
   await go('#/organization/keys');
   await page.getByRole('button', { name: 'Create a key' }).first().click();
   await dialog().getByLabel('Name').fill('laptop');
-  await dialog().getByRole('button', { name: 'Create key' }).click();
-  await dialog().getByRole('button', { name: 'Show' }).click();
+  await page.keyboard.press('Enter');
+  await dialog().getByRole('button', { name: 'Show' }).waitFor();
+  // The form was where the focus stood; whoever hears the page is told what came in its place.
+  await page.waitForFunction(() => document.activeElement?.textContent.includes('Copy it now'));
+  // A plain address of another host has no clipboard.
+  await page.evaluate(() => Object.defineProperty(navigator, 'clipboard', { value: undefined, configurable: true }));
+  await dialog().getByRole('button', { name: 'Copy: The key' }).click();
+  await page.waitForFunction(() => getSelection().toString().startsWith('kv_'));
   const key = await dialog().locator('.secret code').first().textContent();
   assert.match(key, /^kv_/);
+  assert.equal(await page.evaluate(() => getSelection().toString()), key);
   await page.keyboard.press('Escape');
   await page.getByRole('table').getByText('laptop', { exact: true }).waitFor();
   assert.ok(!(await page.content()).includes(key));
@@ -74,6 +81,14 @@ inBrowser('a first provider, user and chat; what it cost is shown as it was char
   await cost.click();
   await page.getByRole('heading', { name: 'Requests', level: 1 }).waitFor();
   await page.getByRole('table').getByText(said).waitFor();
+  await page.goBack();
+  await page.getByText('Hello from the model.').waitFor();
+  await page.getByText(`This chat has cost ${said}`).waitFor();
+  const heidi = (await daemon.admin('POST', '/admin/users', { email: 'heidi@example.com', monthly_limit_usd: 5, org_id: daemon.credentials.organization_id })).body;
+  await page.reload();
+  await page.getByLabel('Paid by').selectOption(heidi.user_id);
+  await settled(page);
+  assert.equal(await page.getByLabel('Model', { exact: true }).inputValue(), 'openai/gpt-4o-mini');
   await go('#/ai');
   await page.getByRole('table').getByText(/gpt-4o-mini/).waitFor();
 });
@@ -144,3 +159,24 @@ for (const [width, theme] of [[360, 'dark'], [1280, 'light']]) {
     assert.deepEqual(page.faults, []);
   });
 }
+
+inBrowser('on a small screen each area of the bar can be met, and on paper there is the page alone', async () => {
+  const small = await browser.open({ width: 320, context: page.context() });
+  await small.setViewportSize({ width: 320, height: 640 });
+  await go('#/', small);
+  const bar = await small.locator('.bottom a').evaluateAll((all) => all.map((one) => {
+    const words = document.createRange();
+    words.selectNodeContents(one);
+    const { left, right } = words.getBoundingClientRect();
+    return { width: one.getBoundingClientRect().width, left, right };
+  }));
+  assert.ok(bar.length >= 6);
+  for (const [at, { width, left, right }] of bar.entries()) {
+    assert.ok(width >= 24, `${width} px`);
+    assert.ok(left - (bar[at - 1]?.right ?? -3) >= 3 && right <= 320, `${at}: ${left} to ${right}`);
+  }
+  await small.emulateMedia({ media: 'print' });
+  await small.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+  for (const part of ['.top', '.bottom', '.page-actions']) assert.equal(await small.locator(part).first().isVisible(), false, part);
+  await small.close();
+});

@@ -61,7 +61,7 @@ globalThis.fetch = async (url, { method = 'GET', headers, body } = {}) => {
 };
 
 // A tab that Ada has read her list in.
-async function openTab() {
+async function openTab(onMoved) {
   const web = await loadBundle();
   const probe = (set) => {
     const { data, set: keep } = web.query.useQuery('/list', async () => undefined);
@@ -69,7 +69,7 @@ async function openTab() {
     return data;
   };
   const list = (set) => web.render(web.h(() => probe(set)));
-  const stop = web.session.watchSession();
+  const stop = web.session.watchSession(onMoved);
   await web.session.loadMe();
   list('of Ada in x');
   assert.equal(list(), 'of Ada in x');
@@ -93,6 +93,21 @@ test('a tab follows when another one goes to another organization', () => withTa
   await settle();
   assert.deepEqual([one.who(), one.list()], ['ada y y1', '']);
 }));
+
+test('a tab says that another one went elsewhere, and not where it went itself', async () => {
+  signIn('ada');
+  const moved = [];
+  const one = await openTab((me) => moved.push(`one to ${me.organization_id}`));
+  const two = await openTab((me) => moved.push(`two to ${me.organization_id}`));
+  await two.changeMe({ organization_id: 'y' });
+  await settle();
+  assert.deepEqual(moved, ['one to y']);
+  page.dispatchEvent(new Event('focus'));
+  await settle();
+  assert.deepEqual(moved, ['one to y']);
+  one.stop();
+  two.stop();
+});
 
 test('whoever comes back to a tab sees where the session is by now', () => withTabs(1, async (one) => {
   for (const come of [() => page.dispatchEvent(new Event('focus')), () => document.dispatchEvent(new Event('visibilitychange'))]) {

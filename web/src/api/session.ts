@@ -96,12 +96,20 @@ export async function signOut(): Promise<void> {
 }
 
 // The tabs of a browser share one session: each tells the others what it changes of it, and looks
-// itself whenever somebody comes back to it.
+// itself whenever somebody comes back to it. `onMoved`: another tab went to another place, and the page
+// that was begun here is left.
 let channel: BroadcastChannel | null = null;
 const tellTabs = (what: 'changed' | 'ended'): void => channel?.postMessage(what);
-export function watchSession(): () => void {
+export function watchSession(onMoved: (me: Me) => void = () => undefined): () => void {
   const look = (ended = false) => {
-    if (meStore.get()) loadMe({ ended }).catch(() => undefined);
+    const before = meStore.get();
+    if (!before) return;
+    loadMe({ ended }).then(
+      (me) => {
+        if (me && me.person_id === before.person_id && identityOf(me) !== identityOf(before)) onMoved(me);
+      },
+      () => undefined,
+    );
   };
   const back = () => {
     if (!document.hidden) look();

@@ -1,10 +1,10 @@
 // The whole: who is signed in decides between the frame with its pages, a page that is open to
 // everybody, and the way in.
 import { useEffect, useState } from 'preact/hooks';
-import { identityOf, loadMe, resume, signInStore, useMe, watchSession } from '../api/session';
+import { identityOf, loadMe, type Me, resume, signInStore, useMe, watchSession } from '../api/session';
 import { href, installShortcuts, navigate, usePlace } from '../router';
 import { useStore } from '../store';
-import { Button, Dialog, ErrorBox, Skeleton, Toasts } from '../ui';
+import { Button, Dialog, ErrorBox, Skeleton, toast, Toasts } from '../ui';
 import { SignIn } from '../pages/portal/SignIn';
 import { Alone } from './Alone';
 import { Frame } from './Frame';
@@ -46,6 +46,13 @@ function SignInOnTop() {
   );
 }
 
+// What was typed for one organization or project is not for another one.
+function tellMoved(me: Me): void {
+  const place = me.organizations?.find((one) => one.organization_id === me.organization_id);
+  const where = place ? `${place.name}${me.project ? ` / ${me.project}` : ''}` : 'another place';
+  toast(`Another tab went to ${where}, and this one with it. What was open here was closed.`, { about: 'moved', tone: 'bad' });
+}
+
 export function App() {
   const me = useMe();
   const [failure, setFailure] = useState<unknown>(null);
@@ -57,7 +64,7 @@ export function App() {
   };
   useEffect(ask, []);
   useEffect(installShortcuts, []);
-  useEffect(watchSession, []);
+  useEffect(() => watchSession(tellMoved), []);
   const isOpen = loaded?.kind === 'page' && loaded.route.open === true && loaded.path === path;
   const needsSignIn = me === null && loaded !== undefined && loaded.path === path && !isOpen;
   useEffect(() => {

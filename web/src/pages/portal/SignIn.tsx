@@ -1,5 +1,5 @@
 // Address and password, or another provider of sign-ins, and the code of a second factor.
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { api } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { href } from '../../router';
@@ -45,6 +45,11 @@ export function SignIn({
   email?: string;
 }) {
   const [ticket, setTicket] = useState('');
+  const form = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const fields = [...(form.current?.querySelectorAll('input') ?? [])];
+    fields.find((one) => one.value === '')?.focus();
+  }, []);
   if (ticket !== '') {
     return (
       <Form
@@ -71,7 +76,7 @@ export function SignIn({
     );
   }
   return (
-    <>
+    <div class="sign-in" ref={form}>
       <Form
         key="password"
         submit="Sign in"
@@ -103,6 +108,6 @@ export function SignIn({
           <a href={href('/forgot')}>Forgot the password?</a>
         </p>
       )}
-    </>
+    </div>
   );
 }
