@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
 
-const { callAgain, chatBody, doorOf, chatLines, requestSeries, stackedSpend, EventReader, moved, perMillion, plainDecimal, priceBody, priceRows, priceText, providerBody, readDelta } = await loadBundle();
+const { callAgain, chatBody, doorOf, chatLines, requestSeries, stackedSpend, EventReader, moved, perMillion, plainDecimal, priceBody, priceRows, priceText, providerBody, readDelta, scopeOf } = await loadBundle();
 const ask = { model: 'gpt-6-luna', system: '', messages: [{ role: 'user', content: 'Hello' }], temperature: '', maxTokens: '' };
 
 test('events are whole wherever the bytes are cut, with any line ends', () => {
@@ -150,4 +150,14 @@ test('a provider that is changed keeps its headers, its times and its ways', () 
   const { auth_header, base_url } = providerBody({ ...provider, auth_header: null }, { ...typed, base_url: '' });
   assert.deepEqual([auth_header, base_url], [undefined, undefined]);
   assert.deepEqual(providerBody(null, { kind: 'openai', base_url: '', api_key: 'sk', models: [] }), { kind: 'openai', api_key: 'sk', models: [] });
+});
+
+test('sums say whose calls they are', () => {
+  const names = { a: 'Acme', b: 'Basel' };
+  const operator = { operator_role: 'owner', organization_id: 'a' }, admin = { operator_role: null, organization_id: 'a' };
+  assert.equal(scopeOf(operator, {}, names), 'all organizations');
+  assert.equal(scopeOf(operator, { org_id: 'b' }, names), 'Basel');
+  assert.equal(scopeOf(operator, { user_id: 'u' }, names), 'what is chosen here');
+  assert.equal(scopeOf(admin, {}, names), 'Acme');
+  assert.equal(scopeOf(admin, {}), 'one organization');
 });

@@ -48,6 +48,7 @@ test('changes name the thing, and its id only where it has no name any more', ()
   assert.deepEqual(wordsOfChange({ ...key, thing: null }), { verb: 'made', thing: 'API key', name: '01a2', isId: true });
   assert.deepEqual(wordsOfChange({ action: 'update', kind: 'members', subject: 'members', thing: null }),
     { verb: 'changed', thing: 'the members', name: '', isId: false });
+  assert.equal(wordsOfChange({ action: 'create', kind: 'members', subject: 'members', thing: null }).verb, 'was the first of');
   assert.equal(wordsOfChange({ action: 'update', kind: 'ai_credential', subject: 'credential:openai', thing: null }).isId, false);
 });
 

@@ -19,6 +19,9 @@ export async function readHealth(signal?: AbortSignal): Promise<Health> {
   }
 }
 
+// Monitors know the databases as d1; people do not.
+export const partName = (name: string): string => (name === 'd1' ? 'databases' : name);
+
 export function useHealth(): Query<Health> {
   return useQuery('/health', readHealth, { pollMs });
 }

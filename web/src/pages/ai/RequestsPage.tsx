@@ -7,6 +7,8 @@ import {
   Code, type Column, Commands, Count, DateRange, Dialog, Duration, Empty, ErrorBox, Facts, FilterBar, FilterChips, instantsOf, LinkButton, Money, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, useRange, prettyJson, whenColumn,
 } from '../../ui';
 import { callAgain } from './again';
+import { scopeOf } from './usage';
+import { useOrganizationNames, useUserKeys, useUsers } from './users';
 
 type Row = Schema<'UsageRow'>;
 const path = '/admin/usage/requests';
@@ -50,6 +52,8 @@ function Bodies({ row }: { row: Row }) {
 
 function Detail({ row }: { row: Row }) {
   const me = useMe();
+  const user = useUsers().data?.find((one) => one.user_id === row.user_id);
+  const key = useUserKeys(row.user_id).data?.find((one) => one.key_id === row.key_id);
   return (
     <Dialog title={row.model} side wide onClose={() => setParams({ row: null })}>
       <Facts facts={[
@@ -61,8 +65,8 @@ function Detail({ row }: { row: Row }) {
         { label: 'When', value: <Time at={row.ts} /> },
         ...counts.filter((name) => row[name] !== 0).map((name) => ({ label: name.replace(/_/g, ' '), value: <Count n={row[name] as number} /> })),
         { label: 'Model provider', value: row.provider },
-        { label: 'User', value: <Code text={row.user_id} />, href: `#/ai/users/${row.user_id}` },
-        { label: 'Key', value: <Code text={row.key_id} /> },
+        { label: 'User', value: user?.email ? <span dir="auto">{user.email}</span> : <Code text={row.user_id} />, href: `#/ai/users/${row.user_id}` },
+        { label: 'Key', value: key?.name ? <span dir="auto">{key.name}</span> : <Code text={row.key_id} /> },
         { label: 'Request', value: <Code text={row.request_id} /> },
         { label: 'Prices', value: <Code text={row.price_version} label="price version" /> },
       ]} />
@@ -94,10 +98,12 @@ export default function RequestsPage() {
     const page = await api.ask<Schema<'UsagePage'>>('get', path, { query: { ...asked, limit: 100, cursor }, signal });
     return { rows: page.data.requests, next: page.data.cursor };
   }, { idOf, pollMs: 3000 });
+  const me = useMe();
+  const organizations = useOrganizationNames();
   const row = pages.rows?.find((one) => idOf(one) === chosen);
   return (
     <Page title="Requests" more={<LinkButton href={api.url(path, { ...asked, format: 'csv' })}>CSV</LinkButton>}
-      state="Each call of a model, with what it cost; new ones are counted here as they end">
+      state={me && <>Each call of a model of {scopeOf(me, filter, organizations)}, with what it cost; new ones are counted here as they end</>}>
       <FilterBar search="model" placeholder="Model, whole" filters={[{
         name: 'outcome', label: 'outcome', choices: [{ value: '', label: 'any' }, { value: 'ok', label: 'answered' }, { value: 'failed', label: 'failed' },
           { value: 'client_error', label: 'failed: refused' }, { value: 'rate_limited', label: 'failed: too many at once' },

@@ -5,7 +5,7 @@ import { useQuery } from '../../api/query';
 import { isOperator, mayManage, type Me, useMe } from '../../api/session';
 import { href, setParams, useParam, usePlace } from '../../router';
 import {
-  Budget, Chart, type Column, Count, DateRange, daysOf, Duration, Empty, ErrorBox, Figures, FilterBar, FilterChips, instantsOf, LinkButton, Meter, Money, Page, Projection, Skeleton, Table, useRange,
+  Budget, Chart, type Column, Count, DateRange, daysOf, Duration, Empty, ErrorBox, Figures, FilterBar, FilterChips, forecast, instantsOf, LinkButton, Meter, Money, Page, Projection, Skeleton, Table, useRange,
 } from '../../ui';
 import { type Group, groups, headOf, nameOf, requestSeries, scopeOf, stackedSpend, type Sum } from './usage';
 import { useOrganizationNames, userName, useUsers } from './users';
@@ -33,7 +33,7 @@ function Own() {
       {use && (
         <Figures figures={[{ label: 'Spent on models', value: <Money usd={use.used} />,
           note: <Budget use={use} operates={false} /> },
-        { label: 'If it goes on like this', value: <Money usd={use.projected} />, note: <Projection usd={use.projected} allowed={use.allowed} /> }]} />
+        { label: 'If it goes on like this', value: <Money usd={forecast(use.projected)} />, note: <Projection usd={use.projected} allowed={use.allowed} /> }]} />
       )}
     </Page>
   );

@@ -10,7 +10,7 @@ import {
   Page, Secret, Section, Skeleton, State, Table, Time, toast, told, wholeOf,
 } from '../../ui';
 import { modelKey } from '../../ui/lines';
-import type { User } from './users';
+import { type User, useUserKeys } from './users';
 
 type Key = Schema<'Key'>;
 
@@ -52,9 +52,7 @@ function KeyDialog({ user, rotated, onClose }: { user: string; rotated?: Key | u
 function Keys({ user, may }: { user: string; may: boolean }) {
   const [create, setCreate] = useParam('create');
   const [rotated, setRotated] = useState<Key | undefined>();
-  const path = '/admin/users/{user_id}/api-keys';
-  const { data, error, refresh } = useQuery(`/admin/users/${user}/api-keys`, async (signal) =>
-    (await api.ask<Schema<'UserKeyPage'>>('get', path, { path: { user_id: user }, query: { limit: 200 }, signal })).data.api_keys, { pollMs: 30_000 });
+  const { data, error, refresh } = useUserKeys(user, 30_000);
   useShortcut('c', 'Create a key', may ? () => setCreate('key') : null);
   const revoke = (key: Key) =>
     told(`${key.name} (${key.key_prefix}) is revoked.`,

@@ -19,6 +19,13 @@ export function useUsers(wanted = true) {
   });
 }
 
+// The keys of a user, as its page and the details of calls show them.
+export function useUserKeys(user: string, pollMs?: number) {
+  const path = '/admin/users/{user_id}/api-keys';
+  return useQuery(`/admin/users/${user}/api-keys`, async (signal) =>
+    (await api.ask<Schema<'UserKeyPage'>>('get', path, { path: { user_id: user }, query: { limit: 200 }, signal })).data.api_keys, pollMs === undefined ? {} : { pollMs });
+}
+
 // Names of organizations by their ids: all of them for operators, the own ones for everybody else.
 export type OrganizationNames = Record<string, string>;
 export function useOrganizationNames(wanted = true): OrganizationNames | undefined {

@@ -18,6 +18,7 @@ import { plainName } from './announce';
 import { ShareDialog } from './ShareDialog';
 import {
   addFiles,
+  dismissEnded,
   giveUp,
   goOn,
   pause,
@@ -132,15 +133,27 @@ export function UploadTray() {
   useEffect(() => void showKept(), []);
   if (all.length === 0) return null;
   const left = all.filter((one) => one.phase !== 'done' && one.phase !== 'failed');
+  const ended = all.filter((one) => one.phase === 'done' || one.phase === 'failed');
   const bytes = left.reduce(
     (sum, one) => sum + one.bytes - (one.phase === 'reading' ? 0 : one.done),
     0,
   );
   return (
     <section class="uploads" aria-label="Uploads">
-      {left.length > 1 && (
-        <p class="muted">
-          {counted(left.length, 'upload')}, <Bytes bytes={bytes} /> to go
+      {(left.length > 1 || ended.length > 1) && (
+        <p class="uploads-head muted">
+          <span>
+            {left.length > 1 && (
+              <>
+                {counted(left.length, 'upload')}, <Bytes bytes={bytes} /> to go
+              </>
+            )}
+          </span>
+          {ended.length > 1 && (
+            <Button kind="quiet" onClick={() => void dismissEnded()}>
+              Dismiss the {ended.length} that ended
+            </Button>
+          )}
         </p>
       )}
       <ul>

@@ -331,6 +331,12 @@ export async function giveUp(key: number): Promise<void> {
   }
 }
 
+// Puts away the lines of what is stored or was refused.
+export async function dismissEnded(): Promise<void> {
+  const ended = uploads.get().filter((one) => one.phase === 'done' || one.phase === 'failed');
+  await Promise.all(ended.map((one) => giveUp(one.key)));
+}
+
 // Shows what was begun before a reload, with how much of it has arrived.
 export async function showKept(): Promise<void> {
   const at = here();

@@ -2,7 +2,7 @@
 import { api, type Schema } from '../../api/client';
 import { invalidate, useAction, useQuery } from '../../api/query';
 import { useMe } from '../../api/session';
-import { readHealth } from '../../frame/health';
+import { partName, readHealth } from '../../frame/health';
 import { href } from '../../router';
 import {
   Button, Code, type Column, Count, Duration, ErrorBox, Facts, Notice, Page, Section, Skeleton, State, Table, Time, toast, tookColumn,
@@ -10,7 +10,7 @@ import {
 
 type Check = Schema<'HealthCheck'>;
 const columns: Column<Check>[] = [
-  { key: 'name', label: 'Part', cell: (one) => one.name },
+  { key: 'name', label: 'Part', cell: (one) => partName(one.name) },
   { key: 'health', label: 'State', cell: (one) => <State state={one.health} />, narrow: 'side' },
   { key: 'message', label: 'Words', cell: (one) => <span dir="auto">{one.message}</span>, narrow: 'sub' },
   tookColumn((one) => one.latency_us / 1000),

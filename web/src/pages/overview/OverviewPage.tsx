@@ -2,7 +2,7 @@
 import { api, type Schema } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { isOperator, mayManage, mayOperate, mayWrite, useMe } from '../../api/session';
-import { useHealth } from '../../frame/health';
+import { partName, useHealth } from '../../frame/health';
 import { href } from '../../router';
 import {
   Budget,
@@ -64,7 +64,7 @@ function HealthWords({ providers }: { providers: Schema<'ProviderSummary'>[] }) 
   if (ill.length > 0)
     return (
       <State state={data.status}>
-        {ill.map(([name, state]) => `${name} is ${state}`).join(', ')}
+        {ill.map(([name, state]) => `${partName(name)}: ${state}`).join(', ')}
       </State>
     );
   const illProviders = illWords(providers);

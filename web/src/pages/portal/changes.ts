@@ -15,6 +15,7 @@ const things: Record<Entry['kind'], string> = {
 // What is told otherwise: an invitation that is gone was used, or withdrawn.
 const told: Partial<Record<`${Entry['action']} ${Entry['kind']}`, string>> = {
   'delete invitation': 'used or withdrew',
+  'create members': 'was the first of',
 };
 
 export interface Words {
