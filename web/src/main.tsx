@@ -6,4 +6,8 @@ import './style/index.css';
 
 startSettings();
 const root = document.getElementById('app');
-if (root) render(<App />, root);
+if (root) {
+  // What stands there until this script has run.
+  root.replaceChildren();
+  render(<App />, root);
+}

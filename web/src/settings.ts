@@ -16,11 +16,12 @@ function read(): Settings {
       density: kept.density === 'compact' ? 'compact' : 'normal',
     };
   } catch {
+    // A browser that blocks storage throws when its name is read.
     return plain;
   }
 }
 
-const store = createStore<Settings>(typeof localStorage === 'undefined' ? plain : read());
+const store = createStore<Settings>(read());
 
 function apply({ theme, density }: Settings): void {
   const { dataset } = document.documentElement;

@@ -38,6 +38,10 @@ test('nothing is inline and nothing comes from another host', () => {
   assert.ok(!/https?:\/\//.test(page));
 });
 
+test('a page whose script does not come says so', () => {
+  assert.match(page, /<div id="app">\s*<p [^>]*>[^<]*load the page anew\.<\/p>/);
+});
+
 test('the licences of what is bundled go along', () => {
   const text = readFileSync(join(dist, 'licenses.txt'), 'utf8');
   for (const name of ['preact', 'uplot', 'uqr']) assert.ok(text.includes(`\n${name}\n`), name);

@@ -117,6 +117,16 @@ test('an answer that comes late or breaks off in its body is none', async () => 
   await assert.rejects(asked, { name: 'AbortError' });
 });
 
+test('what is not known to be done is told of writes alone', async () => {
+  const slow = client({ fetcher: async (_, { signal }) => streamed(signal).response });
+  const half = (type) => client({ fetcher: async () => new Response('<h1>{"a":', { headers: { 'content-type': type } }) });
+  const unknown = /Whether it was done is not known\.$/;
+  for (const run of [(method) => slow[method]('/x', { timeoutMs: 1 }), (method) => half('application/json')[method]('/x'), (method) => half('text/html')[method]('/x')]) {
+    await assert.rejects(run('get'), (error) => error.isSilent && !unknown.test(error.message));
+    await assert.rejects(run('delete'), (error) => error.isSilent && unknown.test(error.message));
+  }
+});
+
 test('a session that ends in the middle is begun anew, and the call goes on', async () => {
   let csrf = 'old';
   const server = daemon([401, { error: 'No.' }], [200, { ok: true }]);

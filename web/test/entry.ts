@@ -14,6 +14,7 @@ export { rank } from '../src/frame/Palette';
 export { wayBack } from '../src/pages/portal/SignIn';
 export { nextOf } from '../src/pages/portal/LoginPage';
 export { href, matchPath, parseHash, PlaceContext, setParams } from '../src/router';
+export * as settings from '../src/settings';
 export { createStore, useStore } from '../src/store';
 export { chartCsv, writeValue } from '../src/ui/Chart';
 export { fieldErrors } from '../src/ui/Form';

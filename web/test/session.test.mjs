@@ -198,6 +198,42 @@ test('what can be taken back is so in its place, and what was said is nobody els
   assert.deepEqual(words(), []);
 }));
 
+test('who is signed in is not guessed from what is no answer', () => withTabs(1, async (one) => {
+  const real = globalThis.fetch;
+  const text = (type, body, status = 200) => async () => new Response(body, { status, headers: { 'content-type': type } });
+  try {
+    for (const [fetched, words] of [
+      [text('text/html', '<h1>Welcome</h1>'), /^Something else than the daemon answered, with a page of HTML\.$/],
+      [text('application/json', 'null'), /has nothing in it/],
+      [text('application/json', '{"me":{"person'), /^The answer broke off\.$/],
+      [text('text/html', '<h1>Sign in at the proxy</h1>', 401), /\/auth\/session answered 401/],
+      [async () => { throw new TypeError('fetch failed'); }, /does not answer/],
+    ]) {
+      globalThis.fetch = fetched;
+      await assert.rejects(one.loadMe(), (error) => error instanceof one.web.ApiError && words.test(error.message));
+      assert.equal(one.who(), 'ada x x1');
+    }
+  } finally {
+    globalThis.fetch = real;
+  }
+}));
+
+test('a browser that blocks storage shows the page all the same', async () => {
+  const denied = () => { throw new DOMException('denied', 'SecurityError'); };
+  const real = globalThis.BroadcastChannel;
+  Object.defineProperty(globalThis, 'localStorage', { configurable: true, get: denied });
+  globalThis.BroadcastChannel = class { constructor() { denied(); } };
+  try {
+    const { session } = await loadBundle();
+    const stop = session.watchSession();
+    session.setMe({ person_id: 'ada' });
+    stop();
+  } finally {
+    globalThis.BroadcastChannel = real;
+    delete globalThis.localStorage;
+  }
+});
+
 test('what is offered is what the daemon lets one do', async () => {
   const { mayAdminister, mayTend } = await loadBundle().then((web) => web.session);
   const me = (operator_role, role) => ({ operator_role, organization_id: 'x', organizations: [{ organization_id: 'x', slug: 'xs', role }] });

@@ -156,7 +156,7 @@ export class Client {
         throw explain(error);
       })
       .finally(end);
-    const data = parseBody(text);
+    const data = parseBody(text, response.headers.get('content-type') ?? '', method !== 'get');
     if (method === 'get' && (data === null || data === undefined)) {
       throw new ApiError(0, `The answer of ${fillPath(path, options.path)} has nothing in it.`);
     }
@@ -210,11 +210,11 @@ export class Client {
     };
     const explain = (error: unknown, otherwise: string): Error => {
       if (init.signal?.aborted) return error instanceof Error ? error : new Error(String(error));
-      const isLate = `No answer within ${timeoutMs / 1000} s. Whether it was done is not known.`;
+      const isLate = `No answer within ${timeoutMs / 1000} s.${outcome(writes)}`;
       return new ApiError(0, stop.signal.aborted ? isLate : otherwise);
     };
-    const csrf = this.settings.csrf?.() ?? '';
     const writes = init.method !== undefined && init.method !== 'GET' && init.method !== 'HEAD';
+    const csrf = this.settings.csrf?.() ?? '';
     const headers = new Headers(init.headers);
     if (writes && csrf !== '') headers.set('x-csrf-token', csrf);
     try {
@@ -227,7 +227,7 @@ export class Client {
       });
       noteServerTime(response.headers.get('date'));
       if (!whole) clearTimeout(timer);
-      return { response, end, explain: (error) => explain(error, brokeOff) };
+      return { response, end, explain: (error) => explain(error, brokeOff(writes)) };
     } catch (error) {
       end();
       throw explain(error, 'The daemon does not answer. Is kvcs serve running?');
@@ -235,20 +235,24 @@ export class Client {
   }
 }
 
-const brokeOff = 'The answer broke off. Whether it was done is not known.';
-// No body is undefined; half of one is no answer.
-function parseBody(text: string): unknown {
+// A call that only reads leaves nothing done.
+const outcome = (writes: boolean): string => (writes ? ' Whether it was done is not known.' : '');
+const brokeOff = (writes: boolean): string => `The answer broke off.${outcome(writes)}`;
+// No body is undefined; half of one, and a page of HTML, are no answers.
+function parseBody(text: string, type: string, writes: boolean): unknown {
   if (text === '') return undefined;
   try {
     return JSON.parse(text);
   } catch {
-    throw new ApiError(0, brokeOff);
+    const elsewhere = `Something else than the daemon answered, with a page of HTML.${outcome(writes)}`;
+    throw new ApiError(0, type.startsWith('text/html') ? elsewhere : brokeOff(writes));
   }
 }
 
-// A password that is wrong, and a service that refuses an account, are not the end of the session.
+// A password that is wrong, the question who is signed in, and a service that refuses an account are not
+// the end of the session.
 const isSignedOut = ({ code }: ApiError, url: string): boolean =>
-  code !== 'UPSTREAM_ERROR' && !/\/auth\/(login|reset|register|setup)\b/.test(new URL(url).pathname);
+  code !== 'UPSTREAM_ERROR' && !/\/auth\/(login|reset|register|setup|session)\b/.test(new URL(url).pathname);
 
 // The portal's refusals have no code: there its words tell.
 const isStaleCsrf = ({ status, code, message }: ApiError): boolean =>

@@ -2,7 +2,6 @@
 // what is shown.
 import { createStore, useStore } from '../store';
 import { api, ApiError, type Schema } from './client';
-import { refusalOf } from './error';
 import { clearCache } from './query';
 
 export type Me = Schema<'Me'>;
@@ -40,16 +39,7 @@ export function setMe(next: Me | null, asked = ++lastAsked): void {
 // Who the daemon says is signed in; null for nobody, which is an answer and no refusal. Throws when it
 // does not answer.
 async function readMe(): Promise<Me | null> {
-  const response = await fetch(api.url('/auth/session'), {
-    headers: { accept: 'application/json' },
-    cache: 'no-store',
-    signal: AbortSignal.timeout(15_000),
-  }).catch(() => {
-    throw new ApiError(0, 'The daemon does not answer. Is kvcs serve running?');
-  });
-  const body: unknown = await response.json().catch(() => null);
-  if (!response.ok) throw refusalOf(response.status, body, response.headers, '/auth/session');
-  return (body as Schema<'SignedIn'>).me ?? null;
+  return (await api.get('/auth/session')).me ?? null;
 }
 
 // Reads anew who is signed in. A session that has ended does not take the page away that was begun in
@@ -120,7 +110,11 @@ export function watchSession(onMoved: (me: Me) => void = () => undefined): () =>
   const typed = () => {
     typedAt = location.hash;
   };
-  channel = typeof BroadcastChannel === 'function' ? new BroadcastChannel('kvcs.me') : null;
+  try {
+    channel = new BroadcastChannel('kvcs.me');
+  } catch {
+    // Where storage is blocked, tabs do not hear of each other; each looks when somebody comes back to it.
+  }
   channel?.addEventListener('message', ({ data }) => look(data === 'ended' && typedAt !== location.hash));
   addEventListener('focus', back);
   addEventListener('input', typed);
