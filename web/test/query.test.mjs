@@ -16,7 +16,7 @@ const { clearCache, invalidate, useAction, usePages, useQuery } = web.query;
 function questions() {
   const asked = [];
   const ask = (signal, cursor) => new Promise((resolve, reject) => {
-    asked.push({ signal, cursor, answer: async (data) => { resolve(data); await settle(); }, refuse: async (words) => { reject(new web.ApiError(500, words)); await settle(); } });
+    asked.push({ signal, cursor, answer: async (data) => { resolve(data); await settle(); }, refuse: async (words, status = 500, rest) => { reject(new web.ApiError(status, words, rest)); await settle(); } });
   });
   return { asked, ask };
 }
@@ -148,6 +148,75 @@ test('it is asked again after each answer while the page is seen and used', asyn
   await list.leave();
   await pass(60_000);
   assert.equal(asked.length, 5);
+});
+
+test('what may soon go well is asked again until it does, and what is refused is not', async (t) => {
+  const pass = standingClock(t);
+  const { asked, ask } = questions();
+  page.dispatchEvent(new Event('keydown'));
+  const list = await stage(web, useQuery, freshKey(), ask);
+  const asksAfter = async (ms) => {
+    const before = asked.length;
+    await pass(ms - 1);
+    assert.equal(asked.length, before, `before ${ms} ms`);
+    await pass(1);
+    assert.equal(asked.length, before + 1, `after ${ms} ms`);
+  };
+  for (const [status, ms] of [[0, 2000], [502, 4000], [503, 8000], [504, 15_000], [0, 15_000]]) {
+    await asked.at(-1).refuse('No.', status);
+    assert.equal(list.now().error.message, 'No.');
+    await asksAfter(ms);
+  }
+  await asked.at(-1).refuse('Busy.', 503, { retryAfterS: 3 });
+  document.hidden = true;
+  await pass(3000);
+  document.hidden = false;
+  await asksAfter(3000);
+  await asked.at(-1).answer('there');
+  assert.deepEqual([list.now().data, list.now().error], ['there', undefined]);
+  list.now().refresh();
+  await asked.at(-1).refuse('No.', 0);
+  await asksAfter(2000);
+  for (const [status, rest] of [[403], [500], [429, { retryAfterS: 2_592_000 }]]) {
+    await asked.at(-1).refuse('No.', status, rest);
+    const { length } = asked;
+    await pass(60 * 60_000);
+    page.dispatchEvent(new Event('keydown'));
+    await pass(60_000);
+    assert.equal(asked.length, length, `${status}`);
+    list.now().refresh();
+  }
+  await list.leave();
+});
+
+test('a call without an answer asks at once how the daemon is', async () => {
+  const mark = questions();
+  const health = await stage(web, useQuery, '/health', mark.ask, { pollMs: 15_000 });
+  await mark.asked[0].answer('healthy');
+  const { asked, ask } = questions();
+  const list = await stage(web, useQuery, freshKey(), ask);
+  await asked[0].refuse('No.', 403);
+  assert.equal(mark.asked.length, 1);
+  list.now().refresh();
+  await asked[1].refuse('Silence.', 0);
+  assert.equal(mark.asked.length, 2);
+  await mark.asked[1].refuse('Silence.', 0);
+  assert.equal(mark.asked.length, 2);
+  const button = await stage(web, useAction, async () => { throw new web.ApiError(0, 'Silence.'); });
+  await button.now().run();
+  await settle();
+  assert.equal(mark.asked.length, 3);
+  for (const one of [button, list, health]) await one.leave();
+});
+
+test('what the page refuses by itself is not said to be silence', async () => {
+  for (const broken of [() => new Date(NaN).toISOString(), () => null.rows]) {
+    const button = await stage(web, useAction, async () => broken());
+    await button.now().run();
+    await settle();
+    assert.deepEqual([button.now().error.isSilent, button.now().error.status], [false, 400]);
+    await button.leave();
+  }
 });
 
 test('what is asked for later is not asked for now', async (t) => {

@@ -70,7 +70,7 @@ function begin(key: string, fetcher: (signal: AbortSignal) => Promise<unknown>):
   const answer = fetcher(stop.signal)
     .then((data) => {
       // A member that the answer should have, and has not.
-      if (data === undefined) throw new ApiError(0, strangeAnswer);
+      if (data === undefined) throw new ApiError(400, strangeAnswer);
       if (!stop.signal.aborted) keep(key, data);
       return data;
     })
@@ -108,11 +108,29 @@ export interface Query<T> {
 
 const strangeAnswer =
   'The daemon sent something else than this page expects. It may be newer than the page; load the page anew.';
-// The client words what goes wrong on the way; what is left are members that are not as they should be.
+// The client words what goes wrong on the way; what is left is the page's own refusal, of members that are
+// not as they should be or of what was typed.
 const asError = (error: unknown): ApiError =>
   error instanceof ApiError
     ? error
-    : new ApiError(0, error instanceof TypeError ? strangeAnswer : wordsOf(error));
+    : new ApiError(400, error instanceof TypeError ? strangeAnswer : wordsOf(error));
+const healthKey = '/health';
+// A call that got no answer is a reason to ask at once how the daemon is.
+function failed(error: unknown, key = ''): ApiError {
+  const known = asError(error);
+  if (known.isSilent && key !== healthKey) invalidate(healthKey);
+  return known;
+}
+// How long to wait before what failed is asked again by itself: what the daemon says, or longer from try
+// to try. Undefined for what stays refused, and where the wait is too long to stay here for it.
+const triesMs = [2000, 4000, 8000, 15_000];
+const longestWaitS = 600;
+function waitMs({ retryAfterS, isSilent, status }: ApiError, tries: number): number | undefined {
+  if (retryAfterS > longestWaitS) return undefined;
+  if (retryAfterS > 0) return Math.max(1, retryAfterS) * 1000;
+  if (!isSilent && ![502, 503, 504].includes(status)) return undefined;
+  return triesMs[Math.min(tries, triesMs.length - 1)];
+}
 const isHidden = (): boolean => typeof document !== 'undefined' && document.hidden;
 // A page that nobody has touched for this long stops polling until somebody does.
 const idleMs = 10 * 60_000;
@@ -131,7 +149,7 @@ if (typeof addEventListener === 'function') {
 
 // `key`: names the answer, with everything it depends on ("/api/v1/artifacts?q=x"); null asks for
 // nothing. Whoever asks the same at the same time waits for one answer. `pollMs`: asks again that long after each answer while the page is seen and used. `later`: asks
-// for the first time only then.
+// for the first time only then. What may soon go well is asked again without it, too.
 export function useQuery<T>(
   key: string | null,
   fetcher: (signal: AbortSignal) => Promise<T>,
@@ -153,13 +171,14 @@ export function useQuery<T>(
     let mine: ReturnType<typeof join> | null = null;
     let timer: ReturnType<typeof setTimeout> | undefined;
     const isShown = () => state.current.key === key;
-    const again = () => {
-      if (pollMs === undefined) return;
+    let tries = 0;
+    const again = (afterMs: number | undefined) => {
       clearTimeout(timer);
+      if (afterMs === undefined) return;
       timer = setTimeout(() => {
-        if (isHidden() || Date.now() - touchedAt > idleMs) again();
+        if (isHidden() || Date.now() - touchedAt > idleMs) again(afterMs);
         else ask();
-      }, pollMs);
+      }, afterMs);
     };
     const follow = () => {
       clearTimeout(timer);
@@ -173,25 +192,31 @@ export function useQuery<T>(
       current.answer
         .then(
           () => {
-            if (mine === current && isShown()) state.current.error = undefined;
+            if (mine !== current) return undefined;
+            tries = 0;
+            if (isShown()) state.current.error = undefined;
+            return pollMs;
           },
           (error: unknown) => {
-            if (mine === current && isShown()) state.current.error = asError(error);
+            if (mine !== current) return undefined;
+            const known = failed(error, key);
+            if (isShown()) state.current.error = known;
+            return waitMs(known, tries++) ?? pollMs;
           },
         )
-        .finally(() => {
+        .then((afterMs) => {
           if (mine !== current) return;
           mine = null;
           if (isShown()) {
             state.current.busy = false;
             draw((n) => n + 1);
           }
-          again();
+          again(afterMs);
         });
     };
     const ask = () => (flights.has(key) ? follow() : askAnew(key));
     const unwatch = watch(key, follow);
-    if (later) again();
+    if (later) again(pollMs);
     else ask();
     return () => {
       unwatch();
@@ -257,7 +282,7 @@ interface PagesState<T> {
 // A page of a list without its rows is no answer, and what is nothing is no row.
 function checked<T>(slice: Slice<T>): Slice<T> {
   if (!Array.isArray(slice.rows)) {
-    throw new ApiError(0, strangeAnswer);
+    throw new ApiError(400, strangeAnswer);
   }
   return { ...slice, rows: slice.rows.filter((row) => row !== null && row !== undefined) };
 }
@@ -333,7 +358,7 @@ export function usePages<T>(
     };
     loadPages()
       .catch((error: unknown) => {
-        if (!current.signal.aborted) setMoreError(asError(error));
+        if (!current.signal.aborted) setMoreError(failed(error));
       })
       .finally(() => {
         if (asking.current !== current) return;
@@ -384,7 +409,7 @@ export function useAction<A extends unknown[]>(act: (...args: A) => Promise<unkn
       setState({ busy: false, error: undefined });
       return true;
     } catch (error) {
-      setState({ busy: false, error: asError(error) });
+      setState({ busy: false, error: failed(error) });
       return false;
     } finally {
       running.current = false;

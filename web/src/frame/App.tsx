@@ -53,16 +53,20 @@ function tellMoved(me: Me): void {
   toast(`Another tab went to ${where}, and this one with it. What was open here was closed.`, { about: 'moved', tone: 'bad' });
 }
 
+const againMs = 4000;
 export function App() {
   const me = useMe();
   const [failure, setFailure] = useState<unknown>(null);
   const { path, query } = usePlace();
   const loaded = useRoute(path);
-  const ask = () => {
-    setFailure(null);
-    loadMe().catch(setFailure);
-  };
+  const ask = () => void loadMe().then(() => setFailure(null), setFailure);
   useEffect(ask, []);
+  // Asked again by itself, until the daemon is back.
+  useEffect(() => {
+    if (failure === null) return;
+    const timer = setTimeout(ask, againMs);
+    return () => clearTimeout(timer);
+  }, [failure]);
   useEffect(installShortcuts, []);
   useEffect(() => watchSession(tellMoved), []);
   const isOpen = loaded?.kind === 'page' && loaded.route.open === true && loaded.path === path;
