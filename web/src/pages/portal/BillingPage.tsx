@@ -125,6 +125,23 @@ function Invoices() {
   );
 }
 
+const endedStates = ['canceled', 'incomplete_expired'];
+const hasEnded = ({ status }: Subscription): boolean => status !== null && endedStates.includes(status);
+
+// What comes next of a subscription, and what its payer has to do.
+export function Standing({ data }: { data: Subscription }) {
+  const end = <Time at={data.current_period_end} />;
+  if (hasEnded(data)) return <>It has ended, and the default plan holds.</>;
+  const pays = {
+    past_due: <>The last payment failed. Pay it at Stripe, or the plan ends. </>,
+    unpaid: <>It is not paid, and the default plan holds until it is. Pay it at Stripe. </>,
+    incomplete: <>Its first payment is missing, and the default plan holds. Pay it at Stripe. </>,
+    paused: <>It is paused at Stripe, and the default plan holds. </>,
+  }[data.status ?? ''];
+  if (data.cancels) return <>{pays}It ends {end}; then the default plan holds, and what there is stays readable.</>;
+  return pays ?? <>The period ends {end} and begins anew.</>;
+}
+
 function Paid({ current }: { current: string }) {
   const { data, error, refresh } = useQuery(subscriptionPath, (signal) => api.get(subscriptionPath, { signal }));
   const portal = useAction(async () => location.assign((await api.post('/api/v1/billing/portal')).url));
@@ -142,14 +159,14 @@ function Paid({ current }: { current: string }) {
     <>
       {data.status !== null && (
         <Section title="Subscription" action={<Button busy={portal.busy} onClick={() => void portal.run()}>Cards and tax at Stripe</Button>}>
-          <p><State state={data.status} /> {data.cancels
-            ? <>It ends <Time at={data.current_period_end} />; then the default plan holds, and what there is stays readable.</>
-            : <>The period ends <Time at={data.current_period_end} /> and begins anew.</>}</p>
+          <p><State state={data.status} /> <Standing data={data} /></p>
           {(portal.error ?? cancel.error) && <ErrorBox error={portal.error ?? cancel.error} />}
-          <div class="form-actions">
-            <Button busy={cancel.busy} onClick={() => void cancel.run(!data.cancels)}>
-              {data.cancels ? 'Keep the subscription' : 'End it with the period'}</Button>
-          </div>
+          {!hasEnded(data) && (
+            <div class="form-actions">
+              <Button busy={cancel.busy} onClick={() => void cancel.run(!data.cancels)}>
+                {data.cancels ? 'Keep the subscription' : 'End it with the period'}</Button>
+            </div>
+          )}
         </Section>
       )}
       <Plans current={current} subscription={data} />
