@@ -70,6 +70,9 @@ inBrowser('a first provider, user and chat; what it cost is shown as it was char
   await page.getByRole('link', { name: 'Chat as this user' }).click();
   await page.getByLabel('Model', { exact: true }).selectOption({ label: 'openai/gpt-4o-mini' });
   await page.getByLabel('Your message').fill('Hello');
+  // As Safari tells that a word was composed; the one call below is the proof that nothing was sent.
+  await page.getByLabel('Your message').dispatchEvent('keydown', { key: 'Enter', keyCode: 229 });
+  assert.equal(await page.getByLabel('Your message').inputValue(), 'Hello');
   await page.getByRole('button', { name: 'Send' }).click();
   await page.getByText('Hello from the model.').waitFor();
   const cost = page.locator('.turn-figures a');

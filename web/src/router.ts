@@ -167,6 +167,10 @@ export function isTyping(target: EventTarget | null): boolean {
   return Boolean(element?.closest?.(fields));
 }
 
+// Whether a key is part of composing a word, as of Japanese. Safari reports the Enter that ends it when the
+// composition is over, and by this code alone.
+export const isComposing = (event: KeyboardEvent): boolean => event.isComposing || event.keyCode === 229;
+
 export function installShortcuts(): () => void {
   let first = '';
   let firstAt = 0;

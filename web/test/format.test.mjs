@@ -44,6 +44,12 @@ test('a clock that is a day off is corrected by what the daemon says', () => {
   assert.ok(Math.abs(web.serverNow() - Date.now()) < 1000);
 });
 
+test('a long text has the direction of its first letter, a short one the one that the browser finds', () => {
+  const long = 'x'.repeat(10_000);
+  assert.deepEqual(['', 'abc', 'שלום', long].map(web.dirOf), ['auto', 'auto', 'auto', 'auto']);
+  assert.deepEqual([`a${long}`, `12. ${long}`, `שלום ${long}`, `12. سلام${long}`, `a שלום${long}`].map(web.dirOf), ['ltr', 'ltr', 'rtl', 'rtl', 'ltr']);
+});
+
 test('ids are shortened in the middle, states have a tone', () => {
   assert.equal(web.shortId('5b810539-08d5-4a11-bdc5-f96a0fbaaf15'), '5b81053…baaf15');
   assert.equal(web.shortId('short'), 'short');

@@ -6,7 +6,7 @@ import jsQR from 'jsqr';
 import { loadBundle } from './bundle.mjs';
 
 const {
-  auditVerb, auditVerbs, closedWords, counted, formatMinor, h, keyAsk, limitsAsk, planAsk, QrCode, render, rolesUpTo, stateOfJobs, stepWords, wordsOfActor, wordsOfChange,
+  auditVerb, auditVerbs, closedWords, counted, formatMinor, h, keyAsk, limitsAsk, planAsk, QrCode, render, rolesUpTo, Standing, stateOfJobs, stepWords, wordsOfActor, wordsOfChange,
 } = await loadBundle();
 const document = JSON.parse(readFileSync(new URL('../api/openapi.json', import.meta.url), 'utf8'));
 
@@ -109,11 +109,28 @@ test('a camera reads from the QR code what it is made of', () => {
   }
 });
 
+test('a subscription says what comes next, and what its payer has to do', () => {
+  const words = (status, cancels = false) =>
+    render(h(Standing, { data: { status, cancels, plan: null, price: null, current_period_end: '2026-12-31T00:00:00Z' } })).replace(/<[^>]*>/g, '');
+  for (const status of ['active', 'trialing']) assert.match(words(status), /^The period ends .* and begins anew\.$/);
+  for (const status of ['past_due', 'unpaid', 'incomplete']) {
+    assert.match(words(status), /Pay it at Stripe/);
+    assert.ok(!words(status).includes('begins anew'), status);
+    assert.match(words(status, true), /Pay it at Stripe.*It ends /);
+  }
+  assert.match(words('paused'), /paused/);
+  for (const status of ['canceled', 'incomplete_expired']) {
+    for (const cancels of [false, true]) assert.equal(words(status, cancels), 'It has ended, and the default plan holds.');
+  }
+  assert.match(words('active', true), /^It ends .*; then the default plan holds/);
+});
+
 test('a key may what was chosen and no more, where it was chosen', () => {
   assert.deepEqual(keyAsk({ name: 'a', permissions: 'read', project_id: 'project', expires_at: '' }), { name: 'a', permissions: ['read'] });
   assert.deepEqual(keyAsk({ name: 'a', permissions: 'write', project_id: 'organization', expires_at: '2026-11-30' }),
-    { name: 'a', permissions: ['read', 'write'], project_id: null, expires_at: '2026-11-30T23:59:59.000Z' });
+    { name: 'a', permissions: ['read', 'write'], project_id: null, expires_at: '2026-11-30T23:59:59Z' });
   assert.deepEqual(keyAsk({ name: 'a' }).permissions, ['read']);
+  assert.throws(() => keyAsk({ name: 'a', expires_at: '20301-01-31' }), (error) => 'expires_at' in error.fields);
 });
 
 test('a plan is charged as its preview said, and limits overwrite nobody', () => {

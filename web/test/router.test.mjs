@@ -15,6 +15,11 @@ test('an address is a path and a query, and is made of them', () => {
   assert.equal(web.href('/'), '#/');
 });
 
+test('the Enter that ends a word of an input method is no Enter of the page, in Safari too', () => {
+  const enter = (more) => web.isComposing({ key: 'Enter', isComposing: false, keyCode: 13, ...more });
+  assert.deepEqual([enter({}), enter({ isComposing: true }), enter({ keyCode: 229 })], [false, true, true]);
+});
+
 test('a pattern takes names, and nothing that is longer or shorter', () => {
   assert.deepEqual(web.matchPath('/artifacts/:id', '/artifacts/a%2Fb'), { id: 'a/b' });
   assert.deepEqual(web.matchPath('/ops/kv/:key*', '/ops/kv/a/b'), { key: 'a/b' });

@@ -60,6 +60,15 @@ test('a field is labelled, and what is wrong with it is tied to it', () => {
   assert.ok(html.includes('aria-invalid'));
 });
 
+test('a day has a year of four digits', () => {
+  assert.ok(draw(ui.Field, { name: 'x', label: 'x', type: 'date' }).includes('max="9999-12-31"'));
+  assert.ok(draw(ui.Field, { name: 'x', label: 'x', type: 'date', max: '2026-11-30' }).includes('max="2026-11-30"'));
+  assert.equal(ui.endOfDay('x', '2027-01-31'), '2027-01-31T23:59:59Z');
+  for (const typed of ['20301-01-31', '2027-13-01', '']) {
+    assert.throws(() => ui.endOfDay('x', typed), (error) => error.fields.x.startsWith(`${typed} is no day`));
+  }
+});
+
 test('a secret is masked; a state is a word and a shape; a meter has its words', () => {
   const secret = draw(ui.Secret, { text: 'kv_secret', label: 'The key' });
   assert.ok(!secret.includes('kv_secret'));

@@ -3,7 +3,7 @@ import { useEffect, useId, useMemo, useRef, useState } from 'preact/hooks';
 import { type PaletteAction } from '../areas';
 import { api } from '../api/client';
 import { isOperator, mayManage, type Me } from '../api/session';
-import { href } from '../router';
+import { href, isComposing } from '../router';
 import { Dialog } from '../ui';
 import { areas, loadArea } from './map';
 
@@ -150,6 +150,7 @@ export function Palette({
     item.go();
   };
   const onKeyDown = (event: KeyboardEvent) => {
+    if (isComposing(event)) return;
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (by !== undefined) {
       event.preventDefault();

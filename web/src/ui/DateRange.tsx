@@ -1,5 +1,6 @@
 // A span of days in the address (?range=30d, or ?from=2026-01-01&to=2026-01-31), in UTC as the
 // daemon counts months and days.
+import { fieldRefusal } from '../api/error';
 import { serverNow } from '../clock';
 import { setParams, usePlace } from '../router';
 
@@ -20,6 +21,13 @@ const day = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
 const dayMs = 86_400_000;
 const isDay = (text: string | null): text is string =>
   text !== null && /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text));
+// Browsers take years of six digits where a field has no last day.
+export const lastDay = '9999-12-31';
+// The end of a day that was typed, in UTC; `field`: where it was typed.
+export function endOfDay(field: string, typed: string): string {
+  if (!isDay(typed)) throw fieldRefusal(field, `${typed} is no day of a year of four digits, as 2027-01-31 is.`);
+  return `${typed}T23:59:59Z`;
+}
 const names: Record<string, string> = {
   month: 'This month',
   '7d': '7 days',
@@ -97,12 +105,14 @@ export function DateRange({ fallback = 'month' }: { fallback?: string }) {
         <>
           <input
             type="date"
+            max={lastDay}
             aria-label="From"
             value={range.from}
             onChange={({ currentTarget: { value } }) => set(value, value > range.to ? value : range.to)}
           />
           <input
             type="date"
+            max={lastDay}
             aria-label="To"
             value={range.to}
             onChange={({ currentTarget: { value } }) =>

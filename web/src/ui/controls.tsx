@@ -7,6 +7,7 @@ import {
   type TargetedInputEvent,
 } from 'preact';
 import { useContext, useId } from 'preact/hooks';
+import { lastDay } from './DateRange';
 
 export type ButtonKind = 'primary' | 'plain' | 'quiet' | 'danger';
 
@@ -166,6 +167,7 @@ export function Field({
   return (
     <Around id={id} label={label} hint={hint} error={said}>
       <input
+        {...(input.type === 'date' && { max: lastDay })}
         {...(input as object)}
         {...(masked && maskedInput)}
         id={id}

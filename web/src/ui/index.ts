@@ -3,7 +3,7 @@ export { Budget } from './Budget';
 export { Chart, type ChartProps, downloadText, type Series } from './Chart';
 export { Code, Command, Commands, Copy, Secret } from './Command';
 export { AccountName, Button, Checkbox, type Choice, Field, LinkButton, Select, TextField } from './controls';
-export { DateRange, daysOf, instantsOf, type Range, useRange } from './DateRange';
+export { DateRange, daysOf, endOfDay, instantsOf, type Range, useRange } from './DateRange';
 export { Confirm, Dialog } from './Dialog';
 export { Empty, ErrorBox, Loaded, NewRows, Notice, Pager, Skeleton } from './feedback';
 export { Bytes, Count, Duration, Money, Percent, Time } from './figures';
@@ -11,6 +11,7 @@ export { type Filter, FilterBar, FilterChips, useTyped } from './FilterBar';
 export {
   codeOf,
   counted,
+  dirOf,
   exactTime,
   formatBytes,
   formatCount,

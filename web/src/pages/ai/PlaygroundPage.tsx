@@ -3,8 +3,8 @@ import { useEffect, useRef } from 'preact/hooks';
 import { api, type Schema } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { useMe } from '../../api/session';
-import { href, setParams, useParam } from '../../router';
-import { Button, Commands, Count, Duration, Empty, ErrorBox, Field, LinkButton, Money, Page, Section, Select, Skeleton, TextField } from '../../ui';
+import { href, isComposing, setParams, useParam } from '../../router';
+import { Button, Commands, Count, dirOf, Duration, Empty, ErrorBox, Field, LinkButton, Money, Page, Section, Select, Skeleton, TextField } from '../../ui';
 import { type ChatAsk, chatLines } from './stream';
 import { costOf, messagesToShow, type Turn, usePlayground } from './usePlayground';
 import { useOrganizationNames, userName, useUsers } from './users';
@@ -110,8 +110,8 @@ export default function PlaygroundPage() {
           </div>
           <form class="say" onSubmit={(event) => { event.preventDefault(); send(); }}>
             <label class="visually-hidden" for="say">Your message</label>
-            <textarea id="say" rows={3} value={text} placeholder="Say something" dir="auto" onInput={(event) => chat.setDraft({ text: event.currentTarget.value })}
-              onKeyDown={(event) => { if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); } }} />
+            <textarea id="say" rows={3} value={text} placeholder="Say something" dir={dirOf(text)} onInput={(event) => chat.setDraft({ text: event.currentTarget.value })}
+              onKeyDown={(event) => { if (event.key === 'Enter' && !event.shiftKey && !isComposing(event)) { event.preventDefault(); send(); } }} />
             <div class="form-actions">
               {chat.busy ? <Button onClick={chat.stop}>Stop</Button> : <Button kind="primary" type="submit" disabled={text.trim() === '' || model === ''}>Send</Button>}
               <span class="muted small">Enter sends, Shift-Enter breaks the line</span>
@@ -128,7 +128,7 @@ export default function PlaygroundPage() {
                 {...(chats && model === '' && { error: `This user may not chat with ${askedModel}. Choose another model.` })}
                 choices={[...(model === '' ? [{ value: '', label: 'Choose a model' }] : []),
                   ...(chats ?? (model === '' ? [] : [{ id: model }])).map((one) => ({ value: one.id, label: one.id }))]} />}
-          <TextField name="system" label="System text" rows={4} value={system} dir="auto" onInput={(event) => chat.setDraft({ system: event.currentTarget.value })} />
+          <TextField name="system" label="System text" rows={4} value={system} dir={dirOf(system)} onInput={(event) => chat.setDraft({ system: event.currentTarget.value })} />
           <Field name="temperature" label="Temperature" type="number" min={0} max={2} step={0.1} value={temperature} placeholder="the model's own"
             onInput={(event) => chat.setDraft({ temperature: event.currentTarget.value })} />
           <Field name="max" label="Output, at most" type="number" min={1} step={1} value={maxTokens} placeholder="the model's own limit"

@@ -5,7 +5,7 @@ import { mustBeFree } from '../../api/free';
 import { invalidate, useAction, usePages } from '../../api/query';
 import { mayOperate, mayTend, useMe } from '../../api/session';
 import {
-  Button, type Column, Commands, Dialog, Empty, ErrorBox, Field, FilterBar, Form, Page, Pager, Secret, Section, Skeleton, State, Table, Time, toast, told,
+  Button, type Column, Commands, Dialog, Empty, endOfDay, ErrorBox, Field, FilterBar, Form, Page, Pager, Secret, Section, Skeleton, State, Table, Time, toast, told,
 } from '../../ui';
 import { NoTenant, TenantBar } from './TenantBar';
 import { tenantsPath, useTenants } from './tenants';
@@ -31,7 +31,7 @@ function TokenDialog({ tenant, onClose }: { tenant: string; onClose: () => void 
       {secret !== '' ? <Made secret={secret} tenant={tenant} /> : (
         <Form submit="Create token" onCancel={onClose} onSubmit={async ({ name = '', expires_at = '' }) => {
           const made = await api.post('/admin/tenants/{tenant}/tokens', {
-            path: { tenant }, body: { ...(name !== '' && { name }), ...(expires_at !== '' && { expires_at: `${expires_at}T23:59:59Z` }) },
+            path: { tenant }, body: { ...(name !== '' && { name }), ...(expires_at !== '' && { expires_at: endOfDay('expires_at', expires_at) }) },
           });
           setSecret(made.token ?? '');
           invalidate(`/admin/tenants/${tenant}/tokens`);

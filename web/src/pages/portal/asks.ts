@@ -1,5 +1,5 @@
 // What forms of the organization ask the daemon for.
-import type { Values } from '../../ui';
+import { endOfDay, type Values } from '../../ui';
 
 // A key that may write says so by itself: what is not chosen is not given.
 export function keyAsk({ name = '', permissions = '', project_id = '', expires_at = '' }: Values) {
@@ -7,7 +7,7 @@ export function keyAsk({ name = '', permissions = '', project_id = '', expires_a
     name,
     permissions: (permissions === 'write' ? ['read', 'write'] : ['read']) as ('read' | 'write')[],
     ...(project_id === 'organization' && { project_id: null }),
-    ...(expires_at !== '' && { expires_at: new Date(`${expires_at}T23:59:59Z`).toISOString() }),
+    ...(expires_at !== '' && { expires_at: endOfDay('expires_at', expires_at) }),
   };
 }
 
