@@ -257,6 +257,57 @@ inBrowser('a session that ends in an upload is begun anew on top of it', async (
   await lineOf(page, 'late').getByText('stored').waitFor();
 });
 
+inBrowser('a sign-in that was put away in an upload is asked for again by Go on', async () => {
+  const path = kvFile('away.kv', 24_000, 4);
+  const relay = await relayTo(daemon);
+  const other = await browser.open();
+  try {
+    await other.goto(`${relay.url}/#/artifacts`);
+    await signIn(other);
+    await other.getByRole('heading', { name: 'Artifacts', level: 1 }).waitFor();
+    relay.hold = true;
+    await other.getByLabel('Files to upload').setInputFiles(path);
+    const line = lineOf(other, 'away');
+    await line.getByText('sending').waitFor();
+    await other.context().clearCookies();
+    relay.hold = false;
+    relay.server.closeAllConnections();
+    const dialog = other.getByRole('dialog', { name: 'Sign in again' });
+    await dialog.waitFor();
+    await other.keyboard.press('Escape');
+    await line.getByText('Your session has ended.').waitFor();
+    await line.getByRole('button', { name: 'Go on with away' }).click();
+    await dialog.waitFor();
+    await signIn(other);
+    await line.getByText('stored').waitFor({ timeout: 60_000 });
+    assert.equal((await storedOf('away')).sha256, digestOf(readFileSync(path)));
+  } finally {
+    await other.context().close();
+    relay.stop();
+  }
+});
+
+inBrowser('a part of the page that does not come stops an upload, which goes on with it', async () => {
+  for (const [name, part, seed] of [['reader', /\/assets\/digest-/, 5], ['sender', /\/assets\/browser-/, 6]]) {
+    const other = await browser.open({ context: page.context() });
+    await other.goto(`${daemon.url}/#/artifacts`);
+    await other.getByRole('heading', { name: 'Artifacts', level: 1 }).waitFor();
+    const missing = (route) => route.fulfill({ status: 404, body: '' });
+    await other.context().route(part, missing);
+    const path = kvFile(`${name}.kv`, 64, seed);
+    await drop(other, [path]);
+    const line = lineOf(other, name);
+    await line.getByText('load the page anew').waitFor();
+    await line.getByText('stopped').waitFor();
+    await other.context().unroute(part, missing);
+    if (name === 'reader') await line.getByRole('button', { name: `Go on with ${name}` }).click();
+    else await drop(other, [path]);
+    await line.getByText('stored').waitFor();
+    assert.deepEqual(other.faults, []);
+    await other.close();
+  }
+});
+
 inBrowser('chosen rows are compared and deleted, and the words of the deletion are typed', async () => {
   await page.goto(`${daemon.url}/#/artifacts?sort=name`);
   await settled(page);

@@ -16,8 +16,10 @@ globalThis.localStorage = {
 };
 globalThis.digestWorker = 'digest.js';
 const reading = [];
+let isGone = false;
 globalThis.Worker = class {
   postMessage() {
+    if (isGone) return reading.push(() => this.onerror(new Event('error')));
     reading.push(() => this.onmessage({ data: { sha256: 'f'.repeat(64) } }));
   }
   terminate() {}
@@ -29,7 +31,7 @@ let announced = [];
 let answers = {};
 api.configure({
   fetcher: async (url, { method, body }) => {
-    if (method !== 'POST') return answers[method]();
+    if (answers[method]) return answers[method]();
     announced.push({ ...JSON.parse(body), by: session.meStore.get().person_id, active: session.meStore.get().organization_id });
     return new Response(null, { status: 201, headers: { 'x-artifact-id': `id${announced.length}`, 'upload-offset': '1000000' } });
   },
@@ -89,6 +91,36 @@ test('a new token of the same person leaves the lines where they are', async () 
   session.setMe({ ...session.meStore.get(), csrf_token: 'anew' });
   await readAll();
   assert.deepEqual(phases(), ['done']);
+});
+
+test('what may go well at another try stops and goes on; what is refused is over', async () => {
+  const line = (name) => uploading.uploads.get().find((one) => one.name === name);
+  const goOn = async (name) => {
+    uploading.goOn(line(name).key);
+    await readAll();
+    return line(name).phase;
+  };
+  isGone = true;
+  await begin('i.kv');
+  await readAll();
+  assert.equal(line('i.kv').phase, 'stopped');
+  assert.match(line('i.kv').error.message, /load the page anew/);
+  isGone = false;
+  assert.equal(await goOn('i.kv'), 'done');
+  for (const status of [0, 429, 503, 507]) {
+    answers = { POST: () => (status === 0 ? Promise.reject(new TypeError('fetch failed')) : new Response('{}', { status })) };
+    const name = `${status}.kv`;
+    await begin(name);
+    await readAll();
+    assert.equal(line(name).phase, 'stopped');
+    answers = {};
+    assert.equal(await goOn(name), 'done');
+  }
+  answers = { POST: () => new Response('{}', { status: 409 }) };
+  await begin('j.kv');
+  await readAll();
+  assert.equal(line('j.kv').phase, 'failed');
+  answers = {};
 });
 
 test('what was begun before a reload is forgotten when the daemon has ended it, and not before', async () => {

@@ -132,7 +132,7 @@ export function watchSession(onMoved: (me: Me) => void = () => undefined): () =>
 let asked: Promise<boolean> | null = null;
 // Where somebody has closed the question: what polls there does not put it again.
 let closedAt = '';
-function askSignIn(isRead: boolean): Promise<boolean> {
+export function askSignIn(isRead: boolean): Promise<boolean> {
   // Before anybody was signed in, there is nothing to go on with.
   if (!meStore.get()) return Promise.resolve(false);
   if (isRead && closedAt !== '' && closedAt === location.hash) return Promise.resolve(false);

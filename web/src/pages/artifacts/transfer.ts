@@ -2,8 +2,8 @@
 // that the daemon has; so is a session that ended, once somebody signed in.
 import type { DetailedError, Upload } from 'tus-js-client';
 import { api, ApiError } from '../../api/client';
-import { refusalOf as readRefusal } from '../../api/error';
-import { loadMe, meStore } from '../../api/session';
+import { refusalOf as readRefusal, staleError } from '../../api/error';
+import { askSignIn, loadMe, meStore } from '../../api/session';
 import { refusalOf } from './refusal';
 
 export const uploadPath = (id: string): string => `/api/v1/uploads/${encodeURIComponent(id)}`;
@@ -37,6 +37,8 @@ function wordsOf(error: unknown): unknown {
       0,
       'The connection broke, and the daemon does not answer. What arrived is kept.',
     );
+  if (answer.getStatus() === 401)
+    return new ApiError(401, 'Your session has ended. Sign in to go on; what arrived is kept.');
   let body: unknown = null;
   try {
     body = JSON.parse(answer.getBody());
@@ -48,12 +50,12 @@ function wordsOf(error: unknown): unknown {
   return refusalOf(readRefusal(answer.getStatus(), body, new Headers(), '/api/v1/uploads'));
 }
 
-// The session ended, or another tab signed in: true when it is worth going on, as the same person.
-async function mendSession(status: number, person: string): Promise<boolean> {
+// The session ended, or another tab signed in: true when it is worth going on, as the same person. Somebody
+// has begun this upload or gone on with it, so that the question is put also where it was closed before.
+async function mendSession(person: string): Promise<boolean> {
   try {
-    // Asks to sign in on top of the page.
-    if (status === 401) await api.get('/api/v1/me');
-    return (await loadMe())?.person_id === person;
+    if ((await loadMe()) === null && !(await askSignIn(false))) return false;
+    return meStore.get()?.person_id === person;
   } catch {
     return false;
   }
@@ -66,7 +68,9 @@ export async function send(
   person: string,
   hooks: Hooks,
 ): Promise<Sending> {
-  const tus = await import('tus-js-client');
+  const tus = await import('tus-js-client').catch(() => {
+    throw staleError();
+  });
   let mended = 0;
   const upload: Upload = new tus.Upload(file, {
     uploadUrl: api.url(uploadPath(id)),
@@ -91,7 +95,7 @@ export async function send(
       const status = statusOf(error);
       const isSession = status === 401 || status === 403;
       if (isSession && mended++ === 0) {
-        void mendSession(status, person).then((good) => {
+        void mendSession(person).then((good) => {
           if (good) upload.start();
           else hooks.onError(wordsOf(error), false);
         });

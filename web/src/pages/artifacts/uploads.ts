@@ -117,9 +117,9 @@ export async function addFiles(files: File[]): Promise<void> {
     const kept = findKept(readKept(), file, at.person, placeOf(at));
     const shown = kept && uploads.get().find((one) => one.id === kept.id);
     // It is under way already, in this tab.
-    if (shown && shown.phase !== 'kept' && shown.phase !== 'stopped') continue;
+    if (shown && (isActive(shown) || shown.phase === 'waiting' || shown.phase === 'paused')) continue;
     if (shown) works.get(shown.key)!.file = file;
-    if (shown) change(shown.key, { phase: 'waiting' });
+    if (shown) change(shown.key, { phase: 'waiting', error: undefined });
     else {
       const said = sidecar ? parseSidecar(await sidecar.text().catch(() => '')) : null;
       if (here().person !== at.person) return;
@@ -171,6 +171,11 @@ function waitFor(key: number, work: Work): void {
   fail(key, new Error('It goes to another organization. Switch back there to go on.'), 'stopped');
 }
 
+// No answer, nobody signed in, or a daemon that is busy or full: another try may go well.
+const mayPass = (error: unknown): boolean =>
+  error instanceof ApiError &&
+  (error.isSilent || error.status === 401 || error.status === 429 || error.status >= 500);
+
 async function run(key: number): Promise<void> {
   const work = works.get(key);
   const file = work?.file;
@@ -182,7 +187,7 @@ async function run(key: number): Promise<void> {
     if (work.stop.signal.aborted || isOver) return;
     await begin(key, work, file);
   } catch (error) {
-    fail(key, error);
+    fail(key, error, mayPass(error) ? 'stopped' : 'failed');
   }
 }
 
