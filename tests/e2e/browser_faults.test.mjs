@@ -90,6 +90,46 @@ for (const [what, fault] of Object.entries(failures)) {
   });
 }
 
+inBrowser('a page whose script does not come, or whose browser blocks storage, is not blank', async () => {
+  const other = await browser.open();
+  await other.route(/\/assets\/app-.*\.js/, (route) => route.fulfill({ status: 502, body: '' }));
+  await other.goto(daemon.url);
+  await other.getByText('load the page anew').waitFor();
+  await other.unroute(/\/assets\/app-.*\.js/);
+  await other.addInitScript(() => {
+    const denied = () => { throw new DOMException('denied', 'SecurityError'); };
+    Object.defineProperty(globalThis, 'localStorage', { get: denied });
+    globalThis.BroadcastChannel = class { constructor() { denied(); } };
+  });
+  await other.reload();
+  await signIn(other);
+  await other.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+  assert.equal(await other.getByText('load the page anew').count(), 0);
+  assert.deepEqual(other.faults, []);
+  await other.context().close();
+});
+
+inBrowser('a page that was opened while the daemon was away is there once it is back', async () => {
+  const other = await browser.open({ context: page.context() });
+  let isAway = true;
+  const away = (route) => (isAway ? route.abort() : route.continue());
+  await other.route((to) => isCall(to), away);
+  await other.goto(`${daemon.url}/#/organization/keys`);
+  await other.getByRole('heading', { name: 'Not reachable' }).waitFor();
+  isAway = false;
+  const table = other.getByRole('table', { name: 'API keys' });
+  await table.getByRole('row').nth(1).waitFor();
+  isAway = true;
+  await visit(other, '#/organization/projects');
+  await other.getByLabel('Health: not reachable').waitFor({ timeout: 5000 });
+  isAway = false;
+  await other.getByRole('table', { name: 'Projects' }).getByRole('row').nth(1).waitFor();
+  await other.getByLabel('Health: healthy').waitFor();
+  assert.equal(await told(other), 0);
+  assert.deepEqual(other.faults, []);
+  await other.close();
+});
+
 inBrowser('a daemon that is slow is waited for: nothing is blank, and what comes at last is shown', async () => {
   let gate, open;
   const other = await faulty(async (route) => {
