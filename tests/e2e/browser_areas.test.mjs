@@ -118,6 +118,18 @@ inBrowser('an account is connected by consent, and called from the console', asy
   await page.getByLabel('Body of the answer').getByText('"ada"').waitFor();
 });
 
+inBrowser('what has to be known before an account is made is said where it is made', async () => {
+  const noted = page.getByText('Zendesk gives no new API tokens since 27 October 2026');
+  await go('#/gateway/catalogue?provider=zendesk');
+  await dialog().locator(noted).waitFor();
+  await go('#/gateway');
+  await page.getByRole('button', { name: 'Connect an account' }).first().click();
+  assert.equal(await noted.count(), 0);
+  await dialog().getByLabel('Service').selectOption('zendesk');
+  await dialog().locator(noted).waitFor();
+  await page.keyboard.press('Escape');
+});
+
 inBrowser('each role sees what it may', async () => {
   await go('#/organization');
   await page.getByRole('button', { name: 'Invite somebody' }).click();

@@ -54,6 +54,7 @@ namespace {
 constexpr http::ApiType kTypes[] = {
     {"GatewayProviderAsk", R"(
 display_name: string
+note: string # What whoever connects an account has to know first; "" takes it away.
 base_url: string
 auth_type: string
 auth: object # By auth_type; secrets in it are write-only.
@@ -72,6 +73,7 @@ actions: {object} # As they are answered, by their names.
     {"GatewayProvider", R"(
 provider!: string
 display_name!: string
+note: string # What whoever connects an account has to know first.
 base_url!: string
 version!: string
 auth_type!: string

@@ -358,6 +358,7 @@ void read_members(Fields& fields, bool strict, Fields::Fault& fault, Provider& p
   }
   fields.boolean("allow_private_addresses", provider.allow_private_addresses);
   fields.text("display_name", provider.display_name);
+  fields.text("note", provider.note);
   fields.text("base_url", provider.base_url);
   fields.text("version", provider.version);
   fields.text("auth_type", auth_type);
@@ -460,6 +461,7 @@ Json provider_json(const Provider& provider) {
                {"auth_type", auth_type_name(provider.auth.type)},
                {"auth", auth_json(provider)},
                {"endpoints", provider.endpoints}};
+  if (!provider.note.empty()) json["note"] = provider.note;
   Json headers = Json::object();
   for (const auto& [name, value] : provider.default_headers) {
     // One of before, whose value is no template.

@@ -1,10 +1,10 @@
 // A provider: what `api_config:{provider}` and a file of config/providers/ say about an API.
-// Members: provider, display_name, base_url, version, auth_type, auth{header, prefix, query_param,
-// token_url, authorize_url, revoke_url, issuer, authorize_params, client_auth, scope_separator,
-// scopes, client_id, client_secret, aws_service}, endpoints, default_headers, timeout_ms,
-// allowed_methods, allowed_path_prefixes, allow_private_addresses, cache{ttl_s, max_entries},
-// canary{path, expect, method}, rate_limit{requests_per_minute}, actions{verb{method, path, query,
-// body, body_from, wrap_filters}}, secrets{name}. Values; pure functions.
+// Members: provider, display_name, note, base_url, version, auth_type, auth{header, prefix,
+// query_param, token_url, authorize_url, revoke_url, issuer, authorize_params, client_auth,
+// scope_separator, scopes, client_id, client_secret, aws_service}, endpoints, default_headers,
+// timeout_ms, allowed_methods, allowed_path_prefixes, allow_private_addresses, cache{ttl_s,
+// max_entries}, canary{path, expect, method}, rate_limit{requests_per_minute}, actions{verb{method,
+// path, query, body, body_from, wrap_filters}}, secrets{name}. Values; pure functions.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -52,6 +52,7 @@ struct CanaryRule {
 
 struct Provider {
   std::string id, display_name, base_url, version;
+  std::string note;  // What whoever connects an account has to know first; "" = nothing.
   AuthRule auth;
   OauthRule oauth;
   std::map<std::string, std::string> endpoints;

@@ -51,6 +51,19 @@ TEST_CASE("providers: the shipped catalogue loads and every entry is complete", 
   CHECK(hubspot->actions.at("search").wrap_filters == "filterGroups");
   CHECK(hubspot->requests_per_minute == 600);
   CHECK(hubspot->canary.expect == std::vector<int>{401});
+  CHECK_FALSE(provider_json(*hubspot).contains("note"));
+}
+
+TEST_CASE("providers: what whoever connects has to know is shown until an operator takes it away",
+          "[unit][gateway]") {
+  Setup setup;
+  const auto note = [&] { return provider_json(*setup.providers.find("zendesk").value()); };
+  CHECK(note()["note"].get<std::string>().find("no new API tokens") != std::string::npos);
+  REQUIRE(setup.put("zendesk", R"({"note":"Ask Grace."})").ok());
+  CHECK(note()["note"] == "Ask Grace.");
+  REQUIRE(setup.put("zendesk", R"({"note":""})").ok());
+  CHECK_FALSE(note().contains("note"));
+  CHECK(setup.put("zendesk", R"({"note":7})").code() == Code::kInvalid);
 }
 
 TEST_CASE("providers: a fault in a file is told with file and line", "[unit][gateway]") {

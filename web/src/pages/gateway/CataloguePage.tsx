@@ -1,6 +1,6 @@
 // The services that can be called: what is shipped and what operators stored.
 import { href, setParams, useParam } from '../../router';
-import { Badge, type Column, counted, Dialog, Empty, Facts, FilterBar, LinkButton, Page, Section, State, Table } from '../../ui';
+import { Badge, type Column, counted, Dialog, Empty, Facts, FilterBar, LinkButton, Notice, Page, Section, State, Table } from '../../ui';
 import { endpointsOf, hasConsent, isReady, type Provider, useProviders } from './providers';
 
 function Detail({ provider }: { provider: Provider }) {
@@ -9,6 +9,7 @@ function Detail({ provider }: { provider: Provider }) {
   return (
     <Dialog title={provider.display_name} side wide onClose={() => setParams({ provider: null })}>
       <div class="form-actions"><LinkButton kind="primary" href={href('/gateway/console', { provider: provider.provider })}>Try a call</LinkButton></div>
+      {provider.note && <Notice tone="warn">{provider.note}</Notice>}
       <Facts facts={[
         { label: 'Name in calls', value: <code>{provider.provider}</code> },
         { label: 'Address', value: <code>{provider.base_url}</code> },

@@ -79,6 +79,7 @@ export function ConnectDialog({ tenant, provider: given, account: existing, onCl
             hint="Left empty, it is “default”. Callers name it where there are several." onInput={(event) => setAccount(event.currentTarget.value)} />
         )}
       </div>
+      {provider?.note && <Notice tone="warn">{provider.note}</Notice>}
       {provider && byConsent && !isReady(provider) && (
         <Notice tone="warn">
           {provider.display_name} does not know this appliance yet: an operator registers an application there and stores its id and secret,
