@@ -280,7 +280,7 @@ inBrowser('a sign-in that was put away in an upload is asked for again by Go on'
     await dialog.waitFor();
     await signIn(other);
     await line.getByText('stored').waitFor({ timeout: 60_000 });
-    assert.equal((await storedOf('away')).sha256, digestOf(readFileSync(path)));
+    assert.equal((await storedOf('away')).sha256, sha256(readFileSync(path)));
   } finally {
     await other.context().close();
     relay.stop();
