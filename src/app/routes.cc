@@ -165,6 +165,15 @@ portal::PersonAccess person_access(const Parts& parts) {
           of_leaving(OrgRole::kOwner)};
 }
 
+// The bodies of such requests are read whole before their handlers run.
+constexpr uint64_t kPortalBodyMaxBytes = kUploadUrlBodyMaxBytes;
+
+// The tool gateway gives its callers a rule of its own (gateway/call/pipeline), so does the creation
+// of an upload (artifacts/uploads), and Stripe is told the key (portal/billing/billing_api).
+bool keeps_own_answers(const http::Row& row) {
+  return row.dialect == http::Dialect::kGateway || row.pattern.starts_with("/api/v1/billing/");
+}
+
 void add_portal(std::vector<http::Row>& table, Parts& parts) {
   const portal::PersonAccess person = person_access(parts);
   const http::Need anybody{.family = PrincipalKind::kProjectKey, .owner = http::OwnerFrom::kCaller};
@@ -206,20 +215,15 @@ void add_description(std::vector<http::Row>& table, Parts& parts) {
       .access_log = false;
 }
 
-// A POST of the admin API or of the AI gateway that carries an Idempotency-Key takes effect once.
-// The tool gateway keeps the answers to its calls itself (gateway/call/pipeline), and
-// so does the creation of an upload (artifacts/uploads); the other artifact doors take no such key.
 void make_posts_idempotent(std::vector<http::Row>& table, const Parts& parts) {
   const IdempotencyRule model_call{.kept_s = parts.config.ai.idempotency_kept_s,
                                    .running_s = kModelCallRunningS};
   for (http::Row& route : table) {
-    if (route.method != http::Method::kPost) continue;
-    if (route.dialect == http::Dialect::kAdmin) {
-      route.handler = parts.idempotency->wrap(std::move(route.handler));
-    } else if (route.dialect == http::Dialect::kOpenAi ||
-               route.dialect == http::Dialect::kAnthropic) {
-      route.handler = parts.idempotency->wrap(std::move(route.handler), model_call);
-    }
+    if (!takes_idempotency_key(route) || keeps_own_answers(route)) continue;
+    const bool is_model_call =
+        route.dialect == http::Dialect::kOpenAi || route.dialect == http::Dialect::kAnthropic;
+    route.handler = parts.idempotency->wrap(std::move(route.handler),
+                                            is_model_call ? model_call : IdempotencyRule{});
   }
 }
 
@@ -234,6 +238,18 @@ void refuse_unknown_queries(std::vector<http::Row>& table) {
 }
 
 }  // namespace
+
+// Not those that only read, such as a search; nor uploads, whose bytes are not kept in memory; nor
+// those under /auth that begin and end sessions, as an answer with a cookie is not for keeping.
+bool takes_idempotency_key(const http::Row& row) {
+  if (row.method != http::Method::kPost) return false;
+  if (row.dialect != http::Dialect::kPortal) return true;
+  const bool is_of_session =
+      row.pattern.starts_with("/auth/") && !row.pattern.starts_with("/auth/totp");
+  if (is_of_session || row.body_max_bytes > kPortalBodyMaxBytes) return false;
+  return row.need.family == PrincipalKind::kPerson ||
+         (row.need.family == PrincipalKind::kProjectKey && row.need.scope > Scope::kRead);
+}
 
 // Two rows may match one path (a literal beats a parameter), so the order says nothing about that.
 // It is the order of /openapi.json, and the first row below a path decides in which dialect a

@@ -254,11 +254,13 @@ Status PersonService::remove(std::string_view id, const AuditContext& who) {
   const std::string mark = keyspace::deletion(keyspace::Owner::kPerson, id);
   KvBatch batch;
   batch.remove(KvFamily::kSystem, mark);
-  KVCS_TRY(for_each_owned(kv_, keyspace::Owner::kPerson, id,
-                          [&](KvFamily family, const KvItem& item) -> Status {
-                            batch.remove(family, item.key);
-                            return ok();
-                          }));
+  const auto take = [&](KvFamily family, const KvItem& item) -> Status {
+    batch.remove(family, item.key);
+    return ok();
+  };
+  KVCS_TRY(for_each_owned(kv_, keyspace::Owner::kPerson, id, take));
+  // What requests left under the id of their caller, as those of keys do.
+  KVCS_TRY(for_each_owned(kv_, keyspace::Owner::kKey, id, take));
   Status gone = audited_.compare_and_swap(KvFamily::kSystem, mark, kBeingRemoved, batch, who);
   if (gone.code() != Code::kConflict) return gone;
   return conflict("The deletion of the account took more than " + std::to_string(kRemovalS) +

@@ -23,6 +23,7 @@ namespace {
 
 constexpr size_t kKeyMaxBytes = 255;
 constexpr size_t kOwnerPercent = 25, kOrganizationPercent = 50;  // Of all that is kept.
+constexpr std::string_view kStream = "stream";                   // As Kept::unkept.
 constexpr std::string_view kHeader = "Idempotency-Key";
 
 // Puts the handler's body back, whatever happens.
@@ -48,7 +49,8 @@ struct Kept {
   int status = 0;
   bool running = false;  // Not stored: this process is at it.
   bool has_answer = false;
-  std::string unkept;  // Which room its answer had no place in; "" = it was too large for any.
+  // Which room its answer had no place in, or kStream; "" = it was too large for any.
+  std::string unkept;
   Json headers = Json::array();
   std::string sealed;
 
@@ -269,6 +271,11 @@ struct Idempotency::Impl {
                       "then use a new key.")
           .with_reason("idempotency_outcome_unknown");
     }
+    if (first.unkept == kStream) {
+      return conflict("The first request with this " + std::string(name) + " (" + first.request_id +
+                      ") was answered in pieces, which are not kept. It is not sent again.")
+          .with_reason("idempotency_answer_not_kept");
+    }
     if (!first.unkept.empty()) {
       return conflict("The first request with this " + std::string(name) + " (" + first.request_id +
                       ") was answered; its answer was not kept, as those that are kept " +
@@ -299,6 +306,7 @@ struct Idempotency::Impl {
     const int64_t expires_s = clock.unix_s() + rule.kept_s;
     const std::string marker = kept.to_json();
     kept.status = response.status;
+    if (response.stream) kept.unkept = kStream;
     if (!response.stream && response.body.size() <= rule.answer_max_bytes) {
       Kept full = kept;
       for (const auto& [name, value] : response.headers) {
@@ -375,11 +383,16 @@ http::Handler Idempotency::wrap(http::Handler handler, IdempotencyRule rule) con
   return
       [this, rule, handler = std::move(handler)](http::Request& request) -> Result<http::Response> {
         const auto header = request.header("idempotency-key");
-        if (request.method != http::Method::kPost || !header) return handler(request);
-        // A person who acts for several users of an organization makes another request for each.
         const Principal& caller = request.principal;
-        const std::string target =
-            caller.person_id.empty() ? request.path : request.path + " " + caller.user_id;
+        const bool is_meant = request.method == http::Method::kPost && header;
+        if (!is_meant || caller.key_id.empty()) return handler(request);
+        std::string target = request.path;
+        IdempotencyRule of_caller = rule;
+        if (!caller.person_id.empty()) {
+          // In another place, and for another user, a person makes another request.
+          target += " " + caller.organization_id + " " + caller.project_id + " " + caller.user_id;
+          of_caller.streams_count = true;
+        }
         OnceRequest once_request{.name = kHeader,
                                  .key = *header,
                                  .owner = request.principal.key_id,
@@ -391,7 +404,7 @@ http::Handler Idempotency::wrap(http::Handler handler, IdempotencyRule rule) con
         http::TextBody body(KVCS_TRY(request.body->read_all()), request.body);
         once_request.body = body.text();
         const BodySwap swap(request, body);
-        return once(once_request, rule, [&] { return handler(request); });
+        return once(once_request, of_caller, [&] { return handler(request); });
       };
 }
 

@@ -1,6 +1,7 @@
 // Idempotency-Key: the first answer is kept for a while, sealed (it may show a new key), and a
 // repeat with the same header and body gets it again instead of a second effect or a second charge.
-// Failures are not kept, so that a repeat may succeed; nor are streams. A marker is in the store
+// Failures are not kept, so that a repeat may succeed; nor are streams, which a repeat begins anew,
+// but for a person's: browsers repeat by themselves what was asked once. A marker is in the store
 // before the effect begins: when the process dies, the store fails before the answer is kept, or
 // the connection to another server breaks once the request may be with it, a repeat is told that
 // the outcome is unknown, and nothing is done twice. Thread-safe.
@@ -32,7 +33,7 @@ struct IdempotencyRule {
   int64_t running_s = 600;
   // A larger answer is not kept: a repeat is then a Conflict that says so, never a second effect.
   size_t answer_max_bytes = 1u << 20;
-  // An answer that is streamed counts as too large; else as one that may be asked for again.
+  // After an answer that is streamed a repeat is a Conflict, too; else it may be asked for again.
   bool streams_count = false;
   // Asked of a failure: true leaves the key taken, with the outcome unknown.
   std::function<bool(const Result<http::Response>&)> outcome_unknown = may_have_acted;
@@ -65,7 +66,7 @@ class Idempotency final {
   // "idempotency_".
   Result<http::Response> once(const OnceRequest& request, const IdempotencyRule& rule,
                               const std::function<Result<http::Response>()>& effect) const;
-  // once() for POST requests with the header; others pass.
+  // once() for POST requests with the header, of callers who have shown who they are; others pass.
   http::Handler wrap(http::Handler handler, IdempotencyRule rule = {}) const;
 
  private:

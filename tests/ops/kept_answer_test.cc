@@ -84,6 +84,7 @@ TEST_CASE("idempotency: what a handler keeps of a body counts as without a key",
   http::Request request;
   request.method = http::Method::kPost;
   request.headers = {{"idempotency-key", "key"}};
+  request.principal.key_id = "key-1";
   request.body = &body;
   CHECK(handler(request).code() == Code::kRateLimited);
   CHECK(body.kept == 1020);  // The body, the handler's copy, and what it made of it.

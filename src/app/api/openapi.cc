@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "app/routes.h"
 #include "base/build_info.h"
 #include "base/bytes.h"
 #include "base/json.h"
@@ -170,6 +171,15 @@ Json parameters_of(const http::Row& row) {
   }
   for (const std::string_view name : split(row.shape.query, ' ')) {
     if (!name.empty()) add(name, "query");
+  }
+  if (takes_idempotency_key(row)) {
+    parameters.push_back({{"name", "Idempotency-Key"},
+                          {"in", "header"},
+                          {"required", false},
+                          {"schema", schema_of("string(1..255)")},
+                          {"description",
+                           "A request that is sent again with the same key has one effect: it gets "
+                           "the first answer, or 409."}});
   }
   return parameters;
 }
