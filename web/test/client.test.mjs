@@ -127,6 +127,42 @@ test('what is not known to be done is told of writes alone', async () => {
   }
 });
 
+test('a click has one key, in whatever tries it takes; the next click has another', async () => {
+  let csrf = 'old';
+  const busy = [409, { error: 'Under way.', code: 'idempotency_in_progress' }, { 'retry-after': '0' }];
+  const server = daemon([401, { error: 'No.' }], busy, busy, [201, { made: 1 }], [201, { made: 2 }], [204], [200, {}]);
+  const one = client(server, { csrf: () => csrf, onSignedOut: async () => { csrf = 'new'; return true; } });
+  assert.deepEqual(await one.post('/x'), { made: 1 });
+  assert.deepEqual(await one.post('/x'), { made: 2 });
+  await one.delete('/x');
+  await one.get('/x');
+  const keys = server.asked.map((call) => call.headers['idempotency-key']);
+  assert.match(keys[0], /^[0-9a-f]{32}$/);
+  assert.deepEqual(keys.slice(0, 4), Array(4).fill(keys[0]));
+  assert.match(keys[4], /^[0-9a-f]{32}$/);
+  assert.notEqual(keys[4], keys[0]);
+  assert.deepEqual(keys.slice(5), [undefined, undefined]);
+  const own = daemon([200, {}]);
+  await client(own).raw('/x', { method: 'POST', headers: { 'idempotency-key': 'mine' } });
+  assert.equal(own.asked[0].headers['idempotency-key'], 'mine');
+});
+
+test('a change without an answer may have been made, and what is shown is read anew', async () => {
+  let read = 0;
+  const onUnknown = () => read++;
+  const dead = { fetcher: async () => { throw new TypeError('fetch failed'); } };
+  for (const method of ['post', 'put', 'patch', 'delete']) {
+    await assert.rejects(client(dead, { onUnknown })[method]('/x'), /does not answer.*Whether it was done is not known/);
+  }
+  assert.equal(read, 4);
+  await assert.rejects(client(dead, { onUnknown }).get('/x'), (error) => !/not known/.test(error.message));
+  await assert.rejects(client(daemon([400, { error: 'Bad.' }]), { onUnknown }).post('/x'), { status: 400 });
+  assert.equal(read, 4);
+  const lost = daemon([409, { error: 'Not known.', code: 'idempotency_outcome_unknown' }]);
+  await assert.rejects(client(lost, { onUnknown }).post('/x'), { status: 409 });
+  assert.equal(read, 5);
+});
+
 test('a session that ends in the middle is begun anew, and the call goes on', async () => {
   let csrf = 'old';
   const server = daemon([401, { error: 'No.' }], [200, { ok: true }]);

@@ -55,6 +55,8 @@ export interface ClientSettings {
   // The CSRF token is no longer the session's (another tab signed in): reads it anew; true when the call
   // shall be tried again, because it is still the same person's.
   onStaleCsrf?: () => Promise<boolean>;
+  // A change was asked for and no answer came: what is shown may not be so any more.
+  onUnknown?: () => void;
 }
 
 // The address of this page without its hash and file, so that everything works under a prefix.
@@ -176,20 +178,45 @@ export class Client {
     return (await this.send(url, init, timeoutMs, false)).response;
   }
 
-  private async send(url: string, init: RequestInit, timeoutMs: number, whole = true): Promise<Begun> {
-    let begun = await this.once(url, init, timeoutMs, whole);
+  private async send(url: string, asked: RequestInit, timeoutMs: number, whole = true): Promise<Begun> {
+    const init = asked.method === 'POST' ? withKey(asked) : asked;
+    try {
+      return await this.tries(url, init, timeoutMs, whole);
+    } catch (error) {
+      const isUnknown = error instanceof ApiError && (error.isSilent || error.isRepeat);
+      if (isUnknown && isWrite(init)) this.settings.onUnknown?.();
+      throw error;
+    }
+  }
+
+  // The same call as often as it takes: after a sign-in, and while the first of two is under way.
+  private async tries(url: string, init: RequestInit, timeoutMs: number, whole: boolean): Promise<Begun> {
+    let begun = await this.onceAnswered(url, init, timeoutMs, whole);
     if (begun.response.status === 401) {
       const error = await readRefusal(begun, url);
       const isRead = (init.method ?? 'GET') === 'GET';
       if (!isSignedOut(error, url) || !(await this.settings.onSignedOut?.(isRead))) throw error;
-      begun = await this.once(url, init, timeoutMs, whole);
+      begun = await this.onceAnswered(url, init, timeoutMs, whole);
     }
     if (begun.response.ok) return begun;
     const error = await readRefusal(begun, url);
     if (!isStaleCsrf(error) || !(await this.settings.onStaleCsrf?.())) throw error;
-    begun = await this.once(url, init, timeoutMs, whole);
+    begun = await this.onceAnswered(url, init, timeoutMs, whole);
     if (begun.response.ok) return begun;
     throw await readRefusal(begun, url);
+  }
+
+  // A browser sends a request again by itself when the connection ends without an answer. The daemon may
+  // be at the first one still, whose answer is waited for.
+  private async onceAnswered(url: string, init: RequestInit, timeoutMs: number, whole: boolean): Promise<Begun> {
+    const giveUpAt = Date.now() + (timeoutMs || writeDeadlineMs);
+    for (;;) {
+      const begun = await this.once(url, init, timeoutMs, whole);
+      if (begun.response.status !== 409) return begun;
+      const error = await readRefusal(begun, url);
+      if (error.code !== 'idempotency_in_progress' || Date.now() >= giveUpAt) throw error;
+      await new Promise((resolve) => setTimeout(resolve, error.retryAfterS * 1000));
+    }
   }
 
   // `whole`: the deadline is for the body too.
@@ -213,7 +240,7 @@ export class Client {
       const isLate = `No answer within ${timeoutMs / 1000} s.${outcome(writes)}`;
       return new ApiError(0, stop.signal.aborted ? isLate : otherwise);
     };
-    const writes = init.method !== undefined && init.method !== 'GET' && init.method !== 'HEAD';
+    const writes = isWrite(init);
     const csrf = this.settings.csrf?.() ?? '';
     const headers = new Headers(init.headers);
     if (writes && csrf !== '') headers.set('x-csrf-token', csrf);
@@ -230,11 +257,25 @@ export class Client {
       return { response, end, explain: (error) => explain(error, brokeOff(writes)) };
     } catch (error) {
       end();
-      throw explain(error, 'The daemon does not answer. Is kvcs serve running?');
+      throw explain(error, silent + outcome(writes));
     }
   }
 }
 
+const isWrite = ({ method = 'GET' }: RequestInit): boolean => method !== 'GET' && method !== 'HEAD';
+
+// One key for each click, whatever becomes of it on the way: the daemon does once what comes twice. There is
+// no randomUUID on pages without https.
+function withKey(init: RequestInit): RequestInit {
+  const headers = new Headers(init.headers);
+  if (!headers.has('idempotency-key')) {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    headers.set('idempotency-key', Array.from(bytes, (one) => one.toString(16).padStart(2, '0')).join(''));
+  }
+  return { ...init, headers };
+}
+
+const silent = 'The daemon does not answer. Is kvcs serve running?';
 // A call that only reads leaves nothing done.
 const outcome = (writes: boolean): string => (writes ? ' Whether it was done is not known.' : '');
 const brokeOff = (writes: boolean): string => `The answer broke off.${outcome(writes)}`;

@@ -39,10 +39,14 @@ export class ApiError extends Error implements Refusal {
   get isSilent(): boolean {
     return this.status === 0;
   }
-  // Somebody else changed the thing since it was read. A 409 may as well be a name that is taken, or a
-  // thing that is not to be had just now.
+  // Somebody else changed the thing since it was read. A 409 may as well be a name that is taken, a thing
+  // that is not to be had just now, or a repeat of the own call.
   get isStale(): boolean {
     return this.status === 412 || (this.status === 409 && /\bchanged meanwhile\b/.test(this.message));
+  }
+  // The daemon has had this call already, and cannot give its answer again.
+  get isRepeat(): boolean {
+    return this.code.startsWith('idempotency_');
   }
 }
 

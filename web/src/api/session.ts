@@ -2,7 +2,7 @@
 // what is shown.
 import { createStore, useStore } from '../store';
 import { api, ApiError, type Schema } from './client';
-import { clearCache } from './query';
+import { clearCache, invalidate } from './query';
 
 export type Me = Schema<'Me'>;
 export type Role = 'owner' | 'admin' | 'member' | 'viewer';
@@ -161,6 +161,7 @@ api.configure({
   csrf: () => meStore.get()?.csrf_token ?? '',
   onSignedOut: askSignIn,
   onStaleCsrf: takeToken,
+  onUnknown: () => invalidate(''),
 });
 
 // The own role in the active organization.
