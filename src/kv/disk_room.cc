@@ -60,8 +60,8 @@ Status DiskRoom::check(bool on_reserve) {
                      " are free, and below " + format_bytes(keep_bytes_) +
                      " (kv.free_reserve_bytes) nothing is written. Reads go on. Free some space; " +
                      (on_reserve ? "not even removals and revocations have room."
-                                 : "removing keys and artifacts, revoking, suspending and freezing "
-                                   "are possible meanwhile."))
+                                 : "signing in, removing keys and artifacts, revoking, suspending "
+                                   "and freezing are possible meanwhile."))
       .with_reason("disk_full");
 }
 

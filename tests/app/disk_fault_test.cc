@@ -50,6 +50,42 @@ void run_faulty_script(FaultHouse& house, int call, int error, int first, int la
   check_all_there(house);
 }
 
+TestApp::Headers as_browser(FaultHouse& house, const std::string& cookie, const std::string& csrf) {
+  return {{"Cookie", cookie},
+          {"Origin", "http://127.0.0.1:" + std::to_string(house.port())},
+          {"X-CSRF-Token", csrf},
+          {"Idempotency-Key", "click"}};
+}
+
+const std::string kOperator = R"("email":"ada@example.com","password":"correct horse battery")";
+
+// The first person, who owns the daemon.
+void make_operator(FaultHouse& house) {
+  const RawResponse link = house.admin("POST", "/admin/setup-link");
+  const std::string url = json_text(link.body, "setup_url");
+  INFO(link.body);
+  const RawResponse made = fetch(house.port(), "POST", "/auth/setup", as_browser(house, "", ""),
+                                 R"({"token":")" + url.substr(url.find("token=") + 6) +
+                                     R"(","name":"Ada",)" + kOperator + "}");
+  INFO(made.body);
+  REQUIRE(made.status == 201);
+}
+
+// Somebody signs in with a browser and takes a permission away, as its pages do: with a key under
+// which a repeat has one effect.
+void check_operator_comes_in(FaultHouse& house, const std::string& suspend) {
+  const RawResponse in =
+      fetch(house.port(), "POST", "/auth/login", as_browser(house, "", ""), "{" + kOperator + "}");
+  INFO(in.body);
+  REQUIRE(in.status == 200);
+  const std::string set(in.header("set-cookie"));
+  const RawResponse done =
+      fetch(house.port(), "POST", suspend,
+            as_browser(house, set.substr(0, set.find(';')), json_text(in.body, "csrf_token")), "");
+  INFO(done.body);
+  CHECK(done.status == 200);
+}
+
 }  // namespace
 
 TEST_CASE("disk: one failed call below data/kv stops no read, aborts nothing and heals",
@@ -168,6 +204,7 @@ TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so doe
     const std::string owner = json_text(
         house.admin("POST", "/admin/organizations", R"({"name":"Acme","slug":"acme"})").body,
         "org_id");
+    make_operator(house);
     // Others fill the disk to the end: the reserve is given up, and what it was is for removals.
     fill_disk(disk + "/filler");
     RawResponse put;
@@ -182,6 +219,7 @@ TEST_CASE("disk: a full disk refuses writes in words; removals go on, and so doe
     CHECK(comes_true(
         [&] { return house.admin("DELETE", "/admin/kv/config/values/victim").status == 204; }));
     check_permissions_end(house, held);
+    check_operator_comes_in(house, "/admin/organizations/" + owner + "/suspend");
     // An owner goes with all that it has, which gives space back.
     const int deleted = house.admin("DELETE", "/admin/organizations/" + owner).status;
     CHECK((deleted == 204 || deleted == 202));
