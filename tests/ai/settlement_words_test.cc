@@ -87,6 +87,15 @@ TEST_CASE("settlement: an answer that failed costs nothing, or what it says it u
     CHECK(used.settled(end).tokens.input == 7);
     CHECK(used.settled(end).tokens.output == 0);
   }
+  // One that had begun is a stream that broke: what was seen of it was made, and is billed.
+  Case begun;
+  begun.ask(R"({"model":"m","stream":true,"messages":[],"max_tokens":50})");
+  begun.see(kHelloChunk);
+  begun.see("{" + error + "}");
+  const TokenUsage charged = begun.settled(ExchangeEnd::kAnswered).tokens;
+  CHECK(charged.input == begun.worst.input_tokens);
+  CHECK(charged.output == 5);
+  CHECK(charged.estimated);
   Case refused;
   refused.meter = nullptr;
   CHECK(cost_nano_usd(refused.price, refused.settled(ExchangeEnd::kRefused).tokens) == 0);
