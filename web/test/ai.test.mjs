@@ -22,7 +22,7 @@ test('a piece of an answer is text, reasoning, an end or a refusal', () => {
   assert.equal(readDelta('{"choices":[{"delta":{"reasoning_content":"so"}}]}').reasoning, 'so');
   assert.equal(readDelta('{"choices":[{"delta":{},"finish_reason":"stop"}]}').finish, 'stop');
   assert.equal(readDelta('{"error":{"message":"no budget"}}').error, 'no budget');
-  assert.deepEqual(readDelta('{"choices":[]}'), { text: '', reasoning: '', finish: '', error: '' });
+  assert.deepEqual(readDelta('{"choices":[]}'), { text: '', reasoning: '', refusal: '', finish: '', error: '' });
   assert.equal(readDelta('[DONE]'), null);
   assert.equal(readDelta('not json'), null);
 });

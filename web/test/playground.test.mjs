@@ -16,12 +16,17 @@ web.api.configure({
       const id = url.split('/').pop();
       return Response.json(await new Promise((resolve) => { records[id] = resolve; }));
     }
-    if (refusal) return Response.json({ error: { message: refusal.words } }, { status: refusal.status });
+    if (refusal) return Response.json({ error: { message: refusal.words } }, { status: refusal.status, headers: refusal.headers ?? {} });
     const call = { messages: JSON.parse(body).messages, ended: false };
     const stream = new ReadableStream({
       start(to) {
         call.say = (text) => to.enqueue(new TextEncoder().encode(`data: ${JSON.stringify({ choices: [{ delta: { content: text } }] })}\n\n`));
-        call.close = () => to.close();
+        call.event = (data) => to.enqueue(new TextEncoder().encode(`data: ${typeof data === 'string' ? data : JSON.stringify(data)}\n\n`));
+        call.cut = () => to.close();
+        call.close = () => {
+          call.event('[DONE]');
+          to.close();
+        };
         call.breakOff = () => to.error(new TypeError('terminated'));
         signal.addEventListener('abort', () => {
           if (call.ended) return;
@@ -127,7 +132,7 @@ test('a cost is whole once each call has told its own', async () => {
   refusal = { status: 403, words: 'No budget.' };
   await say(chat, 'two', { end: '' });
   refusal = null;
-  assert.deepEqual([chat.now().turns[3].error, cost()], ['No budget.', { usd: 1, isWhole: true }]);
+  assert.deepEqual([chat.now().turns[3].error.message, cost()], ['No budget.', { usd: 1, isWhole: true }]);
   await say(chat, 'three', { end: 'stop' });
   assert.deepEqual(cost(), { usd: 1, isWhole: false });
   await chat.leave();
@@ -157,4 +162,47 @@ test('users of one address are told apart by their organizations', () => {
   assert.equal(web.userName(users[0], users, { a: 'Acme' }), 'team@example.com · Acme');
   assert.equal(web.userName(users[1], users, { a: 'Acme' }), 'team@example.com · b');
   assert.equal(web.userName(users[0], users.slice(0, 1), { a: 'Acme' }), 'team@example.com');
+});
+
+test('an answer that was cut off, held back or refused says so, and a whole one does not', async () => {
+  for (const [events, end, note, error] of [
+    [[{ choices: [{ delta: {}, finish_reason: 'stop' }] }], 'close', '', undefined],
+    [[{ choices: [{ delta: {}, finish_reason: 'stop' }] }], 'cut', '', undefined],
+    [[], 'close', '', undefined],
+    [[{ choices: [{ delta: {}, finish_reason: 'length' }] }], 'close', /bound on its output/, undefined],
+    [[{ choices: [{ delta: {}, finish_reason: 'content_filter' }] }], 'close', /filter/, undefined],
+    [[{ choices: [{ delta: { refusal: 'I will not.' } }] }, { choices: [{ delta: {}, finish_reason: 'stop' }] }], 'close', /refused/, undefined],
+    [[], 'cut', undefined, /broke off/],
+    [[], 'breakOff', undefined, /broke off/],
+    [[{ error: { message: 'Overloaded.' } }], 'close', undefined, /Overloaded/],
+  ]) {
+    sent.length = 0;
+    const chat = await open();
+    await say(chat, 'one', { answer: 'half', end: '' });
+    for (const event of events) last().event(event);
+    await settle();
+    if (chat.now().busy) last()[end]();
+    await settle();
+    const turn = chat.now().turns[1];
+    const what = JSON.stringify([events, end]);
+    assert.ok(turn.content.startsWith('half'), what);
+    if (note instanceof RegExp) assert.match(turn.note, note, what);
+    else assert.equal(turn.note, note, what);
+    if (error) assert.match(turn.error.message, error, what);
+    else assert.equal(turn.error, undefined, what);
+    await chat.leave();
+  }
+});
+
+test('a refusal keeps its words, its wait and its id', async () => {
+  sent.length = 0;
+  const chat = await open();
+  await say(chat, 'lost', { end: 'breakOff' });
+  refusal = { status: 429, words: 'Wait.', headers: { 'retry-after': '7', 'x-request-id': 'q' } };
+  void chat.now().send(ask, 'u', 'too soon');
+  await settle();
+  refusal = null;
+  const { error } = chat.now().turns[3];
+  assert.deepEqual([error.message, error.retryAfterS, error.requestId], ['Wait.', 7, 'q']);
+  await chat.leave();
 });

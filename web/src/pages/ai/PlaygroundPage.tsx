@@ -32,7 +32,8 @@ function Said({ turn, busy, onAgain }: { turn: Turn; busy: boolean; onAgain: (()
       {turn.reasoning && <details><summary>Reasoning</summary><div class="turn-text muted" dir="auto">{turn.reasoning}</div></details>}
       {turn.content !== '' && <div class="turn-text" dir="auto">{turn.content}</div>}
       {busy && turn.content === '' && <p class="muted" role="status">Waiting for the first word</p>}
-      {turn.error !== undefined && <ErrorBox error={new Error(turn.error)} onRetry={onAgain} />}
+      {turn.note && <p class="tone-warn small" role="status">{turn.note}</p>}
+      {turn.error !== undefined && <ErrorBox error={turn.error} onRetry={onAgain} />}
       {turn.role === 'assistant' && !busy && <Figures turn={turn} />}
     </article>
   );

@@ -3,11 +3,20 @@
 import { shellWord } from '../../ui/format';
 import { modelKey } from '../../ui/lines';
 
-export interface ChatDelta { text: string; reasoning: string; finish: string; error: string }
+export interface ChatDelta { text: string; reasoning: string; refusal: string; finish: string; error: string }
+export const isEnd = (data: string): boolean => data === '[DONE]';
+
+// Why an answer that ended is not all that it might have been; '' for one that is whole.
+export function wordsOfEnd(finish: string): string {
+  if (finish === 'length') return 'Cut off: the bound on its output was reached.';
+  if (finish === 'content_filter') return 'Cut off by a filter of the provider.';
+  if (finish === 'refusal') return 'The model refused to go on.';
+  return ['', 'stop', 'tool_calls', 'function_call'].includes(finish) ? '' : `Ended by the provider: ${finish}.`;
+}
 
 // What one event's data says; null for the end and for what is no JSON.
 export function readDelta(data: string): ChatDelta | null {
-  if (data === '[DONE]') return null;
+  if (isEnd(data)) return null;
   let event: unknown;
   try {
     event = JSON.parse(data);
@@ -23,6 +32,7 @@ export function readDelta(data: string): ChatDelta | null {
   return {
     text: text('content'),
     reasoning: text('reasoning_content') || text('reasoning'),
+    refusal: text('refusal'),
     finish: typeof choice?.finish_reason === 'string' ? choice.finish_reason : '',
     error: root.error === undefined ? '' : wordsOfError(root.error),
   };

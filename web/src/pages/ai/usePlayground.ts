@@ -1,11 +1,10 @@
 // A chat that is under way: what was said, what arrives, what it cost as the daemon tells. It is kept in
 // memory while the page of the browser lives, for the person and the place that it was begun in.
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { api, type Schema, wordsOf } from '../../api/client';
-import { ApiError } from '../../api/error';
+import { api, ApiError, type Schema } from '../../api/client';
 import { identityOf, meStore } from '../../api/session';
 import { createStore, useStore } from '../../store';
-import { type ChatAsk, chatBody, EventReader, readDelta } from './stream';
+import { type ChatAsk, chatBody, EventReader, isEnd, readDelta, wordsOfEnd } from './stream';
 
 export interface Turn {
   id: number;
@@ -16,7 +15,9 @@ export interface Turn {
   firstMs?: number;
   totalMs?: number;
   usage?: Schema<'RequestUsage'>;
-  error?: string;
+  error?: ApiError;
+  // Why the answer is not all that it might have been.
+  note?: string;
   stopped?: boolean;
   // The daemon refused the call: it is charged for what its record says, and for nothing without one.
   refused?: boolean;
@@ -75,6 +76,8 @@ export function costOf(turns: Turn[]): { usd: number; isWhole: boolean } {
     isWhole: answers.every((one) => one.usage !== undefined || one.refused),
   };
 }
+// A body that breaks has no words of its own.
+const brokeOff = () => new ApiError(0, 'The answer broke off before its end. What came of it may be charged.');
 
 let lastId = 0;
 export function usePlayground() {
@@ -104,7 +107,7 @@ export function usePlayground() {
     stopper.current = stop;
     const begun = performance.now();
     const answer = { content: '', reasoning: '' };
-    let id = '';
+    let id = '', finish = '', hasEnded = false;
     try {
       const messages = messagesOf([...saidOf(turns), asked]);
       const response = await api.raw('/v1/chat/completions', {
@@ -119,9 +122,13 @@ export function usePlayground() {
         const piece = await reader?.read();
         if (!piece || piece.done) break;
         for (const data of events.take(decoder.decode(piece.value, { stream: true }))) {
+          hasEnded ||= isEnd(data);
           const delta = readDelta(data);
           if (delta === null) continue;
-          if (delta.error !== '') throw new Error(delta.error);
+          if (delta.error !== '') throw new ApiError(502, delta.error, { requestId: id });
+          if (delta.refusal !== '') finish ||= 'refusal';
+          if (delta.finish !== '' && finish !== 'refusal') finish = delta.finish;
+          delta.text += delta.refusal;
           if (delta.text === '' && delta.reasoning === '') continue;
           if (answer.content === '' && answer.reasoning === '') setTurn({ firstMs: performance.now() - begun });
           answer.content += delta.text;
@@ -129,9 +136,11 @@ export function usePlayground() {
           setTurn({ ...answer });
         }
       }
+      if (!hasEnded && finish === '') throw brokeOff();
+      setTurn({ note: wordsOfEnd(finish) });
     } catch (error) {
       if (stop.signal.aborted) setTurn({ stopped: true });
-      else setTurn({ error: wordsOf(error), refused: error instanceof ApiError && !error.isSilent });
+      else setTurn({ error: error instanceof ApiError ? error : brokeOff(), refused: error instanceof ApiError && !error.isSilent });
       if (error instanceof ApiError && error.status >= 500) id = error.requestId;
     } finally {
       setTurn({ totalMs: performance.now() - begun });
