@@ -100,7 +100,7 @@ test('the store says refusals in a list, and each stands beside its field', () =
 
 test('what is worth another try', () => {
   assert.deepEqual([0, 409, 423, 429, 503].map(web.isWorthRetrying), [true, true, true, true, true]);
-  assert.deepEqual([400, 401, 403, 404, 413].map(web.isWorthRetrying), [false, false, false, false, false]);
+  assert.deepEqual([400, 401, 403, 404, 413, 507].map(web.isWorthRetrying), [false, false, false, false, false, false]);
 });
 
 test('commands name files that a shell takes as they are', () => {

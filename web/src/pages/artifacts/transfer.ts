@@ -27,8 +27,10 @@ export interface Sending {
 const statusOf = (error: unknown): number =>
   (error as DetailedError).originalResponse?.getStatus() ?? 0;
 // What is worth another try: no answer, another request at the same upload, a daemon that is busy.
+// A full disk is not: it is told, and somebody makes room first.
+const isFullDisk = (status: number): boolean => status === 507;
 export const isWorthRetrying = (status: number): boolean =>
-  status === 0 || status === 409 || status === 423 || status === 429 || status >= 500;
+  status === 0 || status === 409 || status === 423 || status === 429 || (status >= 500 && !isFullDisk(status));
 
 function wordsOf(error: unknown): unknown {
   const answer = (error as DetailedError).originalResponse;
@@ -101,7 +103,7 @@ export async function send(
         });
         return;
       }
-      hooks.onError(wordsOf(error), !isSession && !isWorthRetrying(status));
+      hooks.onError(wordsOf(error), !isSession && !isFullDisk(status) && !isWorthRetrying(status));
     },
   });
   upload.start();
