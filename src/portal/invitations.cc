@@ -106,7 +106,17 @@ std::string_view invitation_state_name(InvitationState state) {
 
 Result<CreatedInvitation> InvitationService::create(Invitation wanted, const AuditContext& who) {
   const MutexLock lock(mutex_);
-  const size_t open = KVCS_TRY(list(wanted.organization_id)).size();
+  const std::vector<Invitation> present = KVCS_TRY(list(wanted.organization_id));
+  const size_t open = present.size();
+  for (const Invitation& one : present) {
+    if (wanted.email.empty() || one.email != wanted.email || has_ended(one)) continue;
+    return conflict("'" + printable(one.email, kShownName) + "' is invited already, as " +
+                    std::string(org_role_name(one.role)) + ", until " +
+                    time_json(one.expires_ms).get<std::string>() +
+                    ". Renew that invitation, or withdraw it first.")
+        .with_reason("invitation_exists")
+        .with_details_json(dump_json(Json{{"invitation_id", one.id}}));
+  }
   if (open >= kInvitationsPerOrganizationMax) {
     return conflict("An organization may have " + std::to_string(kInvitationsPerOrganizationMax) +
                     " open invitations; withdraw one first.")

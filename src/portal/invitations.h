@@ -65,8 +65,9 @@ class InvitationService final {
   };
   explicit InvitationService(const Services& services) : s_(services) {}
 
-  // Conflict with reason invitations_full; Forbidden with reason quota_exceeded when the members
-  // and those who are invited would be more than the plan allows.
+  // Conflict with reason invitation_exists when the address has an open one, or invitations_full;
+  // Forbidden with reason quota_exceeded when the members and those who are invited would be more
+  // than the plan allows.
   Result<CreatedInvitation> create(Invitation wanted, const AuditContext& who);
   // Those that are open, in order of id, which is of time.
   Result<std::vector<Invitation>> list(std::string_view organization_id) const;

@@ -273,6 +273,22 @@ http::Response TeamApi::created(const CreatedInvitation& made) const {
                                        {"mailed", mail(made, url)}});
 }
 
+// A link for who is here already can be used by nobody.
+Status TeamApi::check_is_no_member(const Invitation& wanted) const {
+  if (wanted.email.empty()) return ok();
+  const Roster roster = KVCS_TRY(members_.roster(wanted.organization_id));
+  for (const Member& member : roster.members) {
+    const Result<Person> person = people_.find(member.person_id);
+    if (!person.ok() || person->email != wanted.email) continue;
+    return conflict("'" + printable(wanted.email, kShownName) +
+                    "' is a member of this organization already, as " +
+                    std::string(org_role_name(member.role)) +
+                    ". Change that role, or invite another address.")
+        .with_reason("already_member");
+  }
+  return ok();
+}
+
 Result<http::Response> TeamApi::invite(http::Request& request) {
   const Json body = KVCS_TRY(http::read_body(request));
   JsonReader reader(body);
@@ -284,6 +300,7 @@ Result<http::Response> TeamApi::invite(http::Request& request) {
   KVCS_TRY(check_reach(request.principal.org_role, wanted.role));
   if (email) wanted.email = KVCS_TRY(normal_email(*email));
   wanted.organization_id = request.principal.organization_id;
+  KVCS_TRY(check_is_no_member(wanted));
   KVCS_TRY(take_invitation(wanted.organization_id));
   wanted.invited_by = request.principal.person_id;
   return created(KVCS_TRY(invitations_.create(std::move(wanted), by(request))));

@@ -66,6 +66,7 @@ class TeamApi final {
 
  private:
   Result<OrgRole> own_role(const Principal& caller) const;
+  Status check_is_no_member(const Invitation& wanted) const;  // Conflict, already_member.
   // RateLimited with reason too_many_tries.
   Status take_invitation(const std::string& organization_id) const;
   http::Response created(const CreatedInvitation& made) const;

@@ -153,6 +153,40 @@ TEST_CASE("team: an invitation is good once, until it is withdrawn, for whom it 
   CHECK(json_of(owner.send("GET", invitations))["invitations"].empty());
 }
 
+TEST_CASE("team: one address has one invitation, and who is here has none",
+          "[contract][app][portal]") {
+  TestApp app;
+  Browser owner = set_up(app);
+  Browser member = join(app, owner, "member@example.com", "member");
+  const auto invite = [&](const std::string& email, const std::string& role) {
+    return owner.send("POST", "/api/v1/invitations",
+                      R"({"email":")" + email + R"(","role":")" + role + "\"}");
+  };
+  for (const char* email : {"ada@example.com", "Member@Example.com"}) {
+    const RawResponse here = invite(email, "viewer");
+    INFO(here.body);
+    CHECK(here.status == 409);
+    CHECK(json_text(here.body, "code") == "already_member");
+  }
+  const Json first = json_of(invite("grace@example.com", "member"));
+  const RawResponse again = invite("Grace@example.com", "admin");
+  INFO(again.body);
+  CHECK(again.status == 409);
+  CHECK(json_text(again.body, "code") == "invitation_exists");
+  CHECK(json_text(again.body, "invitation_id") == first["invitation_id"]);
+  CHECK(again.body.find("as member, until") != std::string::npos);
+  CHECK(json_of(owner.send("GET", "/api/v1/invitations"))["invitations"].size() == 1);
+  // Links that name nobody are not the same one.
+  CHECK(owner.send("POST", "/api/v1/invitations", role_body("member")).status == 201);
+  CHECK(owner.send("POST", "/api/v1/invitations", role_body("member")).status == 201);
+  const std::string one = "/api/v1/invitations/" + first["invitation_id"].get<std::string>();
+  CHECK(owner.send("DELETE", one).status == 204);
+  CHECK(invite("grace@example.com", "admin").status == 201);
+  // Who has left may be asked back.
+  CHECK(member.send("DELETE", "/api/v1/members/me").status == 204);
+  CHECK(invite("member@example.com", "member").status == 201);
+}
+
 TEST_CASE("team: of many who use one invitation at once one joins", "[fault][app][portal]") {
   TestApp app;
   Browser owner = set_up(app);
