@@ -359,7 +359,10 @@ Status ChatProxy::relay(Call& call, BegunAnswer& answer, http::BodyWriter& clien
   if (failure.ok()) return failure;
   failure = std::move(failure).with_reason("proxy_error");
   (void)client.write(call.meter->error_event(failure));
-  return call.meter->error_event_ends_stream() ? ok() : failure;
+  // A browser drops what a page has not read yet of a body that breaks, and our pages know the
+  // event.
+  const bool is_page = !call.request.principal.person_id.empty();
+  return is_page || call.meter->error_event_ends_stream() ? ok() : failure;
 }
 
 }  // namespace kvcs::ai

@@ -51,6 +51,21 @@ std::string foreign_user(const TestApp& app) {
 
 }  // namespace
 
+TEST_CASE("session at /v1: a stream that breaks off ends with its error, which a page reads whole",
+          "[contract][fault][portal]") {
+  AiHouse house;
+  Browser owner = set_up(house.app);
+  for (const bool clean : {false, true}) {
+    house.provider.answer_stream({chunk("Hel")}, clean);
+    const RawResponse cut = ask(house.app, owner, "POST", kChat, house.user, kHelloStream);
+    INFO(cut.body);
+    CHECK(has(cut.body, "Hel"));
+    CHECK(has(cut.body, "data: {\"error\":{"));
+    CHECK_FALSE(has(cut.body, "[DONE]"));
+    CHECK(cut.complete);
+  }
+}
+
 TEST_CASE("session at /v1: a member asks for a user, who pays, and the person is named",
           "[contract][app][portal]") {
   AiHouse house;
