@@ -84,7 +84,7 @@ Result<Artifact> ArtifactService::create(Artifact wanted, const ArtifactRider& r
     const uint64_t more_bytes = wanted.size_bytes - rider.reserved_bytes;
     KVCS_TRY(reserve(db, wanted.organization_id, 1, more_bytes, limits));
     KVCS_TRY(artifact_rows::insert(db, wanted));
-    return rider.also ? rider.also(db, wanted) : ok();
+    return rider.also ? rider.also(db, wanted) : blobs_.check_room(wanted.size_bytes);
   });
   if (!ran.ok()) return ran;
   return wanted;

@@ -83,6 +83,8 @@ class BlobStore {
   virtual Result<std::unique_ptr<BlobWriter>> begin_write(std::string_view sha256_hex,
                                                           uint64_t size_bytes,
                                                           std::string_view owner = {}) = 0;
+  // Unavailable with reason disk_full as begin_write() of so many bytes; nothing is held for them.
+  virtual Status check_room(uint64_t size_bytes) const = 0;
   virtual Result<std::unique_ptr<BlobReader>> open(
       std::string_view sha256_hex) const = 0;                            // NotFound
   virtual Result<uint64_t> stat(std::string_view sha256_hex) const = 0;  // Size; NotFound

@@ -73,6 +73,10 @@ class FaultyBlobs final : public BlobStore {
     return std::unique_ptr<BlobWriter>(
         std::make_unique<FaultyWriter>(std::move(writer), plan_, std::string(sha256_hex)));
   }
+  Status check_room(uint64_t size_bytes) const override {
+    KVCS_TRY(plan_("check_room", ""));
+    return base_.check_room(size_bytes);
+  }
   Result<std::unique_ptr<BlobReader>> open(std::string_view sha256_hex) const override {
     KVCS_TRY(plan_("open", sha256_hex));
     auto reader = KVCS_TRY(base_.open(sha256_hex));

@@ -178,6 +178,7 @@ class FileBlobs final : public BlobStore {
     KVCS_TRY(writer->start());
     return std::unique_ptr<BlobWriter>(std::move(writer));
   }
+  Status check_room(uint64_t size_bytes) const override { return shared_.check_space(size_bytes); }
   Result<std::unique_ptr<BlobReader>> open(std::string_view sha256_hex) const override {
     KVCS_TRY(check_digest(sha256_hex));
     return open_file(shared_.path_of(sha256_hex));

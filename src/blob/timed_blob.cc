@@ -35,6 +35,7 @@ class TimedBlobs final : public BlobStore {
     return std::unique_ptr<BlobWriter>(
         std::make_unique<TimedWriter>(std::move(writer), clock_, took_));
   }
+  Status check_room(uint64_t size_bytes) const override { return base_.check_room(size_bytes); }
   Result<std::unique_ptr<BlobReader>> open(std::string_view sha256_hex) const override {
     const int64_t begin_us = clock_.mono_us();
     auto reader = base_.open(sha256_hex);

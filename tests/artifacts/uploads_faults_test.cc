@@ -156,6 +156,24 @@ TEST_CASE("tus: a full disk says so, and keeps what was acknowledged", "[artifac
   CHECK(d.is_ready(path));
 }
 
+TEST_CASE("tus: what the disk has no room for is refused before a byte of it is sent",
+          "[artifacts][tus][fault]") {
+  TusDoor d;
+  d.w.blob_fault = [](std::string_view what) {
+    return what == "check_room" ? unavailable("The disk is full.").with_reason("disk_full") : ok();
+  };
+  const auto announce = [&] {
+    return d.create({{"Upload-Length", "10"}, {"Upload-Metadata", d.metadata("0123456789")}});
+  };
+  const RawResponse whole = announce();
+  INFO(whole.body);
+  CHECK(whole.status == 507);
+  CHECK(whole.body.find("The disk is full") != std::string::npos);
+  CHECK(d.create({{"Upload-Length", "10"}, {"Upload-Concat", "partial"}}).status == 507);
+  d.w.blob_fault = nullptr;
+  CHECK(announce().status == 201);
+}
+
 TEST_CASE("tus: an answer that is not on disk is not given", "[artifacts][tus][fault]") {
   TusDoor d;
   const std::string path = d.begin("0123456789");

@@ -176,12 +176,15 @@ TEST_CASE("an upload that would touch the free-space reserve is refused at once"
   const Status refused = (*store)->begin_write(sha256_hex("x"), free).status();
   CHECK(refused.code() == Code::kUnavailable);
   CHECK(refused.reason() == "disk_full");
+  CHECK((*store)->check_room(free).reason() == "disk_full");
+  CHECK((*store)->check_room(free / 3).ok());
   CHECK(files_under(folder.path()) == 0);
   // What live writers hold counts as used, and is given back with them.
   {
     auto first = (*store)->begin_write(sha256_hex("x"), free / 3);
     REQUIRE(first.ok());
     CHECK((*store)->begin_write(sha256_hex("y"), free / 3).code() == Code::kUnavailable);
+    CHECK((*store)->check_room(free / 3).reason() == "disk_full");
   }
   CHECK((*store)->begin_write(sha256_hex("y"), free / 3).ok());
 }

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { everyPage, settled, signIn, Stage } from './browser.mjs';
+import { FaultRelay } from './fault_relay.mjs';
 
 const stage = new Stage(), { inBrowser } = stage;
 let daemon, browser, page, pages;
@@ -129,6 +130,37 @@ inBrowser('a page that was opened while the daemon was away is there once it is 
   assert.deepEqual(other.faults, []);
   await other.close();
 });
+
+// A relay that loses answers of this POST: the daemon has done it, and the connection ends. Chromium sends
+// the request again by itself, on a connection that it has used before.
+async function clickThrough(t, times, use) {
+  const relay = await new FaultRelay(daemon, [{ method: 'POST', path: /^\/api\/v1\/api-keys$/, way: 'swallow', times }]).start();
+  t.after(() => relay.stop());
+  const other = await browser.open({ context: page.context() });
+  await other.goto(`${relay.url}/#/organization/keys`);
+  await settled(other);
+  await other.getByRole('button', { name: 'Create a key' }).first().click();
+  const dialog = other.getByRole('dialog');
+  await dialog.getByLabel('Name').fill(`lost ${times}`);
+  await dialog.locator('button[type=submit]').click();
+  await use(other, dialog, relay);
+  await other.close();
+}
+const keysNamed = async (name) => (await page.evaluate(async () => (await (await fetch('api/v1/api-keys')).json()).keys)).filter((key) => key.name === name);
+
+inBrowser('a click whose answer was lost has made one key, and the page shows its secret', (t) =>
+  clickThrough(t, 1, async (other, dialog, relay) => {
+    await dialog.getByText('kvcs whoami').waitFor();
+    assert.ok(relay.seen.filter((line) => line === 'POST /api/v1/api-keys').length > 1, relay.seen.join('\n'));
+    assert.equal((await keysNamed('lost 1')).length, 1);
+  }));
+
+inBrowser('a click none of whose answers came is told as unknown, and the list has what it made', (t) =>
+  clickThrough(t, 1000, async (other, dialog) => {
+    await dialog.getByText('Whether it was done is not known').waitFor();
+    await other.locator('main').getByText('lost 1000').waitFor();
+    assert.equal((await keysNamed('lost 1000')).length, 1);
+  }));
 
 inBrowser('a daemon that is slow is waited for: nothing is blank, and what comes at last is shown', async () => {
   let gate, open;
