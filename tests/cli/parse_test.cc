@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <functional>
 #include <new>
 #include <set>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -15,6 +17,7 @@
 #include "base/bytes.h"
 #include "cli/cli.h"
 #include "support/env.h"
+#include "support/source_file.h"
 
 using namespace kvcs;
 using namespace kvcs::cli;
@@ -298,25 +301,144 @@ TEST_CASE("help: in front of a command's words it is the same as behind them", "
   CHECK(error.find("'nothing' is no command of `kvcs admin`") != std::string::npos);
 }
 
-TEST_CASE("commands: each example can be typed as it is printed", "[unit][cli]") {
-  std::vector<Command> all = every_command();
-  std::string ran;
-  for (Command& command : all) {
-    command.run = [&ran, name = command.name](const Invocation&, Console&) {
-      ran = name;
-      return kExitOk;
-    };
+// What pages show: the sources of web/, without what is made from the API's description.
+std::vector<test::SourceFile> page_sources() {
+  std::vector<test::SourceFile> files;
+  const std::filesystem::path root = test::source_root();
+  for (const auto& one : std::filesystem::recursive_directory_iterator(root / "web/src")) {
+    const std::string name = one.path().filename().string();
+    if (name == "schema.d.ts" || !(name.ends_with(".ts") || name.ends_with(".tsx"))) continue;
+    files.push_back(test::read_source(std::filesystem::relative(one.path(), root).string()));
   }
+  return files;
+}
+
+// The text from `at` up to the quote that ends it, with "x1" for each ${…}. A line break of a
+// template, written \n, and a comment of the shell end it too.
+std::string shown_line(std::string_view text, size_t at, char quote) {
+  std::string line;
+  for (; at < text.size() && text[at] != quote; at++) {
+    const std::string_view rest = text.substr(at);
+    if (rest.starts_with("\\n") || rest.starts_with(" #")) break;
+    if (!rest.starts_with("${")) {
+      line += text[at];
+      continue;
+    }
+    int depth = 0;
+    for (at++; at < text.size(); at++) {
+      depth += text[at] == '{' ? 1 : text[at] == '}' ? -1 : 0;
+      if (depth == 0) break;
+    }
+    line += "x1";
+  }
+  return line;
+}
+
+// Each "kvcs …" of a text that a quote or a template's line break opens.
+std::vector<std::string> shown_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  for (size_t at = text.find("kvcs "); at != text.npos; at = text.find("kvcs ", at + 1)) {
+    if (at == 0) continue;
+    const char before = text[at - 1];
+    if (before == '"' || before == '\'' || before == '`') {
+      lines.push_back(shown_line(text, at, before));
+    } else if (at > 1 && text.compare(at - 2, 2, "\\n") == 0) {
+      lines.push_back(shown_line(text, at, '`'));
+    }
+  }
+  return lines;
+}
+
+// Whether `line`, "kvcs " and more, names a command, a group of commands or what every one has.
+bool names_command(std::string_view line, const std::vector<Command>& all) {
+  std::string name;
+  for (const std::string_view word : split(line.substr(5), ' ')) {
+    const bool is_name = !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
+      return (c >= 'a' && c <= 'z') || c == '-';
+    });
+    if (!is_name || word.starts_with("-")) break;
+    name += (name.empty() ? "" : " ") + std::string(word);
+    const auto called = [&](const Command& one) { return one.name == name; };
+    if (std::any_of(all.begin(), all.end(), called)) return true;
+    const auto groups = command_groups();
+    const auto is_group = [&](const CommandGroup& one) { return one.name == name; };
+    if (std::none_of(groups.begin(), groups.end(), is_group)) return false;
+  }
+  return !name.empty();
+}
+
+// Takes the work out of every command, and keeps which one ran with what.
+struct Dry {
+  std::vector<Command> all = every_command();
+  std::string ran, error;
+  Invocation in;
+
+  Dry() {
+    for (Command& command : all) {
+      command.run = [this, name = command.name](const Invocation& given, Console&) {
+        ran = name;
+        in = given;
+        return kExitOk;
+      };
+    }
+  }
+  int run(const std::vector<std::string>& words) {
+    ran.clear();
+    error.clear();
+    return run_cli(
+        words, all, [](std::string_view) {}, [this](std::string_view text) { error += text; });
+  }
+};
+
+TEST_CASE("commands: each line that a page shows can be typed as it is shown", "[unit][cli]") {
+  Dry dry;
+  size_t count = 0;
+  for (const test::SourceFile& file : page_sources()) {
+    for (const std::string& line : shown_lines(join(file.lines, "\n"))) {
+      INFO(file.path << ": " << line);
+      CHECK(dry.run(words_of(line)) == kExitOk);
+      CHECK(dry.error == "");
+      count++;
+      if (dry.ran != "admin prices set") continue;
+      // By the token: what a page shows for a million tokens would be a dollar a word here.
+      for (const char* price : {"input", "output"}) CHECK(std::stod(dry.in.text(price)) < 0.001);
+    }
+  }
+  CHECK(count > 30);  // Else they are not found where they stand.
+}
+
+TEST_CASE("commands: what words of pages, answers and documents call a command is one",
+          "[unit][cli]") {
+  const std::vector<Command> all = every_command();
+  std::vector<test::SourceFile> files = page_sources();
+  for (const auto& [path, file] : test::read_tree("src")) files.push_back(file);
+  for (const char* path : {"README.md", "ARCHITECTURE.md", "SECURITY.md", "CONTRIBUTING.md",
+                           "kvcs.yaml.example", "web/docs/formats.md"}) {
+    files.push_back(test::read_source(path));
+  }
+  size_t count = 0;
+  for (const test::SourceFile& file : files) {
+    for (const std::string& text : file.lines) {
+      for (size_t at = text.find("`kvcs "); at != text.npos; at = text.find("`kvcs ", at + 1)) {
+        const std::string line = shown_line(text, at + 1, '`');
+        if (line.size() < 6 || line[5] < 'a' || line[5] > 'z') continue;  // COMMAND, --help.
+        INFO(file.path << ": " << line);
+        CHECK(names_command(line, all));
+        count++;
+      }
+    }
+  }
+  CHECK(count > 100);
+}
+
+TEST_CASE("commands: each example can be typed as it is printed", "[unit][cli]") {
+  Dry dry;
   for (const Command& command : every_command()) {
     for (const Example& example : command.examples) {
       INFO(example.line);
-      std::string error;
-      ran.clear();
-      CHECK(run_cli(
-                words_of(example.line), all, [](std::string_view) {},
-                [&](std::string_view text) { error += text; }) == kExitOk);
-      CHECK(error == "");
-      CHECK(ran == command.name);
+      CHECK(dry.run(words_of(example.line)) == kExitOk);
+      CHECK(dry.error == "");
+      CHECK(dry.ran == command.name);
     }
   }
 }

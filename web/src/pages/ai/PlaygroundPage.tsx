@@ -53,6 +53,7 @@ function useModels(user: string) {
 }
 
 export default function PlaygroundPage() {
+  const me = useMe();
   const users = useUsers();
   const [asked] = useParam('user');
   const [askedModel] = useParam('model');
@@ -82,7 +83,7 @@ export default function PlaygroundPage() {
     return (
       <Page title="Playground">
         <Empty action={<LinkButton kind="primary" href={href('/ai/users', { create: '1' })}>Create a user</LinkButton>}
-          command="kvcs admin user create ada@example.com --limit 10">
+          command={`kvcs admin user create --email ada@example.com --org ${me?.organization_id ?? 'ORG_ID'} --limit 10`}>
           Every call is a user's and is paid from that user's budget. Create one, and chat here.
         </Empty>
       </Page>

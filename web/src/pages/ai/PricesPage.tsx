@@ -99,7 +99,7 @@ export default function PricesPage() {
       <FilterBar search="q" placeholder="Filter by model" filters={[{
         name: 'which', label: 'prices', choices: [{ value: '', label: 'all' }, { value: 'own', label: 'set here' }] }]} />
       <Table label="Prices" rows={rows} columns={columns} idOf={(one) => `${one.model}/${one.org_id ?? ''}`} error={error} onRetry={refresh}
-        empty={<Empty action={create} command="kvcs admin prices set MODEL --input 1.25 --output 10">No model fits. One without a price is refused.</Empty>} />
+        empty={<Empty action={create} command="kvcs admin prices set local/llama --input 0.0000002 --output 0.0000006   # USD per token: 0.20 and 0.60 per 1 M">No model fits. One without a price is refused.</Empty>} />
       {edited && <PriceDialog row={edited === 'new' ? null : edited} onClose={() => setEdited(null)} />}
     </Page>
   );

@@ -96,7 +96,7 @@ export default function ProvidersPage() {
     <Page title="Model providers" action={create} more={<LinkButton href={href('/ai/playground')}>Try a call</LinkButton>}
       state={data && stateWords(data)}>
       <Table label="Model providers" rows={data} columns={columns} idOf={(one) => one.name} error={error} onRetry={refresh}
-        empty={<Empty action={create} command="kvcs admin provider set openai --kind openai --key-stdin">Models are called at a provider with a key that stays here.</Empty>} />
+        empty={<Empty action={create} command="kvcs admin provider set openai --kind openai --api-key-env OPENAI_API_KEY">Models are called at a provider with a key that stays here.</Empty>} />
       {edited && <ProviderDialog provider={edited === 'new' ? null : edited} names={data?.map((one) => one.name) ?? []} onClose={() => setEdited(null)} />}
       {removed && (
         <Confirm title={`Remove ${removed.name}`} typed={removed.name} action="Remove" onClose={() => setRemoved(null)} onConfirm={async () => {

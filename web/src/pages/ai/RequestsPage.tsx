@@ -116,7 +116,7 @@ export default function RequestsPage() {
       <NewRows count={pages.fresh} onShow={pages.refresh} />
       <Table label="Requests" rows={pages.rows} columns={columns} idOf={idOf} error={pages.error} onRetry={pages.refresh}
         linkOf={(one) => withParams(place, { row: idOf(one) })}
-        empty={<Empty action={<LinkButton kind="primary" href="#/ai/playground">Send a first chat</LinkButton>} command="kvcs admin usage requests">
+        empty={<Empty action={<LinkButton kind="primary" href="#/ai/playground">Send a first chat</LinkButton>} command="kvcs admin requests">
           No call fits.</Empty>} />
       <Pager shown={pages.rows?.length ?? 0} hasMore={pages.hasMore} busy={pages.busy} onMore={pages.more} />
       {row && <Detail row={row} />}

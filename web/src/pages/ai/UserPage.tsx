@@ -77,7 +77,7 @@ function Keys({ user, may }: { user: string; may: boolean }) {
   return (
     <Section title="Keys" action={button}>
       <Table label="Keys" rows={data} columns={columns} idOf={(key) => key.key_id} error={error} onRetry={refresh}
-        empty={<Empty command={`kvcs admin key create ${user}`}>Programs call models with a key of this user.</Empty>} />
+        empty={<Empty command={`kvcs admin key create ${user} --name laptop`}>Programs call models with a key of this user.</Empty>} />
       {create === 'key' && may && <KeyDialog user={user} onClose={() => setCreate('')} />}
       {rotated && <KeyDialog user={user} rotated={rotated} onClose={() => setRotated(undefined)} />}
     </Section>

@@ -75,7 +75,7 @@ export default function UsersPage() {
           <><Button busy={change.busy} onClick={() => void change.run(ids, 'suspended')}>Suspend</Button>
             <Button busy={change.busy} onClick={() => void change.run(ids, 'active')}>Let call</Button></>
         )}
-        empty={typed.empty(<Empty action={button} command="kvcs admin user create ada@example.com --limit 50">A user calls models with a key, up to a budget.</Empty>)} />
+        empty={typed.empty(<Empty action={button} command={`kvcs admin user create --email ada@example.com --org ${organization || me?.organization_id || 'ORG_ID'} --limit 50`}>A user calls models with a key, up to a budget.</Empty>)} />
       <Pager shown={rows?.length ?? 0} hasMore={pages.hasMore} busy={pages.busy} onMore={pages.more} />
       {create !== '' && me && may && <CreateUser organization={organization || (me.organization_id ?? '')} onClose={() => setCreate('')} />}
       {me && isOperator(me) && <p class="muted small">Users of all organizations are here; <a href={href('/ops/organizations')}>organizations</a> have budgets of their own.</p>}

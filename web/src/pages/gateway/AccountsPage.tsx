@@ -83,7 +83,7 @@ export default function AccountsPage() {
       {data?.truncated && <Notice tone="warn">There are more accounts than the daemon answers at once; filter by service with the API.</Notice>}
       <Table label="Accounts" rows={rows} idOf={(one) => `${one.provider}/${one.account_id}`} error={error} onRetry={refresh}
         columns={columnsOf(may, { connect: (one) => setConnecting({ provider: one.provider, account: one.account_id }), remove: setRemoved })}
-        empty={<Empty action={connect} command={`kvcs gateway connect ${tenant} github`}>No account fits. Agents of {tenant} call services through accounts that are connected here.</Empty>} />
+        empty={<Empty action={connect} command={`kvcs gateway account connect ${tenant} github`}>No account fits. Agents of {tenant} call services through accounts that are connected here.</Empty>} />
       {connecting && <ConnectDialog tenant={tenant} {...connecting} onClose={() => setConnecting(null)} />}
       {removed && (
         <Confirm title={`Remove ${removed.provider}/${removed.account_id}`} typed={removed.account_id} action="Remove" onClose={() => setRemoved(null)}

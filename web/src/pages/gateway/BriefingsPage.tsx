@@ -56,7 +56,7 @@ export default function BriefingsPage() {
       ]} />
       <NewRows count={decisions.fresh} onShow={decisions.refresh} />
       <Table label="Decisions" rows={decisions.rows} columns={columns} idOf={(one) => one.id} error={decisions.error} onRetry={decisions.refresh}
-        empty={<Empty command="kvcs admin decisions list">Nothing was found that wants a decision.</Empty>} />
+        empty={<Empty command="kvcs gateway decision list">Nothing was found that wants a decision.</Empty>} />
       <Pager shown={decisions.rows?.length ?? 0} hasMore={decisions.hasMore} busy={decisions.busy} onMore={decisions.more} />
       <Section title="The briefing of a day">
         <div class="form"><Field name="date" label="Day, in UTC" type="date" value={date} max={today} onInput={(event) => { if (event.currentTarget.value) setDate(event.currentTarget.value); }} /></div>

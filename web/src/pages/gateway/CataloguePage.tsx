@@ -61,7 +61,7 @@ export default function CataloguePage() {
       <FilterBar search="q" placeholder="Filter by name or address" />
       <Table label="Services" rows={rows} columns={columns} idOf={(one) => one.provider} error={error} onRetry={refresh}
         linkOf={(one) => href('/gateway/catalogue', { q, provider: one.provider })}
-        empty={<Empty command="kvcs admin provider put NAME provider.json">No service fits. Any HTTP API can be added without code.</Empty>} />
+        empty={<Empty command="kvcs gateway provider set crm --file crm.json">No service fits. Any HTTP API can be added without code.</Empty>} />
       {provider && <Detail provider={provider} />}
     </Page>
   );

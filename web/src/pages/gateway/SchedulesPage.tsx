@@ -44,7 +44,7 @@ export default function SchedulesPage() {
       <FilterBar><TenantBar tenants={tenants} /></FilterBar>
       <Editor key={tenants.chosen} tenant={tenants.chosen} />
       <Notice>Agents read this by the API and run by themselves; the daemon starts none.</Notice>
-      <Command label="Read the schedules" lines={[`kvcs admin schedules get ${tenants.chosen}`]} />
+      <Command label="Read the schedules" lines={[`kvcs gateway schedule list ${tenants.chosen}`]} />
     </Page>
   );
 }

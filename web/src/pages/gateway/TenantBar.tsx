@@ -29,7 +29,7 @@ export function NoTenant() {
   return (
     <>
       {begin.error && <ErrorBox error={begin.error} />}
-      <Empty command={`kvcs admin tenant put ${slug}`}
+      <Empty command={`kvcs gateway tenant add ${slug}`}
         action={<><Button kind="primary" busy={begin.busy} onClick={() => void begin.run()}>Set {slug} up for the gateway</Button>{' '}
           <LinkButton href={href('/gateway/catalogue')}>See what can be connected</LinkButton></>}>
         Agents call other services through the gateway with accounts that stay here: they never see a credential.

@@ -69,7 +69,7 @@ function Tokens({ tenant, may }: { tenant: string; may: boolean }) {
   return (
     <Section title="Tokens" action={create}>
       <Table label="Tokens" rows={tokens.rows} columns={columns} idOf={idOf} error={tokens.error} onRetry={tokens.refresh}
-        empty={<Empty command={`kvcs admin tenant token ${tenant}`}>Agents of {tenant} call with a token.</Empty>} />
+        empty={<Empty command={`kvcs gateway token create ${tenant} --name crm-agent`}>Agents of {tenant} call with a token.</Empty>} />
       <Pager shown={tokens.rows?.length ?? 0} hasMore={tokens.hasMore} busy={tokens.busy} onMore={tokens.more} />
       {creating && <TokenDialog tenant={tenant} onClose={() => setCreating(false)} />}
     </Section>

@@ -35,7 +35,7 @@ export default function BackupsPage() {
       {begin.error && <ErrorBox error={begin.error} />}
       {!off && (
         <Table label="Backups" rows={data?.backups} columns={columns} idOf={(one) => one.name} error={error} onRetry={refresh}
-          empty={<Empty action={make} command="kvcs admin backup">A backup is a folder that `kvcs restore` makes a whole appliance of.</Empty>} />
+          empty={<Empty action={make} command="kvcs admin jobs --run backup">A backup is a whole data directory: kvcs serve starts on a copy of it.</Empty>} />
       )}
     </Page>
   );

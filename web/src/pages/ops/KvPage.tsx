@@ -58,7 +58,7 @@ export default function KvPage() {
       }]} />
       <Table label="Records" rows={keys.rows} columns={columns} idOf={(one) => `${one.family ?? family}/${one.name}`} linkOf={(one) => withParams(place, { key: one.name, of: one.family ?? family })}
         error={keys.error} onRetry={keys.refresh}
-        empty={<Empty command="kvcs admin kv list --prefix org:">No record's name begins so.</Empty>} />
+        empty={<Empty command="kvcs kv list --prefix org:">No record's name begins so.</Empty>} />
       <Pager shown={keys.rows?.length ?? 0} hasMore={keys.hasMore} busy={keys.busy} onMore={keys.more} />
       {chosen !== null && <Value family={query.get('of') ?? family} name={chosen} />}
     </Page>

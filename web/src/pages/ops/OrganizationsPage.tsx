@@ -32,7 +32,7 @@ export default function OrganizationsPage() {
     <Page title="Organizations" action={create} state={all.rows && <>{all.rows.length}{all.hasMore && '+'} on this appliance</>}>
       {typed.bar}
       <Table label="Organizations" rows={typed.rows} columns={columns} idOf={(one) => one.org_id} linkOf={(one) => href(`/ops/organizations/${one.org_id}`)}
-        error={all.error} onRetry={all.refresh} empty={typed.empty(<Empty action={create} command="kvcs admin org create acme --budget 100">No organization is here yet.</Empty>)} />
+        error={all.error} onRetry={all.refresh} empty={typed.empty(<Empty action={create} command="kvcs admin org create --name Acme --budget 100">No organization is here yet.</Empty>)} />
       <Pager shown={typed.rows?.length ?? 0} hasMore={all.hasMore} busy={all.busy} onMore={all.more} />
       {creating && (
         <Dialog title="Create an organization" onClose={() => setCreating(false)}>

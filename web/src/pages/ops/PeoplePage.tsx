@@ -73,7 +73,7 @@ export default function PeoplePage() {
       {makeLink.error && <ErrorBox error={makeLink.error} />}
       {typed.bar}
       <Table label="People" rows={typed.rows} columns={columns} idOf={(one) => one.person_id} error={people.error} onRetry={people.refresh}
-        empty={typed.empty(<Empty command="kvcs admin people list">Nobody is here yet.</Empty>)} />
+        empty={typed.empty(<Empty command="kvcs admin people">Nobody is here yet.</Empty>)} />
       <Pager shown={typed.rows?.length ?? 0} hasMore={people.hasMore} busy={people.busy} onMore={people.more} />
       {unlocked && (
         <Confirm title={`Take the second factor off ${unlocked.name || unlocked.email}`} typed={unlocked.email} action="Take it off" onClose={() => setUnlocked(null)}

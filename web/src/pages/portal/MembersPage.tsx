@@ -69,7 +69,7 @@ export default function MembersPage() {
       state={data && <>{counted(data.members.length, 'person', 'people')}; your role is {own}</>}>
       {typed.bar}
       <Table label="Members" rows={typed.rows} columns={columns} idOf={(one) => one.person_id} error={error} onRetry={refresh}
-        empty={typed.empty(<Empty action={invite} command="kvcs member invite ada@example.com --role member">Nobody is here yet.</Empty>)} />
+        empty={typed.empty(<Empty action={invite} command="kvcs member invite --email ada@example.com --role member">Nobody is here yet.</Empty>)} />
       {manages && <Invitations onInvite={() => setInviting(true)} />}
       <Section title="Leave" note="You lose what your role gives you here at once. The last owner stays.">
         <div class="form-actions">
