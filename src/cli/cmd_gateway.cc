@@ -474,9 +474,9 @@ int run_decision_list(const Invocation& in, Console& console) {
 std::vector<Command> watch_commands() {
   return {
       {.name = "gateway mode",
-       .summary = "Show the gateway's mode, or freeze it and make it active again.",
+       .summary = "Show the tool gateway's mode, or freeze it and make it active again.",
        .options = {{.name = "MODE", .help = "Nothing: show it.", .choices = {"active", "frozen"}}},
-       .examples = {{"kvcs gateway mode frozen", "Every call answers FROZEN_GATEWAY."}},
+       .examples = {{"kvcs gateway mode frozen", "Every call of a tool answers FROZEN_GATEWAY; models answer as before."}},
        .run = run_mode},
       {.name = "gateway briefing",
        .summary = "Show what the daily briefing found.",

@@ -231,9 +231,9 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
            &GatewayAdminApi::revoke_token, "Revoke, at once.",
            {.id = "revokeTenantToken", .status = 204});
   rows.add(kGet, "/system/mode", access.viewer, kNoBody, &GatewayAdminApi::get_mode,
-           "active, or frozen: no calls are made.", {.id = "getSystemMode", .answer = "Mode"});
+           "active, or frozen: no calls of tools are made. Models answer in both.", {.id = "getSystemMode", .answer = "Mode"});
   rows.add(kPut, "/system/mode", access.admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_mode,
-           "Freeze the gateway, or make it active.",
+           "Freeze the tool gateway, or make it active.",
            {.id = "setSystemMode", .body = "ModeAsk", .answer = "Mode"});
   rows.add(kDelete, "/cache", access.admin, kNoBody, &GatewayAdminApi::purge_cache,
            "Forget cached answers of ?tenant=, ?provider=, ?account_id=.",

@@ -29,9 +29,9 @@ export function useHealth(): Query<Health> {
 export function HealthMark() {
   const me = useMe();
   const { data, error } = useHealth();
-  const word = error ? 'not reachable' : data?.mode === 'frozen' ? 'frozen' : data?.status;
+  const word = error ? 'not reachable' : data?.mode === 'frozen' ? 'tools frozen' : data?.status;
   if (word === undefined) return <span class="health" />;
-  const tone = error ? 'bad' : undefined;
+  const tone = error ? 'bad' : word === 'tools frozen' ? 'warn' : undefined;
   const inside = (
     <State state={word} {...(tone && { tone })}>
       <span class="health-word">{word}</span>

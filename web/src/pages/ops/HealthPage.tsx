@@ -1,4 +1,4 @@
-// How the daemon is, part by part, and whether it takes changes.
+// How the daemon is, part by part, and whether calls of tools go out.
 import { api, type Schema } from '../../api/client';
 import { invalidate, useAction, useQuery } from '../../api/query';
 import { useMe } from '../../api/session';
@@ -22,15 +22,15 @@ function Mode({ mode }: { mode: string }) {
   const change = useAction(async () => {
     await api.put('/admin/system/mode', { body: { mode: frozen ? 'active' : 'frozen' } });
     invalidate('/health');
-    toast(frozen ? 'The daemon takes calls again.' : 'The daemon is frozen: calls of agents and models are refused.');
+    toast(frozen ? 'Calls of tools go out again.' : 'The tool gateway is frozen: no call of a tool goes out. Models answer as before.');
   });
   return (
-    <Section title="System mode" note="Frozen, the gateways refuse every call, so that nothing is spent or sent; reading and administration go on.">
+    <Section title="Mode of the tool gateway" note="Frozen, the tool gateway refuses every call of an agent, so that nothing is sent to other services. Models are still called and paid: to stop those, suspend their users or set a budget of 0.">
       <p><State state={mode} tone={frozen ? 'warn' : 'good'} /></p>
       {change.error && <ErrorBox error={change.error} />}
       {me?.operator_role === 'owner' && (
         <div class="form-actions"><Button kind={frozen ? 'primary' : 'danger'} busy={change.busy} onClick={() => void change.run()}>
-          {frozen ? 'Take calls again' : 'Freeze'}</Button></div>
+          {frozen ? 'Let tools be called again' : 'Freeze the tool gateway'}</Button></div>
       )}
     </Section>
   );

@@ -60,7 +60,7 @@ function HealthWords({ providers }: { providers: Schema<'ProviderSummary'>[] }) 
   if (!data) return null;
   const ill = Object.entries(data.services).filter(([, state]) => state !== 'up');
   if (data.mode === 'frozen')
-    return <State state="frozen">The gateway is frozen: no call of a tool goes out.</State>;
+    return <State state="frozen">The tool gateway is frozen: no call of a tool goes out. Models answer as before.</State>;
   if (ill.length > 0)
     return (
       <State state={data.status}>
