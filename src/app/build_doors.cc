@@ -336,12 +336,14 @@ Status build_gateway(Parts& parts, gateway::Catalogue catalogue) {
                                             *parts.rates, config.signin_failures_per_minute);
   gateway.admin_api = std::make_unique<gateway::GatewayAdminApi>(
       *gateway.providers, *gateway.tenants, *gateway.cache, *parts.organizations, *parts.keys,
-      *parts.audited, [&gateway](std::string_view provider, const AuditContext& who) {
+      *parts.audited,
+      [&gateway](std::string_view provider, const AuditContext& who) {
         return gateway::rebind_accounts(
             *gateway.tokens,
             gateway::make_account_origin_source(*gateway.providers, *gateway.tenants), provider,
             false, who);
-      });
+      },
+      [&gateway] { return gateway.connect_api->redirect_uri(); });
   gateway.agent_schedules = std::make_unique<gateway::AgentSchedules>(
       *parts.kv, *parts.audited, *gateway.tenants, *parts.upstream, config.agent_worker,
       parts.clock(), record_error);

@@ -96,14 +96,39 @@ inBrowser('a first provider, user and chat; what it cost is shown as it was char
   await page.getByRole('table').getByText(/gpt-4o-mini/).waitFor();
 });
 
-inBrowser('an account is connected by consent, and called from the console', async () => {
-  assert.equal((await daemon.admin('PUT', '/admin/providers/local', oauth.record())).status, 200);
+inBrowser('an API is added, its application stored, an account connected by consent, and called', async () => {
+  const record = oauth.record(), { client_id, client_secret } = record.auth;
   await go('#/gateway');
   await page.getByRole('button', { name: /Set .* up for the gateway/ }).click();
   await page.getByRole('button', { name: 'Connect an account' }).first().waitFor();
   assert.equal((await daemon.admin('PUT', '/admin/tenants/default', { private_apis: true })).status, 200);
-  await page.getByRole('button', { name: 'Connect an account' }).first().click();
-  await dialog().getByLabel('Service').selectOption('local');
+  await go('#/gateway/catalogue');
+  await page.getByRole('button', { name: 'Add an API' }).click();
+  await dialog().getByLabel('Name in calls').fill('local');
+  await dialog().getByLabel('Address', { exact: true }).fill(record.base_url);
+  await dialog().getByLabel('Lets callers in by').selectOption('oauth2_refresh_token');
+  await dialog().getByLabel('Address of its page for consent').fill(record.auth.authorize_url);
+  await dialog().getByLabel('Address of its tokens').fill(record.auth.token_url);
+  await dialog().getByLabel('Scopes').fill('openid offline_access');
+  await dialog().getByLabel('Paths that may be called begin with').fill('/v1/');
+  await dialog().getByLabel('It is in a private network').check();
+  await dialog().getByRole('button', { name: 'Add the API' }).click();
+  // What no page asks for; it stays when the application is stored.
+  await dialog().getByText('no application is stored').waitFor();
+  const { body: added } = await daemon.admin('GET', '/admin/providers/local');
+  const { client_secret_set, ...auth } = added.auth;
+  assert.equal(client_secret_set, false);
+  assert.equal((await daemon.admin('PUT', '/admin/providers/local', { base_url: added.base_url, auth_type: added.auth_type,
+    allow_private_addresses: true, allowed_path_prefixes: added.allowed_path_prefixes, display_name: 'The local one',
+    auth: { ...auth, authorize_params: 'prompt=consent', client_auth: 'client_secret_basic' } })).status, 200);
+  await go('#/gateway/catalogue?provider=local');
+  await dialog().getByText(`${daemon.url}/connect/callback`, { exact: true }).waitFor();
+  assert.equal(await dialog().getByRole('link', { name: 'Connect' }).count(), 0);
+  await dialog().getByLabel('Client id').fill(client_id);
+  await dialog().getByLabel('Client secret').fill(client_secret);
+  await dialog().getByRole('button', { name: 'Store the application' }).click();
+  await dialog().getByRole('link', { name: 'Connect', exact: true }).click();
+  assert.equal(await dialog().getByLabel('Service').inputValue(), 'local');
   const opened = page.context().waitForEvent('page');
   await dialog().getByRole('button', { name: /^Consent at/ }).click();
   const consent = await opened;
@@ -113,6 +138,10 @@ inBrowser('an account is connected by consent, and called from the console', asy
   await consent.getByRole('button', { name: /continue/i }).click();
   await consent.getByText(/can be used now/).waitFor();
   await consent.close();
+  // The dialog has waited for it, and the account stands in the list.
+  await dialog().waitFor({ state: 'detached' });
+  await page.getByText('The local one is connected.').waitFor();
+  await page.getByRole('table').getByText('local', { exact: true }).waitFor();
   await go('#/gateway/console?provider=local&path=/v1/me');
   await page.getByRole('button', { name: 'Send' }).click();
   await page.getByLabel('Body of the answer').getByText('"ada"').waitFor();

@@ -165,6 +165,20 @@ TEST_CASE("gateway over HTTP: admins see records, never secrets", "[e2e][gateway
   CHECK(gone.status == 401);  // Its tokens have gone with it.
 }
 
+TEST_CASE("gateway over HTTP: a provider of consent says what is registered at the service",
+          "[e2e][gateway]") {
+  LoopbackServer upstream(echo_authorization());
+  GatewayApp gateway(upstream);
+  const auto callback_of = [&](const std::string& provider) {
+    return json_text(gateway.admin("GET", "/admin/providers/" + provider).body, "callback_url");
+  };
+  // The address that the way to the service has in it, and no other.
+  CHECK(callback_of("google_drive") == gateway.app.parts().public_url() + "/connect/callback");
+  CHECK(callback_of("local").empty());
+  CHECK(gateway.admin("GET", "/admin/providers").body.find("/connect/callback") !=
+        std::string::npos);
+}
+
 TEST_CASE("gateway over HTTP: a key space of V5 in bulk form makes a working tenant",
           "[e2e][gateway]") {
   LoopbackServer upstream(echo_authorization());

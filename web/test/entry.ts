@@ -35,7 +35,7 @@ export { stateOf as stateOfJobs } from '../src/pages/ops/JobsPage';
 export { auditVerb, auditVerbs } from '../src/pages/ops/verbs';
 export { rolesUpTo } from '../src/pages/portal/roles';
 export { callBody, callLines, readQuery } from '../src/pages/gateway/call';
-export { fieldsOf, leadTo, namesIn } from '../src/pages/gateway/providers';
+export { applicationRecord, fieldsOf, leadTo, namesIn, ownRecord } from '../src/pages/gateway/providers';
 export { nextDays } from '../src/pages/gateway/strip';
 export { chatBody, chatLines, EventReader, readDelta } from '../src/pages/ai/stream';
 export { requestSeries, scopeOf, stackedSpend } from '../src/pages/ai/usage';

@@ -4,12 +4,32 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
 
-const { callBody, callLines, fieldsOf, leadTo, namesIn, nextDays, readQuery } = await loadBundle();
+const { callBody, callLines, applicationRecord, fieldsOf, leadTo, namesIn, nextDays, ownRecord, readQuery } = await loadBundle();
 const draft = { tenant: 'acme', provider: 'github', account: '', method: 'POST', path: '/repos', query: '', body: '', user: 'u' };
 
 test('a query is one name=value a line; a name that stands twice has a list', () => {
   assert.deepEqual(readQuery('a=1\nb=two words\n\n a = 2&c'), { a: ['1', '2'], b: 'two words', c: '' });
   assert.deepEqual(readQuery('q=x=y'), { q: 'x=y' });
+});
+
+test('an application is stored beside what is stored, and of the catalogue nothing else is', () => {
+  const shown = { provider: 'crm', display_name: 'CRM', base_url: 'https://crm.test', version: '', auth_type: 'oauth2_refresh_token',
+    auth: { token_url: 'https://crm.test/t', scopes: ['a'], client_id: 'before', client_secret_set: true }, endpoints: {}, default_headers: {},
+    timeout_ms: 1, allowed_methods: ['GET'], allowed_path_prefixes: [], allow_private_addresses: false, actions: {}, secrets_set: ['s'],
+    catalogue: true, stored: false, callback_url: 'https://kvcs.test/connect/callback' };
+  assert.deepEqual(applicationRecord(shown, 'c', 's'), { auth: { client_id: 'c', client_secret: 's' } });
+  // The stored secret stays where none is typed; what the daemon alone says is not sent back.
+  const { auth, ...rest } = applicationRecord({ ...shown, stored: true }, 'c', '');
+  assert.deepEqual(auth, { token_url: 'https://crm.test/t', scopes: ['a'], client_id: 'c' });
+  for (const name of ['catalogue', 'stored', 'secrets_set', 'callback_url']) assert.ok(!(name in rest), name);
+  assert.equal(rest.base_url, 'https://crm.test');
+});
+
+test('an own API is what was typed, and nothing that was left empty', () => {
+  assert.deepEqual(ownRecord('api_key_header', { base_url: ' https://a.test ', header: 'X-Key', prefix: '', scopes: '' }),
+    { base_url: 'https://a.test', auth_type: 'api_key_header', auth: { header: 'X-Key' } });
+  assert.deepEqual(ownRecord('bearer', { base_url: 'http://10.0.0.5', private: 'on', prefix: '/v1/' }),
+    { base_url: 'http://10.0.0.5', auth_type: 'bearer', auth: {}, allowed_path_prefixes: ['/v1/'], allow_private_addresses: true });
 });
 
 test('a call carries what was typed, and nothing that was not', () => {

@@ -22,13 +22,6 @@ constexpr uint64_t kRecordBodyMaxBytes = 256u << 10;
 constexpr int kPutAttemptsMax = 5;
 
 // Beside the record itself: whether it is shipped, stored, or both.
-Json describe(const ProviderDirectory& providers, const Provider& provider) {
-  Json json = provider_json(provider);
-  json["catalogue"] = providers.in_catalogue(provider.id);
-  json["stored"] = providers.is_stored(provider.id);
-  return json;
-}
-
 // The same as a key of identity, under the name that this API gives to a token's id.
 Json describe_token(const KeyRecord& key) {
   Json json = admin_api::key_json(key);
@@ -40,14 +33,16 @@ Json describe_token(const KeyRecord& key) {
 
 GatewayAdminApi::GatewayAdminApi(ProviderDirectory& providers, Tenants& tenants,
                                  ResponseCache& cache, OrganizationService& organizations,
-                                 KeyService& keys, AuditedKv& audited, AccountRebind rebind)
+                                 KeyService& keys, AuditedKv& audited, AccountRebind rebind,
+                                 std::function<std::string()> callback_url)
     : providers_(providers),
       tenants_(tenants),
       cache_(cache),
       organizations_(organizations),
       keys_(keys),
       audited_(audited),
-      rebind_(std::move(rebind)) {}
+      rebind_(std::move(rebind)),
+      callback_url_(std::move(callback_url)) {}
 
 namespace {
 
@@ -90,7 +85,8 @@ rate_limit: ProviderRate # Absent: no limit.
 actions!: {ProviderAction} # By their names.
 secrets_set!: [string] # Their names.
 catalogue!: boolean # Shipped with the daemon.
-stored!: boolean # Put here.)"},
+stored!: boolean # Put here.
+callback_url: string # Where accounts come by consent: what is registered at the service.)"},
     {"ProviderAuth", R"(
 header: string
 prefix: string
@@ -231,7 +227,8 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
            &GatewayAdminApi::revoke_token, "Revoke, at once.",
            {.id = "revokeTenantToken", .status = 204});
   rows.add(kGet, "/system/mode", access.viewer, kNoBody, &GatewayAdminApi::get_mode,
-           "active, or frozen: no calls of tools are made. Models answer in both.", {.id = "getSystemMode", .answer = "Mode"});
+           "active, or frozen: no calls of tools are made. Models answer in both.",
+           {.id = "getSystemMode", .answer = "Mode"});
   rows.add(kPut, "/system/mode", access.admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_mode,
            "Freeze the tool gateway, or make it active.",
            {.id = "setSystemMode", .body = "ModeAsk", .answer = "Mode"});
@@ -260,18 +257,26 @@ Result<http::Response> GatewayAdminApi::list_providers(http::Request& request) {
       continue;
     }
     if ((*provider)->allow_private_addresses && !sees_private) continue;
-    Json shown = describe(providers_, **provider);
+    Json shown = describe(**provider);
     if (!is_operator) shown["default_headers"] = Json::object();
     list.push_back(std::move(shown));
   }
   return reply(200, Json{{"providers", std::move(list)}});
 }
 
+Json GatewayAdminApi::describe(const Provider& provider) const {
+  Json json = provider_json(provider);
+  json["catalogue"] = providers_.in_catalogue(provider.id);
+  json["stored"] = providers_.is_stored(provider.id);
+  if (!provider.oauth.authorize_url.empty()) json["callback_url"] = callback_url_();
+  return json;
+}
+
 Result<http::Response> GatewayAdminApi::get_provider(http::Request& request) {
   // The ETag is read before the record; kv/if_match.h says why.
   const std::string etag = KVCS_TRY(providers_.etag(request.param("provider")));
   const auto provider = KVCS_TRY(providers_.find(request.param("provider")));
-  return std::move(reply(200, describe(providers_, *provider)).set("etag", etag));
+  return std::move(reply(200, describe(*provider)).set("etag", etag));
 }
 
 Result<http::Response> GatewayAdminApi::put_provider(http::Request& request) {

@@ -16,9 +16,10 @@ class GatewayAdminApi final {
   // Binds the accounts of a provider to the URLs that its record has now; how many.
   using AccountRebind =
       std::function<Result<int64_t>(std::string_view provider, const AuditContext& who)>;
+  // `callback_url`: where services send people back after their consent.
   GatewayAdminApi(ProviderDirectory& providers, Tenants& tenants, ResponseCache& cache,
                   OrganizationService& organizations, KeyService& keys, AuditedKv& audited,
-                  AccountRebind rebind);
+                  AccountRebind rebind, std::function<std::string()> callback_url);
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -47,6 +48,7 @@ class GatewayAdminApi final {
 
  private:
   Result<KeyOwner> owner_of(const http::Request& request) const;
+  Json describe(const Provider& provider) const;
   Result<http::Response> set_active(http::Request& request, bool active);
   Status put_own(const std::string& slug, const Json& body, const AuditContext& who,
                  const std::string& if_match);
@@ -58,6 +60,7 @@ class GatewayAdminApi final {
   KeyService& keys_;
   AuditedKv& audited_;
   const AccountRebind rebind_;
+  const std::function<std::string()> callback_url_;
 };
 
 }  // namespace kvcs::gateway

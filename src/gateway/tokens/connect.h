@@ -48,6 +48,9 @@ class ConnectApi final {
   Result<http::Response> begin(http::Request& request);
   Result<http::Response> callback(http::Request& request);
 
+  // Where a service sends the browser back; registered there with the client.
+  std::string redirect_uri() const { return public_url_() + "/connect/callback"; }
+
  private:
   struct Flow;
   static std::string record_of(const Flow& flow);
@@ -67,7 +70,6 @@ class ConnectApi final {
   Result<TenantRecord> check(const Flow& flow) const;
   Status keep(const Flow& flow, const AccessCredential& credential, const oauth::Grant& refresh,
               const std::string& request_id);
-  std::string redirect_uri() const { return public_url_() + "/connect/callback"; }
 
   AuditedKv& audited_;
   oauth::TicketStore links_, states_;

@@ -54,6 +54,7 @@ export default function AccountsPage() {
   const tenants = useTenants();
   const [q] = useParam('q');
   const [state] = useParam('state');
+  const [asked, setAsked] = useParam('connect');
   const [connecting, setConnecting] = useState<{ provider?: string; account?: string } | null>(null);
   const [removed, setRemoved] = useState<Account | null>(null);
   const tenant = tenants.chosen;
@@ -84,7 +85,9 @@ export default function AccountsPage() {
       <Table label="Accounts" rows={rows} idOf={(one) => `${one.provider}/${one.account_id}`} error={error} onRetry={refresh}
         columns={columnsOf(may, { connect: (one) => setConnecting({ provider: one.provider, account: one.account_id }), remove: setRemoved })}
         empty={<Empty action={connect} command={`kvcs gateway account connect ${tenant} github`}>No account fits. Agents of {tenant} call services through accounts that are connected here.</Empty>} />
-      {connecting && <ConnectDialog tenant={tenant} {...connecting} onClose={() => setConnecting(null)} />}
+      {(connecting || (asked !== '' && may)) && (
+        <ConnectDialog tenant={tenant} {...(connecting ?? { provider: asked })} onClose={() => { setConnecting(null); setAsked(''); }} />
+      )}
       {removed && (
         <Confirm title={`Remove ${removed.provider}/${removed.account_id}`} typed={removed.account_id} action="Remove" onClose={() => setRemoved(null)}
           onConfirm={async () => {

@@ -1,28 +1,50 @@
 // Makes an account at a service: by consenting on its own page, or with what is typed here.
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 import { api } from '../../api/client';
-import { fieldRefusal } from '../../api/error';
+import { ApiError, fieldRefusal } from '../../api/error';
 import { mustBeFree } from '../../api/free';
-import { invalidate, useAction } from '../../api/query';
-import { href } from '../../router';
+import { invalidate, useAction, useQuery } from '../../api/query';
+import { mayOperate, useMe } from '../../api/session';
 import { Button, Dialog, ErrorBox, Field, Form, LinkButton, Notice, Select, TextField, Time, toast, type Values } from '../../ui';
+import { ApplicationForm } from './Application';
 import { fieldsOf, hasConsent, isReady, leadTo, type Provider, useProviders } from './providers';
 
 const accountPath = '/admin/tenants/{tenant}/providers/{provider}/accounts/{account}';
 const looked = (tenant: string, provider: Provider, account: string) =>
   mustBeFree(api.get(accountPath, { path: { tenant, provider: provider.provider, account: account || 'default' } }), 'account', account || 'default');
 
-function Consent({ tenant, provider, account, isNew }: { tenant: string; provider: Provider; account: string; isNew: boolean }) {
-  const [link, setLink] = useState<{ url: string; expires_at: string } | null>(null);
+// Grows each time that the account is stored; 0 while it is not there.
+async function versionOf(path: { tenant: string; provider: string; account: string }): Promise<number> {
+  try {
+    return (await api.get(accountPath, { path })).version;
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return 0;
+    throw error;
+  }
+}
+
+function Consent({ tenant, provider, account, isNew, onDone }: { tenant: string; provider: Provider; account: string; isNew: boolean; onDone: () => void }) {
+  const [link, setLink] = useState<{ url: string; expires_at: string; before: number } | null>(null);
+  const place = { tenant, provider: provider.provider, account: account || 'default' };
+  // The consent is given in another window, and ends with the account stored.
+  const { data: version } = useQuery(link && `/admin/tenants/${tenant}/providers/${place.provider}/accounts/${place.account}#${link.url}`,
+    () => versionOf(place), { pollMs: 2000 });
+  useEffect(() => {
+    if (!link || version === undefined || version <= link.before) return;
+    invalidate('/admin/tenants/');
+    toast(`${provider.display_name} is connected.`);
+    onDone();
+  }, [version]);
   const begin = useAction(async () => {
     // The window is opened by the click itself; browsers refuse one that is opened later.
     const page = window.open('about:blank', '_blank');
     try {
       if (isNew) await looked(tenant, provider, account);
+      const before = isNew ? 0 : await versionOf(place);
       const made = await api.post('/admin/tenants/{tenant}/providers/{provider}/connect', {
         path: { tenant, provider: provider.provider }, body: account === '' ? {} : { account_id: account },
       });
-      setLink(made);
+      setLink({ ...made, before });
       if (page) leadTo(page, made.url);
     } catch (error) {
       page?.close();
@@ -34,7 +56,7 @@ function Consent({ tenant, provider, account, isNew }: { tenant: string; provide
       {begin.error && <ErrorBox error={begin.error} />}
       {link ? (
         <>
-          <p>Consent on the page that opened; the account then stands in the list. The link works until <Time at={link.expires_at} />.</p>
+          <p role="status">Consent on the page that opened; this goes on by itself then. The link ends <Time at={link.expires_at} />.</p>
           <LinkButton href={link.url}>Open it again</LinkButton>
         </>
       ) : (
@@ -64,6 +86,7 @@ export function ConnectDialog({ tenant, provider: given, account: existing, onCl
   tenant: string; provider?: string | undefined; account?: string | undefined; onClose: () => void;
 }) {
   const { data } = useProviders();
+  const me = useMe();
   const [name, setName] = useState(given ?? '');
   const [account, setAccount] = useState(existing ?? '');
   const [typing, setTyping] = useState(false);
@@ -82,11 +105,14 @@ export function ConnectDialog({ tenant, provider: given, account: existing, onCl
       {provider?.note && <Notice tone="warn">{provider.note}</Notice>}
       {provider && byConsent && !isReady(provider) && (
         <Notice tone="warn">
-          {provider.display_name} does not know this appliance yet: an operator registers an application there and stores its id and secret,
-          {' '}<a href={href('/gateway/catalogue', { provider: provider.provider })}>as the catalogue says</a>.
+          {provider.display_name} does not know this appliance yet: an application is registered there, and its id and secret are stored here
+          {me && mayOperate(me) ? '.' : ' by an operator.'}
         </Notice>
       )}
-      {provider && byConsent && <Consent tenant={tenant} provider={provider} account={account} isNew={!existing} />}
+      {provider && byConsent && !isReady(provider) && me && mayOperate(me) && <ApplicationForm provider={provider} />}
+      {provider && byConsent && isReady(provider) && (
+        <Consent key={name} tenant={tenant} provider={provider} account={account} isNew={!existing} onDone={onClose} />
+      )}
       {provider && byConsent && <p class="small"><button type="button" class="button quiet" onClick={() => setTyping(true)}>Type a refresh token instead</button></p>}
       {provider && !byConsent && (
         <Form key={name} submit="Store the account" onCancel={onClose} onSubmit={async (values) => {

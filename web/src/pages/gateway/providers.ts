@@ -21,6 +21,29 @@ export function isReady(provider: Provider): boolean {
   return !hasConsent(provider) || (typeof auth['client_id'] === 'string' && auth['client_id'] !== '');
 }
 
+// The record that stores an application's id and secret; an empty secret leaves the stored one. Of an
+// entry of the catalogue nothing else is stored, so that the catalogue counts in all the rest; a record
+// that an operator stored is sent back whole, since a PUT replaces it.
+export function applicationRecord(provider: Provider, client_id: string, client_secret: string): Schema<'GatewayProviderAsk'> {
+  const given = { client_id, ...(client_secret !== '' && { client_secret }) };
+  if (!provider.stored) return { auth: given };
+  const { provider: _name, catalogue: _catalogue, stored: _stored, secrets_set: _secrets, callback_url: _callback, auth, ...kept } = provider;
+  const { client_secret_set: _set, ...rule } = auth;
+  return { ...kept, auth: { ...rule, ...given } };
+}
+
+// The record of an API of one's own, by what was typed.
+export function ownRecord(auth_type: string, values: Record<string, string>): Record<string, unknown> {
+  const typed = (name: string) => (values[name] ?? '').trim();
+  const auth = Object.fromEntries(['header', 'query_param', 'authorize_url', 'token_url'].filter((name) => typed(name) !== '').map((name) => [name, typed(name)]));
+  const scopes = typed('scopes').split(/\s+/).filter(Boolean);
+  return {
+    base_url: typed('base_url'), auth_type, auth: { ...auth, ...(scopes.length > 0 && { scopes }) },
+    ...(typed('prefix') !== '' && { allowed_path_prefixes: [typed('prefix')] }),
+    ...(typed('private') !== '' && { allow_private_addresses: true }),
+  };
+}
+
 // Leads a window that was opened here to a page of somebody else's, which does not get hold of this one.
 export function leadTo(page: Window, url: string): void {
   page.opener = null;

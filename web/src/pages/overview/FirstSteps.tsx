@@ -58,7 +58,7 @@ export const stepWords: Record<Name, Step> = {
   account: {
     label: 'Connect an account of a service',
     why: 'Agents call the service through the gateway and never see its token.',
-    href: href('/gateway/catalogue'),
+    href: href('/gateway'),
     shows: manages,
   },
 };
