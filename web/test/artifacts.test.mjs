@@ -38,17 +38,27 @@ test('a header says geometry and scheme as the command line does', () => {
 
 test('what is no .kv file is said to be none', async () => {
   const read = (bytes) => web.readHeader(async (from, to) => bytes.subarray(from, to), bytes.length);
-  const withHeader = (text) => {
-    const bytes = new Uint8Array(8 + text.length);
+  const withHeader = (text, dataBytes = 0) => {
+    const bytes = new Uint8Array(8 + text.length + dataBytes);
     new DataView(bytes.buffer).setBigUint64(0, BigInt(text.length), true);
     bytes.set(new TextEncoder().encode(text), 8);
     return bytes;
   };
-  assert.equal((await read(withHeader(JSON.stringify(plain)))).tokens, 10);
+  assert.equal((await read(withHeader(JSON.stringify(plain), 320))).tokens, 10);
   for (const bytes of [new Uint8Array(0), new Uint8Array(7), new Uint8Array(100), new Uint8Array(100).fill(255),
     new TextEncoder().encode('Dear reader, this is a letter.'), withHeader('{"k_0": 1'), withHeader('[]'), withHeader('{}'),
     withHeader('{"k_0":{"dtype":"F16","shape":[1],"data_offsets":[0,1]}}'), withHeader('null')]) {
     await assert.rejects(read(bytes), /\.kv file/);
+  }
+  // A whole header before what is not the whole of its data, as the command line refuses it.
+  const wrong = (k, v) => JSON.stringify({ k_0: tensor('F16', [1, 2, 10, 4], ...k), v_0: tensor('F16', [1, 2, 10, 4], ...v) });
+  for (const [text, dataBytes, said] of [
+    [JSON.stringify(plain), 160, /cut: its tensors need 320 bytes of data, 160 are there/], [JSON.stringify(plain), 321, /1 bytes behind/],
+    [wrong([-160, 0], [0, 160]), 160, /overlaps/], [wrong([0, 160], [100, 260]), 260, /overlaps/], [wrong([0, 160], [161, 321]), 321, /hole/],
+    [wrong([0, 159], [159, 319]), 319, /k_0 is not as long as its shape says/],
+    [wrong([0, 160], [160, 320]).replace('F16', 'F12'), 320, /k_0 is not as long/],
+  ]) {
+    await assert.rejects(read(withHeader(text, dataBytes)), said);
   }
 });
 

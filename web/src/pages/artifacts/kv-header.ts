@@ -68,7 +68,46 @@ function schemeOf(tensors: Record<string, Tensor>, metadata: Record<string, stri
   return plain === undefined ? 'int8' : 'plain';
 }
 
-export function parseHeader(json: string): KvHeader {
+const dtypeBytes: Record<string, number> = {
+  F32: 4,
+  U32: 4,
+  BF16: 2,
+  F16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  I8: 1,
+  U8: 1,
+};
+
+// As the command line does: in the order of their offsets tensors begin at 0, follow one another and
+// end with the file, and each is as long as its shape says. A download that broke off has the header
+// of a whole file.
+function checkCover(tensors: Record<string, Tensor>, dataBytes: number): void {
+  let expected = 0;
+  const inOrder = Object.entries(tensors).sort(
+    ([, { data_offsets: a }], [, { data_offsets: b }]) => a[0] - b[0] || a[1] - b[1],
+  );
+  for (const [name, tensor] of inOrder) {
+    const [begin, end] = tensor.data_offsets;
+    const needs = tensor.shape.reduce((all, size) => all * size, dtypeBytes[tensor.dtype] ?? NaN);
+    if (end - begin !== needs)
+      throw new Error(`The file is damaged: ${name} is not as long as its shape says.`);
+    if (begin !== expected)
+      throw new Error(
+        `The file is damaged: ${name} ${begin < expected ? 'overlaps what is' : 'has a hole'} before it.`,
+      );
+    expected = end;
+  }
+  if (expected > dataBytes)
+    throw new Error(
+      `The file is cut: its tensors need ${expected} bytes of data, ${dataBytes} are there.`,
+    );
+  if (expected < dataBytes)
+    throw new Error(`The file has ${dataBytes - expected} bytes behind its last tensor.`);
+}
+
+// `dataBytes`: how many stand behind the header; left out, it is not compared with them.
+export function parseHeader(json: string, dataBytes?: number): KvHeader {
   let all: unknown;
   try {
     all = JSON.parse(json);
@@ -88,6 +127,7 @@ export function parseHeader(json: string): KvHeader {
   const first = tensors['k_0'] ?? tensors['k_0_q'];
   if (!first || first.shape.length !== 4)
     throw new Error('It is no .kv file: its header has no keys of layer 0.');
+  if (dataBytes !== undefined) checkCover(tensors, dataBytes);
   const [, heads = 0, codedTokens = 0, width = 0] = first.shape;
   const perLayer: KvHeader['perLayer'] = [];
   for (const [name, tensor] of Object.entries(tensors)) {
@@ -127,5 +167,5 @@ export async function readHeader(
   const length = headerLength(await read(0, lengthBytes), fileBytes);
   const bytes = await read(lengthBytes, lengthBytes + length);
   if (bytes[0] !== 0x7b) throw new Error('It is no .kv file: its header is no JSON.');
-  return parseHeader(new TextDecoder('utf-8').decode(bytes));
+  return parseHeader(new TextDecoder('utf-8').decode(bytes), fileBytes - lengthBytes - length);
 }
