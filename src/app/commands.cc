@@ -91,8 +91,9 @@ int serve(const cli::Invocation& in, cli::Console& console) {
     if (!console.mode().terminal) return;
     console.note("kvcs serves on " + app.url());
     if (app.first_start()) {
-      console.note("First start: keys and the setup link are in " +
-                   initial_credentials_path(loaded.config.data_dir));
+      console.note("Nobody has an account yet: open the setup_url of " +
+                   initial_credentials_path(loaded.config.data_dir) +
+                   " in a browser. The admin key is there, too.");
     }
   };
   const Status served = serve_until_signalled(

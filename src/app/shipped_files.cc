@@ -39,19 +39,24 @@ Result<std::string> find_shipped_file(std::string_view name, std::string_view se
                    std::string(setting) + ".");
 }
 
-// Pricing checks the whole text before it takes any of it. The models whose rows are past their end
-// are told in one line of the log.
+// Pricing checks the whole text before it takes any of it. How many models have rows past their end
+// is told in the log, and which at the level debug: they are dozens.
 Status load_prices(const Config& config, ai::Pricing& pricing) {
   std::string path = config.ai.prices_path;
   if (path.empty()) path = KVCS_TRY(find_shipped_file("prices.yaml", "ai.prices_path"));
   const std::string text = KVCS_TRY(read_small_file(path, kPricesFileMaxBytes));
   KVCS_TRY(pricing.load_yaml(text, path));
+  int64_t count = 0;
   std::string names;
   for (const auto& price : pricing.list()) {
     if (!pricing.has_ended(*price)) continue;
+    count++;
     names += (names.empty() ? "" : ", ") + price->provider + "/" + price->model;
   }
-  if (!names.empty()) log::info("prices.models_ended", {{"path", path}, {"models", names}});
+  if (count > 0) {
+    log::info("prices.models_ended", {{"path", path}, {"count", count}});
+    log::debug("prices.models_ended", {{"models", names}});
+  }
   return ok();
 }
 

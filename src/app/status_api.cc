@@ -48,7 +48,7 @@ mode!: active|frozen
 checked_at!: time)"},
     {"TokenCounts", R"(
 total!: integer
-expiring_soon!: integer
+expiring_soon!: integer # Within 15 minutes, and nothing renews them in time.
 expired!: integer)"},
     {"Status", R"(
 version!: string

@@ -1,6 +1,8 @@
 // Pages for people who follow a link to an artifact.
 #include "artifacts/public_page.h"
 
+#include <algorithm>
+
 #include "base/bytes.h"
 #include "oauth/browser.h"
 
@@ -41,6 +43,20 @@ std::string facts(const Artifact& a) {
          "</table>\n";
 }
 
+// What does the same in a terminal; `url` has no quotes in it.
+std::string commands(std::string_view url) {
+  const std::string quoted = escape_html("'" + std::string(url) + "'");
+  return "<p class=\"muted\">On the command line:</p>\n<pre>kvcs download " + quoted + "</pre>\n";
+}
+
+// "2027-01-31T10:00:00Z" as people write it.
+std::string time_words(int64_t unix_ms) {
+  std::string text = format_iso8601_s(unix_ms);
+  const std::string machine = text;
+  text.replace(text.find('T'), 1, " ").replace(text.find('Z'), 1, " UTC");
+  return "<time datetime=\"" + machine + "\">" + text + "</time>";
+}
+
 // A name of spaces alone would be no title.
 std::string title_of(const Artifact& a) {
   return trim(a.name).empty() ? "Artifact" : a.name;
@@ -74,16 +90,20 @@ bool is_preview(const http::Request& request) {
 
 Response of_artifact(const Artifact& artifact, std::string_view organization,
                      std::string_view public_url) {
-  std::string html =
-      "<p>" + escape_html(std::string(organization) + " / " + artifact.project) + "</p>\n";
+  std::string html = "<p class=\"muted\">" +
+                     escape_html(std::string(organization) + " / " + artifact.project) + "</p>\n";
   if (!artifact.description.empty()) html += "<p>" + escape_html(artifact.description) + "</p>\n";
   html += facts(artifact);
-  html += "<p><a href=\"" + escape_html(public_url) + "?download=1\" download>Download</a></p>\n";
+  html += "<p><a class=\"button\" href=\"" + escape_html(public_url) +
+          "?download=1\" download>Download</a></p>\n";
+  html += commands(public_url);
   return oauth::html_page(200, title_of(artifact), html);
 }
 
-Response of_share(int status, const Artifact& artifact, bool has_password,
+Response of_share(int status, const OpenShare& open, std::string_view url,
                   std::string_view message) {
+  const Artifact& artifact = open.artifact;
+  const bool has_password = !open.share.password_hash.empty();
   std::string html;
   if (!message.empty()) html += "<p role=\"alert\">" + escape_html(message) + "</p>\n";
   // What it is called is told to nobody who has not said the password.
@@ -95,6 +115,12 @@ Response of_share(int status, const Artifact& artifact, bool has_password,
         "autocomplete=\"off\"></label></p>\n";
   }
   html += "<p><button>Download</button></p>\n</form>\n";
+  html += "<p class=\"muted\">The link works until " + time_words(open.share.expires_ms);
+  if (const auto max = open.share.downloads_max) {
+    const int64_t left = std::max<int64_t>(*max - open.share.downloads, 0);
+    html += ", for " + std::to_string(left) + (left == 1 ? " more download" : " more downloads");
+  }
+  html += ".</p>\n" + commands(url);
   Response page = oauth::html_page(
       status, has_password ? "A file was shared with you" : title_of(artifact), html);
   page.set("X-Robots-Tag", "noindex");

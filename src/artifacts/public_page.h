@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "artifacts/artifacts.h"
+#include "artifacts/shares.h"
 #include "http/http.h"
 
 namespace kvcs::public_page {
@@ -20,8 +21,8 @@ bool is_preview(const http::Request& request);
 
 http::Response of_artifact(const Artifact& artifact, std::string_view organization,
                            std::string_view public_url);
-// The page of a share link. `message` tells of a try that failed, "" for none.
-http::Response of_share(int status, const Artifact& artifact, bool has_password,
+// The page of a share link, which is `url`. `message` tells of a try that failed, "" for none.
+http::Response of_share(int status, const OpenShare& open, std::string_view url,
                         std::string_view message);
 
 }  // namespace kvcs::public_page

@@ -120,7 +120,7 @@ Result<Response> ShareApi::create(Request& request) {
   const CreatedShare made =
       KVCS_TRY(s_.shares.create(request.principal, id, wanted, request.request_id));
   return http::private_reply(201, Json{{"share_id", made.share.id},
-                                       {"url", s_.public_url() + "/share/" + made.token.reveal()},
+                                       {"url", url_of(made.token.reveal())},
                                        {"expires_at", time_json(made.share.expires_ms)},
                                        {"downloads_max", max_json(made.share)},
                                        {"has_password", !made.share.password_hash.empty()}});
@@ -146,6 +146,10 @@ Result<Response> ShareApi::remove(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
   KVCS_TRY(s_.shares.remove(request.principal, id, request.param("share_id"), request.request_id));
   return http::empty_response(204);
+}
+
+std::string ShareApi::url_of(std::string_view token) const {
+  return s_.public_url() + "/share/" + std::string(token);
 }
 
 Result<OpenShare> ShareApi::find(const Request& request) const {
@@ -231,7 +235,7 @@ Result<Response> ShareApi::open(Request& request) {
       return oauth::plain_page(kGone, "This link does not work",
                                "It has been used as often as it may be.");
     }
-    return public_page::of_share(200, open->artifact, !share.password_hash.empty(), "");
+    return public_page::of_share(200, *open, url_of(request.param("token")), "");
   }
   const Status allowed = check_password(request, share, basic_password(request));
   if (!allowed.ok()) {
@@ -254,8 +258,8 @@ Result<Response> ShareApi::submit(Request& request) {
   const bool is_wrong = allowed.code() == Code::kUnauthenticated;
   if (!is_wrong && allowed.code() != Code::kRateLimited) return allowed;
   // No page of ours opens a browser's own window for names and passwords.
-  Response page =
-      public_page::of_share(is_wrong ? 403 : 429, open->artifact, true, allowed.message());
+  Response page = public_page::of_share(is_wrong ? 403 : 429, *open, url_of(request.param("token")),
+                                        allowed.message());
   if (!is_wrong) page.set("retry-after", std::to_string(allowed.retry_after_s()));
   return page;
 }

@@ -41,6 +41,7 @@ class ShareApi final {
   Result<http::Response> submit(http::Request& request);  // POST /share/{token}, the page's form
 
  private:
+  std::string url_of(std::string_view token) const;
   // Forbidden with reason org_suspended; as ShareService::find().
   Result<OpenShare> find(const http::Request& request) const;
   // Unauthenticated with reason share_password_required or share_password_wrong; RateLimited.

@@ -1,6 +1,6 @@
 // What a browser gets in a flow of OAuth: one cookie that binds the flow to this browser, and plain
-// pages. The pages hold no scripts, load nothing and escape what they repeat. Functions without
-// state.
+// pages. The pages hold no scripts, load nothing, have one stylesheet, which their
+// Content-Security-Policy names by its hash, and escape what they repeat. Functions without state.
 #pragma once
 #include <cstdint>
 #include <string>

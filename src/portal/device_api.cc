@@ -144,7 +144,7 @@ Status DeviceApi::take_try(const http::Request& request) const {
 Result<http::Response> DeviceApi::show(http::Request& request) {
   KVCS_TRY(take_try(request));
   const DeviceAsk ask = KVCS_TRY(devices_.find(request.param("user_code")));
-  return http::private_reply(200, Json{{"user_code", normal_user_code(request.param("user_code"))},
+  return http::private_reply(200, Json{{"user_code", shown_user_code(request.param("user_code"))},
                                        {"device_name", ask.name},
                                        {"client_id", printable(ask.client_id, kClientMaxBytes)},
                                        {"address", ask.address},

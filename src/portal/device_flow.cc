@@ -47,6 +47,12 @@ std::string normal_user_code(std::string_view typed) {
   return code.size() == kUserCodeLetters ? code : std::string();
 }
 
+std::string shown_user_code(std::string_view typed) {
+  const std::string code = normal_user_code(typed);
+  if (code.empty()) return code;
+  return code.substr(0, kUserCodeLetters / 2) + "-" + code.substr(kUserCodeLetters / 2);
+}
+
 void DeviceFlow::forget_old() {
   const int64_t now_us = clock_.mono_us();
   std::erase_if(flows_,
@@ -57,8 +63,7 @@ Result<StartedDevice> DeviceFlow::start(DeviceAsk ask) {
   StartedDevice started;
   started.device_code = Secret(to_base64url(entropy_.bytes(kDeviceCodeBytes)));
   const std::string code = make_user_code(entropy_);
-  started.user_code =
-      code.substr(0, kUserCodeLetters / 2) + "-" + code.substr(kUserCodeLetters / 2);
+  started.user_code = shown_user_code(code);
   Flow flow;
   flow.user_code = code;
   flow.block = address_block(ask.address);

@@ -42,6 +42,8 @@ struct DeviceAnswer {
 // As a person may have typed it: in small letters, with or without the hyphen; "" for what is no
 // user code.
 std::string normal_user_code(std::string_view typed);
+// As a device shows it to its person, with the hyphen; "" for what is no user code.
+std::string shown_user_code(std::string_view typed);
 
 class DeviceFlow final {
  public:

@@ -31,6 +31,7 @@ person_id: id
 session_id: id? # Null for a bearer of an issuer.
 name: string
 email: string
+email_verified: boolean # By a provider of sign-ins; invitations to an address need it.
 operator_role: owner|admin|viewer|billing? # Over the whole daemon.
 csrf_token: string? # For X-CSRF-Token; null when no cookie was sent.
 second_factor: boolean # Whether a sign-in by password asks for a code (POST /auth/totp).
@@ -166,6 +167,7 @@ Result<Json> MeApi::person_json(const http::Request& request, const Principal& c
       {"session_id", http::text_or_null(caller.session_id)},
       {"name", person.name},
       {"email", person.email},
+      {"email_verified", !person.email_verified_by.empty()},
       {"operator_role",
        operator_role == AdminRole::kNone ? Json(nullptr) : Json(admin_role_name(operator_role))},
       {"organization_id", http::text_or_null(caller.organization_id)},

@@ -27,7 +27,8 @@ constexpr size_t kShownMaxBytes = 300;
 
 constexpr http::ApiType kTypes[] = {
     {"SignInProviders", R"(
-providers!: [SignInProvider])"},
+providers!: [SignInProvider]
+set_up!: boolean # False while nobody has an account: the setup link makes the first one.)"},
     {"SignInAway", R"(
 url!: string # Where the browser goes.)"},
     {"SignInProvider", R"(
@@ -153,7 +154,9 @@ Result<http::Response> OidcApi::list_providers(http::Request&) {
                          {"issuer", issuer.issuer},
                          {"cli_client_id", http::text_or_null(issuer.cli_client_id)}});
   }
-  return http::reply(200, Json{{"providers", std::move(providers)}});
+  const Result<PersonPage> people = s_.people.list("", 1);
+  const bool set_up = !people.ok() || !people->people.empty();
+  return http::reply(200, Json{{"providers", std::move(providers)}, {"set_up", set_up}});
 }
 
 std::string OidcApi::signed_in_person(const http::Request& request) const {

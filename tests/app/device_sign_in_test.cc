@@ -56,6 +56,7 @@ TEST_CASE("device sign-in: the person sees who asks, agrees, and can end it",
   const std::string path = "/auth/device/" + program.user_code;
   const Json shown = json_of(ada.send("GET", path));
   CHECK(shown["device_name"] == "build box");
+  CHECK(shown["user_code"] == program.user_code);  // The person compares the two.
   CHECK(shown["address"] == "127.0.0.1");
   CHECK(app.call("GET", path).status == 401);
   CHECK(app.call("POST", path, {{"Cookie", ada.cookie}}, kAllow).status == 403);

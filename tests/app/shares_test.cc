@@ -125,6 +125,26 @@ TEST_CASE("shares: parallel downloads are never one more than the limit",
   CHECK(page.body.find("as often as it may be") != std::string::npos);
 }
 
+TEST_CASE("shares: the page says how long the link works, how often, and the command for it",
+          "[contract][app][artifacts]") {
+  Shares s;
+  const auto page_of = [&](const std::string& body) {
+    const RawResponse made = s.app.as(s.key, "POST", s.all(), body);
+    REQUIRE(made.status == 201);
+    const std::string url = json_text(made.body, "url"), end = json_text(made.body, "expires_at");
+    const std::string page = s.app.call("GET", target_of(url), {{"Accept", kBrowser}}).body;
+    CHECK(page.find("<pre>kvcs download &#39;" + url + "&#39;</pre>") != std::string::npos);
+    const std::string until = "The link works until <time datetime=\"" + end.substr(0, 19);
+    CHECK(page.find(until) != std::string::npos);
+    return page;
+  };
+  CHECK(page_of(R"({"downloads_max":1})").find("for 1 more download.") != std::string::npos);
+  CHECK(page_of(R"({"downloads_max":3})").find("for 3 more downloads.") != std::string::npos);
+  CHECK(page_of("{}").find("more download") == std::string::npos);
+  // Of one with a password no more than before: not its name.
+  CHECK(page_of(R"({"password":"open sesame"})").find("secret plan") == std::string::npos);
+}
+
 TEST_CASE("shares: a download in parts, or one that is resumed, counts once",
           "[contract][app][artifacts]") {
   Shares s;

@@ -37,7 +37,10 @@ TEST_CASE("sign-in: the setup link makes the first person, once", "[contract][ap
             .send("POST", "/auth/setup",
                   named.substr(0, named.size() - 1) + R"(,"name":"Ada\r\nEve"})")
             .status == 400);
+  const auto is_set_up = [&] { return json_of(app.call("GET", "/auth/providers"))["set_up"]; };
+  CHECK(is_set_up() == false);
   const RawResponse made = browser.send("POST", "/auth/setup", body(token, kGoodPassword));
+  CHECK(is_set_up() == true);
   REQUIRE(made.status == 201);
   CHECK(std::string(made.header("set-cookie")).find("HttpOnly; SameSite=Lax") != std::string::npos);
   CHECK(browser.send("POST", "/auth/setup", body(token, kGoodPassword)).status == 401);
@@ -45,6 +48,7 @@ TEST_CASE("sign-in: the setup link makes the first person, once", "[contract][ap
   const Json me = json_of(browser.send("GET", "/api/v1/me"));
   CHECK(me["kind"] == "person");
   CHECK(me["email"] == "ada@example.com");
+  CHECK(me["email_verified"] == false);  // As a local account's never is.
   CHECK(me["operator_role"] == "owner");
   CHECK(me["csrf_token"] == browser.csrf);
   CHECK(me["organization_id"] == app.credential("organization_id"));

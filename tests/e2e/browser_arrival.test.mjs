@@ -59,6 +59,8 @@ inBrowser('before anybody has signed in nothing is refused', async () => {
     await heading(other, 'Sign in').waitFor();
     await settled(other);
     assert.deepEqual(refused, []);
+    await other.getByText('Nobody has an account here yet.').waitFor();
+    assert.deepEqual(await faultsOfAxe(other), []);
   });
 });
 
@@ -152,7 +154,17 @@ inBrowser('whoever is signed in as somebody else is told so, signs out, and goes
 
 inBrowser('who has an account signs in where the invitation is, and joins', async () => {
   const second = (await ask('POST', '/api/v1/organizations', { name: 'Second' })).body.organization_id;
-  const { url } = (await ask('POST', `/api/v1/organizations/${second}/invitations`, { role: 'member' })).body;
+  const invitations = `/api/v1/organizations/${second}/invitations`;
+  // No provider of sign-ins has verified the address of an account with a password: no button that fails.
+  const addressed = (await ask('POST', invitations, { role: 'member', email: 'eve@example.com' })).body;
+  await visit(addressed.url, async (other) => {
+    await other.getByRole('button', { name: 'I have an account: sign in' }).click();
+    await other.getByLabel('Password').fill(password);
+    await other.getByRole('button', { name: 'Sign in', exact: true }).click();
+    await other.getByRole('alert').getByText('Your account cannot take it').waitFor();
+    assert.equal(await other.getByRole('button', { name: /^Join as/ }).count(), 0);
+  });
+  const { url } = (await ask('POST', invitations, { role: 'member' })).body;
   await visit(url, async (other) => {
     await other.getByRole('button', { name: 'I have an account: sign in' }).click();
     await other.getByLabel('E-mail address').fill('eve@example.com');

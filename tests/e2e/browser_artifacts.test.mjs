@@ -48,6 +48,18 @@ async function drop(target, files) {
   for (const type of ['dragenter', 'dragover', 'drop']) await target.dispatchEvent('body', type, { dataTransfer: data });
 }
 
+// A page of the daemon's own at 360 px by night: it fits, has its style, and the policy refused nothing.
+async function isDressed(on) {
+  const { over, margin, dark } = await on.evaluate(() => ({
+    over: document.documentElement.scrollWidth - innerWidth, margin: getComputedStyle(document.body).margin,
+    dark: getComputedStyle(document.body).backgroundColor }));
+  assert.ok(over <= 0, `${over} px too wide`);
+  assert.equal(margin, '0px');
+  assert.match(dark, /^rgb\(1?\d, /);
+  assert.deepEqual(await faultsOfAxe(on), []);
+  assert.deepEqual(on.faults, []);
+}
+
 const lineOf = (target, name) => target.getByRole('region', { name: 'Uploads' }).getByRole('listitem').filter({ hasText: name });
 
 inBrowser('a file that is dropped is stored, and its link brings it to a stranger', async () => {
@@ -67,8 +79,10 @@ inBrowser('a file that is dropped is stored, and its link brings it to a strange
   const link = await dialog.locator('code.share-link').textContent();
   assert.deepEqual(await faultsOfAxe(page), []);
   await dialog.getByRole('button', { name: 'Close' }).first().click();
-  const stranger = await browser.open();
+  const stranger = await browser.open({ width: 360, theme: 'dark' });
   await stranger.goto(link);
+  await isDressed(stranger);
+  await stranger.getByText('for 1 more download').waitFor();
   await stranger.locator('input[type=password]').fill('open sesame');
   const [download] = await Promise.all([stranger.waitForEvent('download'), stranger.locator('button').click()]);
   assert.equal(sha256(readFileSync(await download.path())), sha256(readFileSync(path)));
@@ -139,6 +153,12 @@ inBrowser('the catalogue is open to those who have not signed in', async () => {
   await dialog.getByText('kvcs/sample-4l').waitFor();
   assert.deepEqual(await faultsOfAxe(stranger), []);
   assert.ok(await stranger.evaluate(() => document.documentElement.scrollWidth - innerWidth) <= 0);
+  const listed = await (await fetch(`${daemon.url}/api/v1/catalogue`)).json();
+  const page = await browser.open({ context: stranger.context() });
+  await page.goto(listed.artifacts[0].public_url);
+  await isDressed(page);
+  assert.match(await page.locator('pre').textContent(), /^kvcs download 'http/);
+  await page.close();
   const [download] = await Promise.all([stranger.waitForEvent('download'), dialog.getByRole('link', { name: 'Download' }).click()]);
   assert.equal(sha256(readFileSync(await download.path())), sha256(readFileSync(join(daemon.folder, 'demo.kv'))));
   await stranger.context().close();

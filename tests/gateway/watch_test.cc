@@ -45,30 +45,35 @@ TEST_CASE("token watch: counts and the troubled ones", "[unit][gateway][watch]")
   TokenWorld world;
   const int64_t now_s = world.clock.unix_s();
   world.add_account({"acme", "hubspot", "fine"}, 7200);
-  world.add_account({"acme", "hubspot", "soon"}, 800);
+  // The refresher renews one in good time, nobody the other, and the third could not be renewed.
+  world.add_account({"acme", "hubspot", "renewed"}, 800);
+  world.add_account({"acme", "hubspot", "soon"}, 800, AuthType::kBearer);
+  world.add_account({"acme", "hubspot", "failing"}, 800);
+  const TokenHealth failing{TokenState::kRetrying, 1, now_s + 60, "down"};
+  REQUIRE(world.tokens.set_health({"acme", "hubspot", "failing"}, failing, TokenWorld::kWho).ok());
   world.add_account({"acme", "hubspot", "expired"}, -5);
   world.add_account({"acme", "hubspot", "reauth"}, 7200);
   TokenHealth health{TokenState::kReauthRequired, 1, 0, "revoked"};
   REQUIRE(world.tokens.set_health({"acme", "hubspot", "reauth"}, health, TokenWorld::kWho).ok());
   const TokenSummary summary = summarize_tokens(world.tokens, now_s).value();
-  CHECK(summary.total == 4);
-  CHECK(summary.expiring_soon == 1);
+  CHECK(summary.total == 6);
+  CHECK(summary.expiring_soon == 2);
   CHECK(summary.expired == 1);
   CHECK(summary.reauth_required == 1);
-  CHECK(summary.troubled.size() == 2);
+  CHECK(summary.troubled.size() == 3);
   const std::string json = token_health_json(summary, now_s);
   CHECK(json.find("\"revoked\"") != std::string::npos);
   CHECK(json.find("-secret-") == std::string::npos);
   // A watch answers from memory for a second, and its last answer while the store fails.
   TokenWatch watch(world.tokens, world.clock);
-  CHECK(watch.summary().total == 4);
-  world.add_account({"acme", "hubspot", "fifth"}, 7200);
-  CHECK(watch.summary().total == 4);
+  CHECK(watch.summary().total == 6);
+  world.add_account({"acme", "hubspot", "seventh"}, 7200);
+  CHECK(watch.summary().total == 6);
   world.advance_s(2);
-  CHECK(watch.summary().total == 5);
+  CHECK(watch.summary().total == 7);
   world.plan = [](std::string_view, std::string_view) { return unavailable("disk"); };
   world.advance_s(2);
-  CHECK(watch.summary().total == 5);
+  CHECK(watch.summary().total == 7);
 }
 
 TEST_CASE("canaries: a provider that fails twice raises one alert until it is up again",

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/crypto.h"
 #include "base/entropy.h"
@@ -163,7 +164,14 @@ TEST_CASE("browser: a page repeats text as text and loads nothing", "[unit][oaut
     }
     return std::string();
   };
-  CHECK(header("Content-Security-Policy") == "default-src 'none'; frame-ancestors 'none'");
+  // The stylesheet is the one whose hash the policy names, and no other would be taken.
+  const size_t style = page.body.find("<style>") + 7;
+  const Sha256Digest digest = sha256(page.body.substr(style, page.body.find("</style>") - style));
+  CHECK(header("Content-Security-Policy") ==
+        "default-src 'none'; style-src 'sha256-" +
+            to_base64(std::string(digest.begin(), digest.end())) +
+            "'; base-uri 'none'; frame-ancestors 'none'; form-action 'none'");
+  CHECK(page.body.find("style=") == std::string::npos);
   CHECK(header("Referrer-Policy") == "no-referrer");
   CHECK(header("Cache-Control") == "no-store");
 }

@@ -44,8 +44,10 @@ TEST_CASE("device flow: codes are long, and one for people is easy to type", "[u
   }
   CHECK(normal_user_code(" wdjb mjht ") == "WDJBMJHT");
   CHECK(normal_user_code("WDJB-MJHT") == "WDJBMJHT");
+  CHECK(shown_user_code("wdjbmjht") == "WDJB-MJHT");
   for (const char* bad : {"", "WDJB", "WDJB-MJHTX", "WDJB-MJHA", "WDJB_MJHT", "01234567"}) {
     CHECK(normal_user_code(bad).empty());
+    CHECK(shown_user_code(bad).empty());
   }
 }
 

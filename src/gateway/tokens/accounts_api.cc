@@ -209,6 +209,7 @@ Result<AccountId> AccountsApi::account_of(const http::Request& request) const {
 
 Json AccountsApi::describe(const AccountView& account) const {
   Json json = account_json(account);
+  json["next_refresh_at"] = time_or_null(refresh_due_at(account, clock_.unix_s()).value_or(0));
   json["last_used_at"] = time_or_null(tokens_.last_used_ms(account.id) / 1000);
   return json;
 }
@@ -244,7 +245,8 @@ expires_at!: time?
 created_at!: time?
 updated_at!: time?
 failures!: integer
-next_attempt_at!: time?
+next_attempt_at!: time? # While a refresh is tried again.
+next_refresh_at!: time? # Null: nothing renews it.
 last_error!: string
 scope!: string
 meta!: {string}

@@ -20,10 +20,12 @@ Result<TokenSummary> summarize_tokens(const TokenStore& tokens, int64_t now_s) {
   const auto visit = [&](const AccountView& view) -> Status {
     ++summary.total;
     const bool expired = view.expires_at_s != 0 && view.expires_at_s <= now_s;
-    const bool soon =
-        !expired && view.expires_at_s != 0 && view.expires_at_s - now_s < kExpiringSoonS;
     const bool retrying = view.health.state == TokenState::kRetrying;
     const bool reauth = view.health.state == TokenState::kReauthRequired;
+    // A token that the refresher renews in good time needs nobody.
+    const bool renewed = is_refreshable(view.type) && !retrying && !reauth;
+    const bool soon = !expired && !renewed && view.expires_at_s != 0 &&
+                      view.expires_at_s - now_s < kExpiringSoonS;
     summary.expired += expired;
     summary.expiring_soon += soon;
     summary.retrying += retrying;

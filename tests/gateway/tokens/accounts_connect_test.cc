@@ -106,8 +106,7 @@ struct ApiWorld : TokenWorld {
     auto response = call(connect, &ConnectApi::callback, query);
     REQUIRE(response.ok());
     CHECK(response->body.find("<script") == std::string::npos);
-    CHECK(*response->find("Content-Security-Policy") ==
-          "default-src 'none'; frame-ancestors 'none'");
+    CHECK(response->find("Content-Security-Policy")->starts_with("default-src 'none'; style-src "));
     return std::move(response).value();
   }
   ApiWorld() {
@@ -281,6 +280,25 @@ TEST_CASE("accounts: a tenant has a thousand at most, with all providers togethe
   REQUIRE(world.call(world.accounts, &AccountsApi::remove, "").ok());
   world.account = "beyond";
   CHECK(world.put(body).value().status == 201);
+}
+
+TEST_CASE(
+    "accounts: a healthy one says when it is refreshed next, and one that is not says nothing",
+    "[unit][gateway]") {
+  ApiWorld world;
+  const auto next_of = [&](const std::string& account) {
+    world.account = account;
+    const auto shown = world.call(world.accounts, &AccountsApi::get, "");
+    REQUIRE(shown.ok());
+    return parse_json(shown->body).value()["next_refresh_at"];
+  };
+  world.add_account({"acme", "hubspot", "main"}, 7200);
+  world.add_account({"acme", "hubspot", "typed"}, 7200, AuthType::kBearer);
+  CHECK(next_of("main") == format_iso8601_s((world.clock.unix_s() + 7200 - 600) * 1000));
+  CHECK(next_of("typed").is_null());
+  const TokenHealth lost{TokenState::kReauthRequired, 1, 0, "revoked"};
+  REQUIRE(world.tokens.set_health({"acme", "hubspot", "main"}, lost, TokenWorld::kWho).ok());
+  CHECK(next_of("main").is_null());
 }
 
 TEST_CASE("connect: consent stores sealed tokens and arms the refresh", "[unit][gateway]") {

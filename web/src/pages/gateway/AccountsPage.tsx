@@ -19,6 +19,8 @@ const placeOf = (one: Account) => ({ tenant: one.tenant, provider: one.provider,
 // By the choice of the filter, how far from now a token's end may be, in milliseconds.
 const expiresWithin: Record<string, number> = { expired: 0, soon: 15 * 60_000, expiring: 7 * 86_400_000 };
 const goodStates = ['active', 'valid', 'ok'];
+// Its token ends and stays so: nothing renews it, or it could not be renewed.
+const isEnding = (one: Account) => one.next_refresh_at === null || one.state === 'retrying';
 
 const refreshNow = (one: Account) =>
   told(`${one.provider}/${one.account_id} has a fresh token.`, () => api.post(`${accountPath}/refresh`, { path: placeOf(one) }), '/admin/tenants/');
@@ -31,7 +33,7 @@ function columnsOf(may: boolean, act: { connect: (one: Account) => void; remove:
       cell: (one) => <State state={one.state} {...(goodStates.includes(one.state) && { tone: 'good' as const })} />,
     },
     { key: 'expires', label: 'Token expires', cell: (one) => <Time at={one.expires_at} missing="does not" />, narrow: 'sub' },
-    { key: 'next', label: 'Next refresh', cell: (one) => <Time at={one.next_attempt_at} />, narrow: 'hide' },
+    { key: 'next', label: 'Next refresh', cell: (one) => <Time at={one.next_refresh_at} missing={one.expires_at === null ? 'not needed' : 'none'} />, narrow: 'hide' },
     { key: 'used', label: 'Last used', cell: (one) => <Time at={one.last_used_at} missing="never" />, narrow: 'hide' },
     { key: 'error', label: 'Last error', cell: (one) => one.last_error && <span class="clip tone-bad" dir="auto" title={one.last_error}>{one.last_error}</span>, narrow: 'hide' },
     {
@@ -69,17 +71,17 @@ export default function AccountsPage() {
   const words = q.toLocaleLowerCase();
   const fits = (one: Account) => `${one.provider} ${one.account_id}`.toLocaleLowerCase().includes(words)
     && (state === '' || (state === 'attention' ? !goodStates.includes(one.state)
-      : one.expires_at !== null && Date.parse(one.expires_at) < serverNow() + (expiresWithin[state] ?? Infinity)));
+      : one.expires_at !== null && (state === 'expired' || isEnding(one)) && Date.parse(one.expires_at) < serverNow() + (expiresWithin[state] ?? Infinity)));
   const rows = data?.accounts.filter(fits);
   const attention = data?.accounts.filter((one) => !goodStates.includes(one.state)).length ?? 0;
   const connect = may && <Button kind="primary" onClick={() => setConnecting({})}>Connect an account</Button>;
   return (
     <Page title="Accounts" action={connect}
       state={data && <>{counted(data.accounts.length, 'account')}{attention > 0 && <>, <a href={href('/gateway', { tenant, state: 'attention' })}>{attention} {attention === 1 ? 'needs' : 'need'} attention</a></>}</>}>
-      {data && data.accounts.length > 0 && <ExpiryStrip accounts={data.accounts} />}
+      {data && data.accounts.length > 0 && <ExpiryStrip accounts={data.accounts.filter(isEnding)} />}
       <FilterBar search="q" placeholder="Filter by service or name" filters={[{
         name: 'state', label: 'state', choices: [{ value: '', label: 'any' }, { value: 'attention', label: 'needs attention' },
-          { value: 'soon', label: 'expires within 15 minutes' }, { value: 'expiring', label: 'expires within 7 days' }, { value: 'expired', label: 'expired' }],
+          { value: 'soon', label: 'ends within 15 minutes' }, { value: 'expiring', label: 'ends within 7 days' }, { value: 'expired', label: 'expired' }],
       }]}><TenantBar tenants={tenants} /></FilterBar>
       {data?.truncated && <Notice tone="warn">There are more accounts than the daemon answers at once; filter by service with the API.</Notice>}
       <Table label="Accounts" rows={rows} idOf={(one) => `${one.provider}/${one.account_id}`} error={error} onRetry={refresh}

@@ -54,7 +54,7 @@ export default function HealthPage() {
           { label: 'Version', value: <Code text={data.version} chars={40} label="version" /> },
           { label: 'Stuck', value: data.stuck.length === 0 ? 'nothing' : data.stuck.join(', '), href: href('/ops/jobs') },
           { label: 'Tokens', value: <Count n={data.tokens.total} />, href: href('/gateway') },
-          { label: 'Expire within 15 minutes', value: <Count n={data.tokens.expiring_soon} />, href: href('/gateway', { state: 'soon' }) },
+          { label: 'End within 15 minutes, not renewed', value: <Count n={data.tokens.expiring_soon} />, href: href('/gateway', { state: 'soon' }) },
           { label: 'Expired', value: <Count n={data.tokens.expired} />, href: href('/gateway', { state: 'expired' }) },
         ]} />
       )}

@@ -136,7 +136,7 @@ export default function OverviewPage() {
       note:
         ill > 0 ? (
           <State state="expiring">
-            {tokens.expired} expired, {tokens.expiring_soon} expire within 15 min
+            {tokens.expired} expired, {tokens.expiring_soon} end within 15 min and are not renewed
           </State>
         ) : (
           'none needs attention'

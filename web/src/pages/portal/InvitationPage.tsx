@@ -54,6 +54,17 @@ function ForAnother({ look, me }: { look: Look; me: Me }) {
   );
 }
 
+// An account whose address nobody has verified takes no invitation that names an address.
+function NotShown({ look, me }: { look: Look; me: Me }) {
+  return (
+    <p role="alert">
+      Your account cannot take it: the invitation names an address, and no provider of sign-ins has verified that <Named name={me.email ?? ''} /> is
+      yours. Ask <Named name={look.invited_by ?? 'whoever invites'} /> for an invitation that names no address, or
+      {' '}<a href={href('/account')}>add a way to sign in</a> that verifies it.
+    </p>
+  );
+}
+
 function Join({ look, me, token }: { look: Look; me: Me; token: string }) {
   const { run, busy, error } = useAction(async () => {
     const joined = await api.post('/api/v1/invitations/accept', { body: { token } });
@@ -103,7 +114,8 @@ function Open({ look, token, me }: { look: Look; token: string; me: Me | null | 
         join <Named name={look.organization ?? ''} /> as {look.role && roleWords[look.role]}.
         {' '}The link works once, until <Time at={look.expires_at} />.
       </p>
-      {!me ? <Stranger look={look} token={token} /> : isForAnother ? <ForAnother look={look} me={me} /> : <Join look={look} me={me} token={token} />}
+      {!me ? <Stranger look={look} token={token} /> : isForAnother ? <ForAnother look={look} me={me} />
+        : look.email !== null && !me.email_verified ? <NotShown look={look} me={me} /> : <Join look={look} me={me} token={token} />}
       {me && <p class="small"><a href={href('/')}>Not now</a></p>}
     </>
   );

@@ -29,7 +29,7 @@ export function InviteDialog({ own, onClose }: { own: Role; onClose: () => void 
           invalidate('/api/v1/invitations');
         }}>
           <Field name="email" label="E-mail address" type="email" autocomplete="off"
-            hint="Left empty, the link is for whoever opens it first." />
+            hint="Left empty, the link is for whoever opens it first. Leave it empty for somebody who signs in here by password already: an address is taken by a new account, or by one whose provider of sign-ins has verified it." />
           <Select name="role" label="Role" value="member"
             choices={rolesUpTo(own).map((role) => ({ value: role, label: roleWords[role] }))} />
         </Form>
