@@ -244,10 +244,14 @@ Result<http::Response> AiAdminApi::usage(http::Request& request) {
   ask.key_id = request.query_value("key_id").value_or("");
   ask.model = request.query_value("model").value_or("");
   ask.provider = request.query_value("provider").value_or("");
+  const std::string format = request.query_value("format").value_or("json");
+  if (format != "json" && format != "csv") {
+    return invalid("format: '" + printable(format, kShownWord) + "' is neither json nor csv.");
+  }
   // Rows of the last milliseconds are still in the journal or the outbox; the report includes them.
   KVCS_TRY(ledger_.drain());
   const std::vector<UsageGroup> groups = KVCS_TRY(usage_report(ledger_, ask));
-  if (request.query_value("format").value_or("json") == "csv") {
+  if (format == "csv") {
     return http::text_response(200, report_csv(ask, groups), "text/csv; charset=utf-8");
   }
   Json list = Json::array();

@@ -87,14 +87,6 @@ Json leaving_json(const Organization& organization) {
               {"deletion_at", time_json(organization.deletion_ms)}};
 }
 
-Result<bool> flag(const http::Request& request, std::string_view name) {
-  const std::string value = request.query_value(name).value_or("false");
-  if (value == "true" || value == "1") return true;
-  if (value == "false" || value == "0") return false;
-  return invalid(std::string(name) + ": '" + printable(value, kShownWord) +
-                 "' is neither true nor false.");
-}
-
 }  // namespace
 
 std::span<const http::ApiType> OwnersApi::types() {
@@ -156,7 +148,7 @@ Json OwnersApi::leaving_answer(const Organization& organization) const {
 
 Result<http::Response> OwnersApi::give_up_organization(http::Request& request) {
   const Principal& caller = request.principal;
-  if (KVCS_TRY(flag(request, "force"))) {
+  if (KVCS_TRY(http::read_flag(request, "force"))) {
     if (caller.role == AdminRole::kOwner) return remove_organization(request);
     return forbidden("force: only an operator of this daemon with role owner deletes at once.")
         .with_reason("insufficient_role");
@@ -208,8 +200,8 @@ Result<http::Response> OwnersApi::remove_organization(http::Request& request) {
 }
 
 Result<http::Response> OwnersApi::remove(http::Request& request, const OwnerRef& owner) {
-  const bool is_dry = KVCS_TRY(flag(request, "dry_run"));
-  const bool is_forced = KVCS_TRY(flag(request, "force"));
+  const bool is_dry = KVCS_TRY(http::read_flag(request, "dry_run"));
+  const bool is_forced = KVCS_TRY(http::read_flag(request, "force"));
   if (is_dry) return show(owner);
   OwnerDeletions::HoldingsCheck check;
   if (!is_forced && (owner.kind == Owner::kOrganization || owner.kind == Owner::kProject)) {
@@ -223,7 +215,7 @@ Result<http::Response> OwnersApi::remove(http::Request& request, const OwnerRef&
 }
 
 Result<http::Response> OwnersApi::go_on(const http::Request& request, const OwnerRef& owner) {
-  return KVCS_TRY(flag(request, "dry_run")) ? show(owner) : bring_on(owner);
+  return KVCS_TRY(http::read_flag(request, "dry_run")) ? show(owner) : bring_on(owner);
 }
 
 Result<http::Response> OwnersApi::show(const OwnerRef& owner) const {

@@ -476,12 +476,8 @@ Result<Response> ArtifactsApi::move(Request& request) {
 
 Result<Response> ArtifactsApi::remove(Request& request) {
   const std::string id = KVCS_TRY(artifact_id(request));
-  const std::string permanent = request.query_value("permanent").value_or("false");
-  if (permanent != "true" && permanent != "false") {
-    return invalid("permanent: true or false is expected.");
-  }
   Response response = http::empty_response(204);
-  if (permanent == "true") {
+  if (KVCS_TRY(http::read_flag(request, "permanent"))) {
     KVCS_TRY(service_.remove(request.principal, id, request.request_id));
     return response;
   }

@@ -50,6 +50,14 @@ Result<PageAsk> read_page(const Request& request) {
   return ask;
 }
 
+Result<bool> read_flag(const Request& request, std::string_view name) {
+  const std::string value = request.query_value(name).value_or("false");
+  if (value == "true" || value == "1") return true;
+  if (value == "false" || value == "0") return false;
+  return invalid(std::string(name) + ": '" + printable(value, kShownWord) +
+                 "' is neither true nor false.");
+}
+
 Json cursor_json(const std::string& cursor) {
   return text_or_null(to_base64url(cursor));
 }

@@ -27,6 +27,8 @@ struct PageAsk {
   size_t limit = kPageDefault;
 };
 Result<PageAsk> read_page(const Request& request);  // ?limit=&cursor=
+// ?name=true or 1, false or 0; false when absent.
+Result<bool> read_flag(const Request& request, std::string_view name);
 // A store's cursor for the caller: opaque text, null on the last page. read_page takes it back.
 Json cursor_json(const std::string& cursor);
 

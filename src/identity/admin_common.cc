@@ -48,14 +48,13 @@ AuditContext who_from(const http::Request& request) {
 }
 
 Result<bool> wants_rebind(const http::Request& request) {
-  const std::string asked = request.query_value("rebind").value_or("false");
-  if (asked != "true" && asked != "false") return invalid("rebind: must be true or false.");
-  if (asked == "true" && request.principal.role != AdminRole::kOwner) {
+  const bool asked = KVCS_TRY(http::read_flag(request, "rebind"));
+  if (asked && request.principal.role != AdminRole::kOwner) {
     return forbidden(
         "rebind: only an owner may let stored secrets go to another origin; send the "
         "secrets again instead.");
   }
-  return asked == "true";
+  return asked;
 }
 
 std::optional<int64_t> optional_usd(JsonReader& reader, std::string_view name) {

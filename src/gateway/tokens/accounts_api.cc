@@ -289,7 +289,7 @@ void AccountsApi::add_routes(std::vector<http::Row>& table, const http::AdminAcc
            "Store or replace a credential; it is never shown again.",
            {.id = "putAccount", .body = "AccountAsk", .status = 201, .answer = "Account"});
   rows.add(kDelete, account, own_admin, kNoBody, &AccountsApi::remove,
-           "Remove a credential; ?revoke=1 tells the provider first.",
+           "Remove a credential; ?revoke=true tells the provider first.",
            {.id = "removeAccount", .query = "revoke", .answer = "AccountRemoved"});
   rows.add(kPost, account + "/refresh", own_admin, kib(1), &AccountsApi::refresh,
            "Refresh its token now.", {.id = "refreshAccount", .answer = "Account"});
@@ -365,7 +365,7 @@ Result<http::Response> AccountsApi::list_tenant(http::Request& request) {
 
 Result<http::Response> AccountsApi::remove(http::Request& request) {
   const AccountId id = KVCS_TRY(account_of(request));
-  const bool revoke = request.query_value("revoke").value_or("0") == "1";
+  const bool revoke = KVCS_TRY(http::read_flag(request, "revoke"));
   const AccountView view = KVCS_TRY(tokens_.find_view(id));
   // The provider first: when it does not answer, the credential stays and the caller may ask again.
   if (revoke) {
