@@ -219,13 +219,16 @@ void AiAdminApi::add_routes(std::vector<http::Row>& table, const http::AdminAcce
            "AI providers.", {.id = "listAiProviders", .answer = "AiProviderList"});
   rows.add(kGet, provider, access.billing, kNoBody, &AiAdminApi::get_provider,
            "One provider, without its key.", {.id = "getAiProvider", .answer = "AiProvider"});
-  rows.add(
-      kPut, provider, access.admin, kib(64), &AiAdminApi::put_provider,
-      "Create or replace a provider; api_key is write-only, and ?rebind=true (owner) lets "
-      "stored keys go to a changed base_url.",
-      {.id = "putAiProvider", .query = "rebind", .body = "AiProviderAsk", .answer = "AiProvider"});
+  rows.add(kPut, provider, access.admin, kib(64), &AiAdminApi::put_provider,
+           "Create or replace a provider; api_key is write-only, and ?rebind=true (owner) lets "
+           "stored keys go to a changed base_url.",
+           {.id = "putAiProvider",
+            .query = "rebind:boolean",
+            .body = "AiProviderAsk",
+            .answer = "AiProvider",
+            .also = "409"});
   rows.add(kDelete, provider, access.admin, kNoBody, &AiAdminApi::remove_provider,
-           "Delete a provider.", {.id = "deleteAiProvider", .status = 204});
+           "Delete a provider.", {.id = "deleteAiProvider", .status = 204, .also = "409"});
   const http::Access own = with_owner(access.own_admin, http::OwnerFrom::kPathOrganization);
   const std::string credential = "/organizations/{org_id}/ai-credentials/{name}";
   rows.add(kPut, credential, own, kib(16), &AiAdminApi::put_credential,

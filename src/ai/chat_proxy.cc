@@ -153,25 +153,36 @@ void ChatProxy::add_routes(std::vector<http::Row>& table, const http::Guard& use
   const http::Access openai{user_key, access::words(need), http::Dialect::kOpenAi, need};
   const http::Access anthropic{user_key, access::words(need), http::Dialect::kAnthropic, need};
   http::Rows rows(table, *this, "/v1");
-  rows.add(
-      kPost, "/chat/completions", openai, body_max_bytes, &ChatProxy::chat_completions,
-      "Chat completions, streamed or not, as OpenAI's.",
-      {.id = "createChatCompletion", .body = "ChatAsk", .answer = "ChatAnswer text/event-stream"});
+  rows.add(kPost, "/chat/completions", openai, body_max_bytes, &ChatProxy::chat_completions,
+           "Chat completions, streamed or not, as OpenAI's.",
+           {.id = "createChatCompletion",
+            .body = "ChatAsk",
+            .answer = "ChatAnswer text/event-stream",
+            .also = "502 504"});
   rows.add(kPost, "/responses", openai, body_max_bytes, &ChatProxy::responses,
            "Responses, as OpenAI's.",
            {.id = "createResponse",
             .body = "ResponsesAsk",
-            .answer = "ResponsesAnswer text/event-stream"});
+            .answer = "ResponsesAnswer text/event-stream",
+            .also = "502 504"});
   rows.add(kPost, "/embeddings", openai, body_max_bytes, &ChatProxy::embeddings,
            "Embeddings, as OpenAI's.",
-           {.id = "createEmbeddings", .body = "EmbeddingsAsk", .answer = "EmbeddingsAnswer"});
-  rows.add(
-      kPost, "/messages", anthropic, body_max_bytes, &ChatProxy::messages,
-      "Messages, as Anthropic's.",
-      {.id = "createMessage", .body = "MessagesAsk", .answer = "MessagesAnswer text/event-stream"});
+           {.id = "createEmbeddings",
+            .body = "EmbeddingsAsk",
+            .answer = "EmbeddingsAnswer",
+            .also = "502 504"});
+  rows.add(kPost, "/messages", anthropic, body_max_bytes, &ChatProxy::messages,
+           "Messages, as Anthropic's.",
+           {.id = "createMessage",
+            .body = "MessagesAsk",
+            .answer = "MessagesAnswer text/event-stream",
+            .also = "502 504"});
   rows.add(kPost, "/messages/count_tokens", anthropic, body_max_bytes, &ChatProxy::count_tokens,
            "Count the tokens of a message; free.",
-           {.id = "countMessageTokens", .body = "MessagesAsk", .answer = "TokensCounted"});
+           {.id = "countMessageTokens",
+            .body = "MessagesAsk",
+            .answer = "TokensCounted",
+            .also = "502 504"});
 }
 
 Result<http::Response> ChatProxy::chat_completions(http::Request& request) {

@@ -175,15 +175,19 @@ void AiAdminApi::add_usage_routes(std::vector<http::Row>& table, const http::Adm
            "&split_by=model and so on; ?format=csv. Without an operator's role of the own "
            "organization alone.",
            {.id = "getUsageReport",
-            .query = "group_by split_by from to org_id user_id key_id model provider format",
+            .query = "group_by:day|model|user|key|provider|organization "
+                     "split_by:model|user|key|provider|organization from to org_id user_id key_id "
+                     "model provider format",
             .answer = "UsageReport text/csv"});
   rows.add(kGet, "/usage/requests", of_caller, kNoBody, &AiAdminApi::usage_rows,
            "Single requests, newest first; ?format=csv. outcome is ok, client_error, rate_limited, "
            "provider_error, timeout, client_gone, recovered or, for a status of 400 and above, "
            "failed. Without an operator's role of the own organization alone.",
            {.id = "listUsageRequests",
-            .query = "request_id org_id user_id key_id model provider status outcome min_cost_usd "
-                     "max_cost_usd from to limit cursor format",
+            .query = "request_id org_id user_id key_id model provider status:integer "
+                     "outcome:ok|client_error|rate_limited|provider_error|timeout|client_gone|"
+                     "recovered|refused|failed min_cost_usd:price "
+                     "max_cost_usd:price from to limit:integer(1..1000000) cursor format",
             .answer = "UsagePage text/csv"});
 }
 

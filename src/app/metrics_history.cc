@@ -273,11 +273,11 @@ void MetricsHistory::add_routes(std::vector<http::Row>& table, const http::Admin
   rows.add(http::Method::kGet, "/history", access.viewer, http::kNoBody, &MetricsHistory::show,
            "Requests, errors, times, tokens and spending of the last ?range=30m (by 10 s) or 24h "
            "(by 5 min), since the daemon's start.",
-           {.id = "getMetricsHistory", .query = "range", .answer = "MetricsHistory"});
+           {.id = "getMetricsHistory", .query = "range:30m|24h", .answer = "MetricsHistory"});
   rows.add(http::Method::kGet, "/summary", access.viewer, http::kNoBody, &MetricsHistory::summarize,
            "Requests, errors and percentiles of times over the last ?range=30m or 24h in one, and "
            "how each provider answered.",
-           {.id = "getMetricsSummary", .query = "range", .answer = "MetricsSummary"});
+           {.id = "getMetricsSummary", .query = "range:30m|24h", .answer = "MetricsSummary"});
 }
 
 namespace {

@@ -79,6 +79,22 @@ organization_id!: id
 status!: active|suspended
 deletion_at!: time? # Null: none is planned.
 subscription: live|ending|ended # What became of what was paid for it; absent where nothing was.)"},
+    {"Holdings", R"(
+# What would be deleted with the owner, counted.
+owner!: string # "user:" and its id, and so on.
+users!: integer
+projects!: integer
+artifacts!: integer
+storage_bytes!: integer
+restorable!: integer # Artifacts that were deleted and can be restored.
+api_keys!: integer
+tokens!: integer
+accounts!: integer
+schedules!: integer
+records!: integer)"},
+    {"DeletionBegun", R"(
+owner!: string
+job!: string # The job that brings the deletion to its end.)"},
 };
 
 Json leaving_json(const Organization& organization) {
@@ -101,18 +117,30 @@ void OwnersApi::add_routes(std::vector<http::Row>& table, const http::AdminAcces
   const auto own = [&](http::OwnerFrom owner) { return with_owner(access.own_admin, owner); };
   rows.add(kDelete, "/users/{user_id}", own(http::OwnerFrom::kPathUser), kNoBody,
            &OwnersApi::remove_user, "Delete a user and its keys.",
-           {.id = "deleteUser", .query = query, .status = 204});
+           {.id = "deleteUser",
+            .query = query,
+            .status = 204,
+            .also = "200:Holdings 202:DeletionBegun 409"});
   rows.add(kDelete, "/organizations/{org_id}/projects/{project_id}",
            own(http::OwnerFrom::kPathOrganization), kNoBody, &OwnersApi::remove_project,
            "Delete a project and its keys; with ?force=true its artifacts too.",
-           {.id = "adminDeleteProject", .query = query, .status = 204});
+           {.id = "adminDeleteProject",
+            .query = query,
+            .status = 204,
+            .also = "200:Holdings 202:DeletionBegun 409"});
   rows.add(kDelete, "/organizations/{org_id}", access.owner, kNoBody,
            &OwnersApi::remove_organization,
            "Delete an organization and its tenant; with ?force=true users and projects too.",
-           {.id = "adminDeleteOrganization", .query = query, .status = 204});
+           {.id = "adminDeleteOrganization",
+            .query = query,
+            .status = 204,
+            .also = "200:Holdings 202:DeletionBegun 409"});
   rows.add(kDelete, "/tenants/{tenant}", access.admin, kNoBody, &OwnersApi::remove_tenant,
            "Delete a tenant, its tokens, accounts and schedule; the organization stays.",
-           {.id = "deleteTenant", .query = query, .status = 204});
+           {.id = "deleteTenant",
+            .query = query,
+            .status = 204,
+            .also = "200:Holdings 202:DeletionBegun 409"});
 }
 
 void OwnersApi::add_person_routes(std::vector<http::Row>& table,
@@ -123,7 +151,10 @@ void OwnersApi::add_person_routes(std::vector<http::Row>& table,
   rows.add(kDelete, "/projects/{project_id}", with_owner(access.admin, http::OwnerFrom::kObject),
            http::kNoBody, &OwnersApi::remove_project,
            "Delete a project and its keys; with ?force=true its artifacts too.",
-           {.id = "deleteProject", .query = "force dry_run", .status = 204});
+           {.id = "deleteProject",
+            .query = "force dry_run",
+            .status = 204,
+            .also = "200:Holdings 202:DeletionBegun 409"});
   rows.add(kDelete, "", portal::at_path(access.leaving_owner, one), http::kNoBody,
            &OwnersApi::give_up_organization,
            "Suspend the organization at once, and delete it in 7 days; ?force=true, of an operator "
@@ -131,11 +162,12 @@ void OwnersApi::add_person_routes(std::vector<http::Row>& table,
            {.id = "deleteOrganization",
             .query = "force",
             .status = 202,
-            .answer = "LeavingOrganization"});
+            .answer = "LeavingOrganization",
+            .also = "409"});
   rows.add(kPost, "/restore", portal::at_path(access.leaving_owner, one), http::kib(1),
            &OwnersApi::restore_organization,
            "Take a planned deletion back; a subscription that has ended meanwhile stays ended.",
-           {.id = "restoreOrganization", .answer = "LeavingOrganization"});
+           {.id = "restoreOrganization", .answer = "LeavingOrganization", .also = "409"});
 }
 
 // What was done is done, also where this cannot be read.

@@ -204,8 +204,9 @@ void add_portal(std::vector<http::Row>& table, Parts& parts) {
 // Made at the first request and kept: the table does not change while the daemon runs.
 void add_description(std::vector<http::Row>& table, Parts& parts) {
   const auto describe = [&parts](http::Request&) -> Result<http::Response> {
-    std::call_once(parts.openapi_made,
-                   [&] { parts.openapi = openapi_json(parts.route_table, all_api_types()); });
+    std::call_once(parts.openapi_made, [&] {
+      parts.openapi = openapi_json(parts.route_table, all_api_types(), parts.public_url());
+    });
     http::Response response = http::json_response(200, {});
     response.static_body = parts.openapi;
     return response;

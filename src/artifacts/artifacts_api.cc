@@ -196,28 +196,34 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
   rows.add(kPost, all + "/upload-url", access.write, kUploadUrlBodyMaxBytes,
            &ArtifactsApi::create_upload,
            "Announce an upload: its id and a URL to PUT the bytes to.",
-           {.id = "createArtifact", .body = "UploadAsk", .answer = "UploadPlace"});
-  rows.add(
-      kGet, all, access.read, kNoBody, &ArtifactsApi::list,
-      "Artifacts; all of them without ?limit=.",
-      {.id = "listArtifacts",
-       .query = "q status visibility name exact_name id_prefix model dtype project sha256 sort "
-                "limit cursor continuation offset shape",
-       .answer = "ArtifactPage"});
-  rows.add(
-      kPost, all + "/search", access.read, kSearchBodyMaxBytes, &ArtifactsApi::search,
-      "Artifacts that begin with these token ids, longest common prefix first.",
-      {.id = "searchArtifacts", .query = "shape", .body = "SearchAsk", .answer = "SearchHits"});
+           {.id = "createArtifact", .body = "UploadAsk", .answer = "UploadPlace", .also = "404"});
+  rows.add(kGet, all, access.read, kNoBody, &ArtifactsApi::list,
+           "Artifacts; all of them without ?limit=.",
+           {.id = "listArtifacts",
+            .query = "q status:ready|pending|all visibility:public|private name:string(0..255) "
+                     "exact_name id_prefix:string(6..36) model:string(0..255) dtype:string(0..255) "
+                     "project:string(0..255) sha256:string(64..64) "
+                     "sort:created|-created|name|-name|size|-size limit:integer(0..) cursor "
+                     "continuation offset:integer(0..) shape:full|single",
+            .answer = "ArtifactPage"});
+  rows.add(kPost, all + "/search", access.read, kSearchBodyMaxBytes, &ArtifactsApi::search,
+           "Artifacts that begin with these token ids, longest common prefix first.",
+           {.id = "searchArtifacts",
+            .query = "shape:full|single",
+            .body = "SearchAsk",
+            .answer = "SearchHits"});
   rows.add(kGet, one, read_one, kNoBody, &ArtifactsApi::get,
            "One artifact with a URL to its bytes.",
-           {.id = "getArtifact", .query = "shape", .answer = "Artifact"});
-  rows.add(
-      kPatch, one, write_one, kUploadUrlBodyMaxBytes, &ArtifactsApi::edit,
-      "Change its name, description or tags; what is absent stays.",
-      {.id = "updateArtifact", .query = "shape", .body = "ArtifactEdit", .answer = "Artifact"});
+           {.id = "getArtifact", .query = "shape:full|single", .answer = "Artifact"});
+  rows.add(kPatch, one, write_one, kUploadUrlBodyMaxBytes, &ArtifactsApi::edit,
+           "Change its name, description or tags; what is absent stays.",
+           {.id = "updateArtifact",
+            .query = "shape:full|single",
+            .body = "ArtifactEdit",
+            .answer = "Artifact"});
   rows.add(kPost, one + "/confirm-upload", write_one, kSmall, &ArtifactsApi::confirm,
            "Make an uploaded artifact ready.",
-           {.id = "confirmUpload", .body = "ConfirmAsk", .answer = "Confirmed"});
+           {.id = "confirmUpload", .body = "ConfirmAsk?", .answer = "Confirmed", .also = "409"});
   rows.add(kPost, one + "/download-url", read_one, kSmall, &ArtifactsApi::download_url,
            "A URL to GET the bytes from; ?tokens= and ?layers= go with it.",
            {.id = "createDownloadUrl", .query = "tokens layers", .answer = "DownloadPlace"});
@@ -226,14 +232,14 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
            {.id = "setVisibility", .body = "VisibilityAsk", .status = 204});
   rows.add(kPost, one + "/move", write_one, kSmall, &ArtifactsApi::move,
            "Move it to another project of the organization; not with a project key.",
-           {.id = "moveArtifact", .body = "MoveAsk", .answer = "Moved"});
+           {.id = "moveArtifact", .body = "MoveAsk", .answer = "Moved", .also = "409"});
   rows.add(kDelete, one, write_one, kSmall, &ArtifactsApi::remove,
            "Delete an artifact. Until the time in the header x-kvcs-restorable-until it can be "
            "restored; without that header, and with ?permanent=true, it is gone.",
-           {.id = "deleteArtifact", .query = "permanent", .status = 204});
+           {.id = "deleteArtifact", .query = "permanent:boolean", .status = 204});
   rows.add(kPost, "/v1/artifacts/upload-url", access.write, kUploadUrlBodyMaxBytes,
            &ArtifactsApi::create_upload, "The same as under /api/v1.",
-           {.id = "createArtifactV1", .body = "UploadAsk", .answer = "UploadPlace"});
+           {.id = "createArtifactV1", .body = "UploadAsk", .answer = "UploadPlace", .also = "404"});
   rows.add(kPost, "/v1/artifacts/{id}/visibility", write_one, kSmall, &ArtifactsApi::set_visibility,
            "The same as under /api/v1.",
            {.id = "setVisibilityV1", .body = "VisibilityAsk", .status = 204});

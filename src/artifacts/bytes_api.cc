@@ -79,6 +79,12 @@ std::function<Status(http::BodyWriter&)> stream_range(std::shared_ptr<const Blob
   };
 }
 
+// What a signed URL carries beside its signature, and what one for downloads takes besides.
+constexpr std::string_view kSigned =
+    "size!:integer(0..) sha256!:string(0..64) expires!:integer(1..)";
+constexpr std::string_view kSignedDownload =
+    "size!:integer(0..) sha256!:string(0..64) expires!:integer(1..) while tokens layers";
+
 }  // namespace
 
 void ArtifactsApi::add_byte_routes(std::vector<http::Row>& table) {
@@ -91,21 +97,28 @@ void ArtifactsApi::add_byte_routes(std::vector<http::Row>& table) {
   http::Rows rows(table, *this);
   rows.add(kPut, "/blobs/{id}", url, service_.config().object_bytes_max, &ArtifactsApi::put_blob,
            "The bytes of an announced upload.",
-           {.id = "putBlob", .body = "application/octet-stream"});
+           {.id = "putBlob", .query = kSigned, .body = "application/octet-stream", .also = "409"});
   rows.add(kGet, "/blobs/{id}", url, kNoBody, &ArtifactsApi::get_blob,
            "The bytes of an artifact; of ?tokens=a:b and ?layers=x:y alone, as a .kv file.",
-           {.id = "getBlob", .query = "tokens layers", .answer = "application/octet-stream"});
+           {.id = "getBlob",
+            .query = kSignedDownload,
+            .answer = "application/octet-stream",
+            .in_parts = true});
   const http::Access anybody = with_owner(http::everyone(), OwnerFrom::kObject);
   rows.add(kGet, "/v1/artifacts/{id}", anybody, kNoBody, &ArtifactsApi::get_public,
            "The bytes of a public artifact, or a part: ?tokens=a:b, ?layers=x:y.",
            {.id = "downloadPublicArtifact",
             .query = "tokens layers",
-            .answer = "application/octet-stream"});
+            .answer = "application/octet-stream",
+            .also = "403",
+            .in_parts = true});
   rows.add(kGet, "/{org}/{project}/{artifact_id}", anybody, kNoBody, &ArtifactsApi::get_cdn,
            "The same, by names.",
            {.id = "downloadArtifactByName",
             .query = "tokens layers",
-            .answer = "application/octet-stream"});
+            .answer = "application/octet-stream text/html PublicArtifact",
+            .also = "301 403",
+            .in_parts = true});
 }
 
 http::Guard presigned(const Presigner& presigner) {

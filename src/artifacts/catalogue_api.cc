@@ -48,11 +48,14 @@ std::span<const http::ApiType> CatalogueApi::types() {
 
 void CatalogueApi::add_routes(std::vector<http::Row>& table) {
   http::Rows rows(table, *this);
-  rows.add(
-      http::Method::kGet, "/api/v1/catalogue", http::everyone(), http::kNoBody, &CatalogueApi::list,
-      "Public artifacts of every organization, the newest first. With q and another sort, the "
-      "newest 1,000 hits are sorted; such a page counts as 10 requests.",
-      {.id = "listCatalogue", .query = "q sort limit cursor continuation", .answer = "Catalogue"});
+  rows.add(http::Method::kGet, "/api/v1/catalogue", http::everyone(), http::kNoBody,
+           &CatalogueApi::list,
+           "Public artifacts of every organization, the newest first. With q and another sort, the "
+           "newest 1,000 hits are sorted; such a page counts as 10 requests.",
+           {.id = "listCatalogue",
+            .query = "q sort:created|-created|name|-name|size|-size|downloads|-downloads "
+                     "limit:integer(0..) cursor continuation",
+            .answer = "Catalogue"});
 }
 
 Result<Json> CatalogueApi::find_page(CatalogueFilter filter, const std::string& base) {

@@ -165,19 +165,20 @@ void ArtifactDetailApi::add_routes(std::vector<http::Row>& table,
                      write_one = with_owner(access.write, OwnerFrom::kObject);
   const std::string all = "/api/v1/artifacts", one = all + "/{id}";
   http::Rows rows(table, *this);
-  rows.add(kGet, all + "/models", access.read, http::kNoBody, &ArtifactDetailApi::models,
-           "The models of the caller's artifacts, and how many artifacts each has.",
-           {.id = "listArtifactModels", .query = "limit", .answer = "ArtifactModels"});
+  rows.add(
+      kGet, all + "/models", access.read, http::kNoBody, &ArtifactDetailApi::models,
+      "The models of the caller's artifacts, and how many artifacts each has.",
+      {.id = "listArtifactModels", .query = "limit:integer(1..1000)", .answer = "ArtifactModels"});
   rows.add(kGet, all + "/deleted", access.read, http::kNoBody, &ArtifactDetailApi::deleted,
            "Deleted artifacts that can be restored, the last deleted first.",
            {.id = "listDeletedArtifacts", .query = "limit cursor", .answer = "DeletedArtifacts"});
   rows.add(kPost, one + "/restore", write_one, kSmallBodyMaxBytes, &ArtifactDetailApi::restore,
            "Take a deletion back: the artifact is there again, private and without links.",
-           {.id = "restoreArtifact", .answer = "Restored"});
+           {.id = "restoreArtifact", .answer = "Restored", .also = "409"});
   rows.add(kGet, one + "/inspect", read_one, http::kNoBody, &ArtifactDetailApi::inspect,
            "What is inside its bytes: geometry, and the figures of each layer, of a large file by "
            "a sample. 422 with code not_inspectable: they are no whole .kv file.",
-           {.id = "inspectArtifact", .answer = "Inspection"});
+           {.id = "inspectArtifact", .answer = "Inspection", .also = "422"});
   rows.add(kGet, one + "/history", read_one, http::kNoBody, &ArtifactDetailApi::history,
            "What has happened to it, by whom, the newest first; also of a deleted one.",
            {.id = "listArtifactHistory", .query = "limit cursor", .answer = "ArtifactHistory"});

@@ -164,19 +164,25 @@ void NestedArtifactsApi::add_routes(std::vector<http::Row>& table,
     rows.add(kGet, "", access.read, http::kNoBody, &A::list,
              "The artifacts under these labels, unconfirmed ones too, in order of id.",
              {.id = "listLabelledArtifacts",
-              .query = "limit continuation cursor shape",
+              .query = "limit:integer(0..) continuation cursor shape:full|single",
               .answer = "NestedArtifactPage"});
     rows.add(kGet, "/{id}/download", open_one, http::kNoBody, &A::download,
              "A URL to GET the bytes from; of a public artifact for everybody.",
-             {.id = "getLabelledArtifactDownload", .answer = "DownloadPlace"});
+             {.id = "getLabelledArtifactDownload", .answer = "DownloadPlace", .also = "401 403"});
     rows.add(kPost, "/{id}/complete", write_one, kSmallBodyMaxBytes, &A::complete,
              "Make an uploaded artifact ready.",
-             {.id = "completeLabelledArtifact", .body = "ConfirmAsk", .answer = "Confirmed"});
+             {.id = "completeLabelledArtifact",
+              .body = "ConfirmAsk?",
+              .answer = "Confirmed",
+              .also = "409"});
     rows.add(kDelete, "/{id}", write_one, kSmallBodyMaxBytes, &A::remove,
              "Delete an artifact for good.", {.id = "deleteLabelledArtifact", .status = 204});
     rows.add(kPost, "/{id}/infer", open_one, kInferBodyMaxBytes, &A::infer,
              "Ask the inference engine to go on from an artifact; 501 without one.",
-             {.id = "inferFromLabelledArtifact", .body = "InferAsk", .answer = "Inferred"});
+             {.id = "inferFromLabelledArtifact",
+              .body = "InferAsk?",
+              .answer = "Inferred",
+              .also = "401 403 501 502 504"});
   }
 }
 

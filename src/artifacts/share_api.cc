@@ -84,7 +84,11 @@ void ShareApi::add_routes(std::vector<http::Row>& table, const http::ArtifactAcc
   http::Rows rows(table, *this);
   rows.add(kPost, all, write, kSmallBodyMaxBytes, &ShareApi::create,
            "Make a link by which whoever has it gets this artifact.",
-           {.id = "createShare", .body = "ShareAsk", .status = 201, .answer = "ShareCreated"});
+           {.id = "createShare",
+            .body = "ShareAsk?",
+            .status = 201,
+            .answer = "ShareCreated",
+            .also = "409"});
   rows.add(kGet, all, read, http::kNoBody, &ShareApi::list,
            "The links to this artifact whose time is not over; never the links themselves.",
            {.id = "listShares", .answer = "ShareList"});
@@ -94,10 +98,15 @@ void ShareApi::add_routes(std::vector<http::Row>& table, const http::ArtifactAcc
            "What a link shares: the bytes, or for a browser a page with a button.",
            {.id = "openShare",
             .query = "tokens layers",
-            .answer = "application/octet-stream text/html"});
+            .answer = "application/octet-stream text/html",
+            .also = "401 410",
+            .in_parts = true});
   rows.add(kPost, "/share/{token}", link, kSmallBodyMaxBytes, &ShareApi::submit,
            "The button of that page, with the password if there is one.",
-           {.id = "submitShare", .answer = "application/octet-stream"});
+           {.id = "submitShare",
+            .body = "application/x-www-form-urlencoded?",
+            .answer = "application/octet-stream text/html",
+            .also = "401 410"});
 }
 
 Result<Response> ShareApi::create(Request& request) {

@@ -154,17 +154,27 @@ void UploadsApi::add_routes(std::vector<http::Row>& table, const http::ArtifactA
       "Begin an upload that can be resumed (tus 1.0.0): Upload-Length, Upload-Metadata. One of "
       "which no byte comes within an hour is removed. Repeated with its Idempotency-Key, a "
       "creation without bytes is answered with the same upload.",
-      {.id = "createUpload", .body = tus::kBodyType, .status = 201});
+      {.id = "createUpload",
+       .body = "application/offset+octet-stream UploadAsk?",
+       .status = 201,
+       .also = "404 409 412 423 460 507"});
   rows.add(kHead, "/{id}", one, http::kNoBody, &UploadsApi::look,
-           "How many bytes have come: Upload-Offset.", {.id = "getUploadOffset"});
+           "How many bytes have come: Upload-Offset.",
+           {.id = "getUploadOffset", .also = "409 410 412 423"});
   rows.add(kPatch, "/{id}", one, max, &UploadsApi::append,
            "More bytes, from Upload-Offset on; the last one makes the artifact ready.",
-           {.id = "appendToUpload", .body = tus::kBodyType, .status = 204});
+           {.id = "appendToUpload",
+            .body = tus::kBodyType,
+            .status = 204,
+            .also = "409 410 412 423 460 507"});
   rows.add(kDelete, "/{id}", one, kSmallBodyMaxBytes, &UploadsApi::remove, "Give an upload up.",
-           {.id = "deleteUpload", .status = 204});
+           {.id = "deleteUpload", .status = 204, .also = "409 412 423"});
   rows.add(kPost, "/{id}", one, max, &UploadsApi::instead,
            "PATCH, DELETE or HEAD as X-HTTP-Method-Override says; or Upload-Proof.",
-           {.id = "overrideUpload", .body = tus::kBodyType, .status = 204});
+           {.id = "overrideUpload",
+            .body = "application/offset+octet-stream?",
+            .status = 204,
+            .also = "200 405 409 410 412 423 460 507"});
 }
 
 // Failures that only this protocol words get their answer here; the others are told, and logged, as

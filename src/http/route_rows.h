@@ -15,12 +15,12 @@ namespace kvcs::http {
 // One type of a body or an answer, for /openapi.json. `members` has one member per line:
 //   name[!]: kind[?] [= example] [# description]
 // An exclamation mark makes the member required, a question mark allows null. Kinds are
-// string(min..max bytes), integer(min..max), number, boolean, any, object, array, id, time (ISO
-// 8601), usd, price, limit (a whole number, null for none), words (a|b), the name of another type,
-// [kind] for a list, {kind} for an object whose members are all of that kind, and "kind or kind". A
-// line "..." allows members that are not listed, a line "# words" is about the type itself. In an
-// answer `any`, `object` and `array` need words. The names of all modules share one space;
-// tests/app/api/ holds each type to what handlers do.
+// string(min..max bytes), integer(min..max) or integer(min..), number, boolean, any, object, array,
+// id, time (ISO 8601), usd, price, limit (a whole number, null for none), words (a|b), the name of
+// another type, [kind] for a list, {kind} for an object whose members are all of that kind, and
+// "kind or kind". A line "..." allows members that are not listed, a line "# words" is about the
+// type itself. In an answer `any`, `object` and `array` need words. The names of all modules share
+// one space; tests/app/api/ holds each type to what handlers do.
 struct ApiType {
   const char* name;
   const char* members;
@@ -30,12 +30,24 @@ struct ApiType {
 // ApiType has them, media types for what is no JSON, or several of these with spaces between, by
 // what the caller asks for; "" is nothing.
 struct RouteShape {
-  std::string id = {};          // "listArtifacts": what generated clients call it; unique.
-  std::string_view query = {};  // Names of query parameters, separated by spaces.
-  std::string_view body = {};
-  int status = 200;  // Of success.
+  std::string id = {};  // "listArtifacts": what generated clients call it; unique.
+  // Query parameters, separated by spaces: name[!][:kind]. Without a kind it is a string, or what
+  // app/api/openapi.cc says of parameters of that name.
+  std::string_view query = {};
+  std::string_view body = {};  // With a question mark behind it it may be left out.
+  int status = 200;            // Of success.
   std::string_view answer = {};
+  // Other statuses that it answers, separated by spaces: "409 502" are failures besides those that
+  // app/api/openapi.cc sees from who may call, the path and the body; "202:JobStarted" and "301"
+  // are other successes, with the kind of their answers.
+  std::string_view also = {};
+  bool in_parts = false;  // Knows Range and the conditions of RFC 9110: 206, 304, 412 and 416.
 };
+
+// The name of a parameter in RouteShape::query.
+inline std::string_view query_name(std::string_view parameter) {
+  return parameter.substr(0, parameter.find_first_of("!:"));
+}
 
 // Where the owner comes from of the thing that a row is about. identity/access.h compares it with
 // the caller.

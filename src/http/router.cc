@@ -8,6 +8,7 @@
 #include <map>
 
 #include "base/bytes.h"
+#include "http/route_rows.h"
 
 namespace kvcs::http {
 namespace {
@@ -55,9 +56,8 @@ struct Segments {
 };
 
 // Reads the names again for each request that has a query, which few have.
-Status check_query(const Request& request, std::string_view names) {
+Status check_query(const Request& request, const std::vector<std::string_view>& known) {
   if (request.query.empty()) return ok();
-  const std::vector<std::string_view> known = split(names, ' ');
   std::vector<std::string> seen;
   for (const std::string_view pair : split(request.query, '&')) {
     if (pair.empty()) continue;
@@ -223,10 +223,13 @@ bool has_secret(std::string_view pattern) {
   return pattern.find("{token}") != pattern.npos || pattern.find("{user_code}") != pattern.npos;
 }
 
-Guard with_known_query(Guard guard, std::string_view names) {
-  return [guard = std::move(guard), names](const Request& request) -> Result<Principal> {
+Guard with_known_query(Guard guard, std::string_view parameters) {
+  std::vector<std::string_view> known;
+  for (const std::string_view each : split(parameters, ' ')) known.push_back(query_name(each));
+  return [guard = std::move(guard),
+          known = std::move(known)](const Request& request) -> Result<Principal> {
     Principal principal = KVCS_TRY(guard(request));
-    KVCS_TRY(check_query(request, names));
+    KVCS_TRY(check_query(request, known));
     return principal;
   };
 }

@@ -41,7 +41,7 @@ class Router final {
 bool has_secret(std::string_view pattern);
 
 // A guard that lets in whom `guard` does, and is Invalid for a query that has other parameters than
-// `names`, which are separated by spaces and outlive the guard.
-Guard with_known_query(Guard guard, std::string_view names);
+// these (RouteShape::query), which outlive the guard.
+Guard with_known_query(Guard guard, std::string_view parameters);
 
 }  // namespace kvcs::http

@@ -48,7 +48,8 @@ void AdminKeysApi::add_routes(std::vector<http::Row>& table, const http::AdminAc
   rows.add(kGet, "", access.viewer, kNoBody, &AdminKeysApi::list, "List admin keys.",
            {.id = "listAdminKeys", .query = "limit cursor", .answer = "AdminKeyPage"});
   rows.add(kDelete, "/{key_id}", access.owner, kNoBody, &AdminKeysApi::revoke,
-           "Revoke an admin key, at once.", {.id = "revokeAdminKey", .answer = "KeyRevoked"});
+           "Revoke an admin key, at once.",
+           {.id = "revokeAdminKey", .answer = "KeyRevoked", .also = "409"});
 }
 
 Result<http::Response> AdminKeysApi::create(http::Request& request) {

@@ -260,11 +260,13 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
            {.id = "adminListOrganizations", .query = "limit cursor", .answer = "OrganizationPage"});
   rows.add(kGet, org, own_viewer, kNoBody, &OrganizationsApi::get, "One organization.",
            {.id = "adminGetOrganization", .answer = "Organization"});
-  rows.add(
-      kPatch, org, own_admin, kib(64), &OrganizationsApi::update,
-      "Change budget, limits, failure mode; its own admins: name, max_output_tokens, "
-      "log_bodies, output_fit.",
-      {.id = "adminUpdateOrganization", .body = "OrganizationChange", .answer = "Organization"});
+  rows.add(kPatch, org, own_admin, kib(64), &OrganizationsApi::update,
+           "Change budget, limits, failure mode; its own admins: name, max_output_tokens, "
+           "log_bodies, output_fit.",
+           {.id = "adminUpdateOrganization",
+            .body = "OrganizationChange?",
+            .answer = "Organization",
+            .also = "409"});
   rows.add(kPost, org + "/suspend", access.admin, kib(1), &OrganizationsApi::suspend,
            "Refuse its keys from now on.", {.id = "suspendOrganization", .answer = "Organization"});
   rows.add(kPost, org + "/resume", access.admin, kib(1), &OrganizationsApi::resume,
@@ -285,9 +287,9 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
   rows.add(kDelete, key, own_admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
            {.id = "revokeProjectKey", .answer = "KeyRevoked"});
   rows.add(kPatch, key, own_admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
-           {.id = "updateProjectKey", .body = "KeyExpiryAsk", .answer = "Key"});
+           {.id = "updateProjectKey", .body = "KeyExpiryAsk", .answer = "Key", .also = "409"});
   rows.add(kPost, key + "/rotate", own_admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
-           {.id = "rotateProjectKey", .body = "RotateAsk", .answer = "KeyCreated"});
+           {.id = "rotateProjectKey", .body = "RotateAsk?", .answer = "KeyCreated"});
   add_organization_key_routes(table, access);
   const std::string tokens = org + "/tokens", token = tokens + "/{key_id}";
   rows.add(kPost, tokens, own_admin, kib(16), &OrganizationsApi::create_key,
@@ -302,7 +304,7 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
   rows.add(kDelete, token, own_admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
            {.id = "revokeOrganizationToken", .answer = "KeyRevoked"});
   rows.add(kPost, token + "/rotate", own_admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
-           {.id = "rotateOrganizationToken", .body = "RotateAsk", .answer = "KeyCreated"});
+           {.id = "rotateOrganizationToken", .body = "RotateAsk?", .answer = "KeyCreated"});
 }
 
 // The keys that reach the artifacts of every project of the organization.
@@ -326,9 +328,9 @@ void OrganizationsApi::add_organization_key_routes(std::vector<http::Row>& table
   rows.add(kDelete, key, own_admin, http::kNoBody, &OrganizationsApi::revoke_key,
            "Revoke, at once.", {.id = "revokeOrganizationKey", .answer = "KeyRevoked"});
   rows.add(kPatch, key, own_admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
-           {.id = "updateOrganizationKey", .body = "KeyExpiryAsk", .answer = "Key"});
+           {.id = "updateOrganizationKey", .body = "KeyExpiryAsk", .answer = "Key", .also = "409"});
   rows.add(kPost, key + "/rotate", own_admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
-           {.id = "rotateOrganizationKey", .body = "RotateAsk", .answer = "KeyCreated"});
+           {.id = "rotateOrganizationKey", .body = "RotateAsk?", .answer = "KeyCreated"});
 }
 
 Result<http::Response> OrganizationsApi::create(http::Request& request) {

@@ -98,7 +98,11 @@ void ProjectKeysApi::add_routes(std::vector<http::Row>& table, const http::Artif
   const http::Access one = with_owner(access.admin, http::OwnerFrom::kObject);
   rows.add(kPost, "", access.admin, http::kib(16), &ProjectKeysApi::create,
            "Create a key of a project, or of the organization; shown once.",
-           {.id = "createApiKey", .body = "NewOwnKey", .status = 201, .answer = "OwnKeyCreated"});
+           {.id = "createApiKey",
+            .body = "NewOwnKey",
+            .status = 201,
+            .answer = "OwnKeyCreated",
+            .also = "404 409"});
   rows.add(kGet, "", access.admin, http::kNoBody, &ProjectKeysApi::list,
            "The keys of the own project or organization; never the keys themselves.",
            {.id = "listApiKeys", .query = "project_id limit cursor", .answer = "OwnKeyList"});
@@ -106,8 +110,9 @@ void ProjectKeysApi::add_routes(std::vector<http::Row>& table, const http::Artif
            "Replace the secret of a key; the old one works for a while longer.",
            {.id = "rotateApiKey",
             .query = "project_id",
-            .body = "OwnKeyRotation",
-            .answer = "OwnKeyRotated"});
+            .body = "OwnKeyRotation?",
+            .answer = "OwnKeyRotated",
+            .also = "409"});
   rows.add(kDelete, "/{key_id}", one, http::kNoBody, &ProjectKeysApi::revoke,
            "Revoke a key, at once.", {.id = "revokeApiKey", .query = "project_id", .status = 204});
 }

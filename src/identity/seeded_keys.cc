@@ -81,11 +81,14 @@ void SeededKeys::add_routes(std::vector<http::Row>& table, const http::Access& a
   http::Access access = admin;
   access.guard = with_secret(config_.admin_secret, access.guard);
   access.dialect = http::Dialect::kPortal;
-  rows.add(
-      http::Method::kPost, "/api/v1/admin/api-keys", access, http::kib(1), &SeededKeys::give,
-      "The key of an organization that is made of KVCS_API_KEY_SEED, for whoever has "
-      "KVCS_API_KEY_ADMIN_SECRET.",
-      {.id = "createSeededApiKey", .body = "SeededKeyAsk", .status = 201, .answer = "SeededKey"});
+  rows.add(http::Method::kPost, "/api/v1/admin/api-keys", access, http::kib(1), &SeededKeys::give,
+           "The key of an organization that is made of KVCS_API_KEY_SEED, for whoever has "
+           "KVCS_API_KEY_ADMIN_SECRET.",
+           {.id = "createSeededApiKey",
+            .body = "SeededKeyAsk",
+            .status = 201,
+            .answer = "SeededKey",
+            .also = "409"});
 }
 
 void SeededKeys::make_all() {

@@ -190,7 +190,7 @@ name!: string
 created_at!: time
 overlap_s: integer # Of a rotation.)"},
     {"KeyExpiryAsk", R"(
-expires_at: time? # Required; null: never.)"},
+expires_at!: time? = null # Null: never.)"},
     {"RotateAsk", R"(
 overlap_s: integer(0..2592000) # How long the old key works on. Default: 0.)"},
     {"Key", R"(
@@ -265,7 +265,7 @@ void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess
            {.id = "getUser", .answer = "User"});
   rows.add(kPatch, user, own_admin, kib(64), &UsersApi::update,
            "Change limits or status; what an operator has set, operators alone.",
-           {.id = "updateUser", .body = "UserChange", .answer = "UserChanged"});
+           {.id = "updateUser", .body = "UserChange?", .answer = "UserChanged", .also = "409"});
   rows.add(
       kPost, keys, own_admin, kib(16), &UsersApi::create_key, "Create a key; shown once.",
       {.id = "createUserKey", .body = "NewUserKey", .status = 201, .answer = "UserKeyCreated"});
@@ -274,10 +274,10 @@ void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess
   rows.add(kDelete, key, own_admin, kNoBody, &UsersApi::revoke_key, "Revoke a key, at once.",
            {.id = "revokeUserKey", .answer = "KeyRevoked"});
   rows.add(kPatch, key, own_admin, kib(16), &UsersApi::update_key, "Set a key's expiry.",
-           {.id = "updateUserKey", .body = "KeyExpiryAsk", .answer = "Key"});
+           {.id = "updateUserKey", .body = "KeyExpiryAsk", .answer = "Key", .also = "409"});
   rows.add(kPost, key + "/rotate", own_admin, kib(16), &UsersApi::rotate_key,
            "Replace a key; the old one works for overlap_s more.",
-           {.id = "rotateUserKey", .body = "RotateAsk", .answer = "UserKeyCreated"});
+           {.id = "rotateUserKey", .body = "RotateAsk?", .answer = "UserKeyCreated"});
 }
 
 // The record with the month's use, which the AI gateway knows and the record does not.

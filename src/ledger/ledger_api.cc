@@ -158,43 +158,44 @@ void LedgerApi::add_routes(std::vector<http::Row>& table, const http::AdminAcces
   using http::kib;
   using http::kNoBody;
   http::Rows rows(table, *this, "/admin");
-  rows.add(
-      kGet, "/errors", access.viewer, kNoBody, &LedgerApi::list_errors,
-      "Failed requests, newest first.",
-      {.id = "listErrors",
-       .query =
-           "request_id tenant provider account_id action code status from to limit cursor format",
-       .answer = "ErrorPage text/csv"});
+  rows.add(kGet, "/errors", access.viewer, kNoBody, &LedgerApi::list_errors,
+           "Failed requests, newest first.",
+           {.id = "listErrors",
+            .query = "request_id tenant provider account_id action code status:integer from to "
+                     "limit:integer(1..1000000) cursor format",
+            .answer = "ErrorPage text/csv"});
   rows.add(kGet, "/audit", access.viewer, kNoBody, &LedgerApi::list_audit,
            "Every administrative write, newest first.",
            {.id = "listAudit",
-            .query = "family key action source actor request_id from to limit cursor format",
+            .query = "family key action source actor request_id from to limit:integer(1..1000000) "
+                     "cursor format",
             .answer = "AuditPage text/csv"});
   rows.add(kGet, "/audit/verify", access.viewer, kNoBody, &LedgerApi::verify_audit,
-           "Walk the audit's hash chain.", {.id = "verifyAudit", .answer = "AuditChain"});
+           "Walk the audit's hash chain.",
+           {.id = "verifyAudit", .answer = "AuditChain", .also = "409"});
   rows.add(kGet, "/decisions", access.viewer, kNoBody, &LedgerApi::list_decisions,
            "Proposals and what became of them.",
            {.id = "listDecisions",
-            .query = "kind severity subject status from to limit cursor format",
+            .query = "kind severity subject status from to limit:integer(1..1000000) cursor format",
             .answer = "DecisionPage text/csv"});
   rows.add(kGet, "/job-runs", access.viewer, kNoBody, &LedgerApi::list_job_runs,
            "Runs of scheduled jobs.",
            {.id = "listJobRuns",
-            .query = "job result from to limit cursor format",
+            .query = "job result from to limit:integer(1..1000000) cursor format",
             .answer = "JobRunPage text/csv"});
   rows.add(kGet, "/alerts", access.viewer, kNoBody, &LedgerApi::list_alerts,
            "Alerts, newest first.",
            {.id = "listAlerts",
-            .query = "event subject channel status from to limit cursor format",
+            .query = "event subject channel status from to limit:integer(1..1000000) cursor format",
             .answer = "AlertPage text/csv"});
   rows.add(kGet, "/outbox-dead", access.viewer, kNoBody, &LedgerApi::list_outbox_dead,
            "Records that could not be kept.",
            {.id = "listOutboxDead",
-            .query = "kind from to limit cursor format",
+            .query = "kind from to limit:integer(1..1000000) cursor format",
             .answer = "DeadPage text/csv"});
   rows.add(kPatch, "/decisions/{id}", access.admin, kib(16), &LedgerApi::decide_decision,
            "Accept or reject a proposal.",
-           {.id = "decideDecision", .body = "DecideAsk", .answer = "Decision"});
+           {.id = "decideDecision", .body = "DecideAsk", .answer = "Decision", .also = "409"});
 }
 
 void LedgerApi::add_body_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
@@ -204,7 +205,8 @@ void LedgerApi::add_body_routes(std::vector<http::Row>& table, const http::Admin
   rows.add(kGet, "", access.admin, kNoBody, &LedgerApi::list_bodies,
            "Requests whose bodies are kept, newest first; without the bodies.",
            {.id = "listBodies",
-            .query = "request_id org_id user_id key_id model status from to limit cursor format",
+            .query = "request_id org_id user_id key_id model status:integer from to "
+                     "limit:integer(1..1000000) cursor format",
             .answer = "BodyPage text/csv"});
   rows.add(kGet, "/{request_id}", access.admin, kNoBody, &LedgerApi::show_bodies,
            "The bodies of one request, cut and redacted.", {.id = "getBodies", .answer = "Bodies"});

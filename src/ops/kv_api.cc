@@ -172,14 +172,16 @@ void KvApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& a
   rows.add(kPut, "/{family}/values/{key}", access.owner, mib(26), &KvApi::put,
            "Write one value; ?expiration= or ?expiration_ttl=.",
            {.id = "putKvValue",
-            .query = "expiration expiration_ttl",
+            .query = "expiration:integer(1..) expiration_ttl:integer(1..)",
             .body = "application/octet-stream",
             .status = 204});
   rows.add(kDelete, "/{family}/values/{key}", access.owner, kNoBody, &KvApi::remove,
            "Delete one key.", {.id = "deleteKvValue", .status = 204});
   rows.add(kGet, "/bulk", access.owner, kNoBody, &KvApi::export_bulk,
            "Entries in Workers KV bulk JSON; sealed values stay sealed.",
-           {.id = "exportKv", .query = "family prefix", .answer = "[KvPair]"});
+           {.id = "exportKv",
+            .query = "family:auth|config|tokens|quota|system|outbox prefix",
+            .answer = "[KvPair]"});
   rows.add(kPut, "/bulk", access.owner, mib(100), &KvApi::import_bulk,
            "Write pairs in Workers KV bulk JSON.",
            {.id = "importKv", .body = "[KvPair]", .answer = "KvImported"});

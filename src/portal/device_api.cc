@@ -55,7 +55,10 @@ void DeviceApi::add_routes(std::vector<http::Row>& table, const http::Access& pe
   http::Rows rows(table, *this, "/auth/device");
   rows.add(kPost, "", http::everyone(), http::kib(4), &DeviceApi::start,
            "A program without a browser begins its sign-in (RFC 8628): client_id, device_name.",
-           {.id = "startDevice", .body = kForm, .answer = "DeviceStarted"});
+           {.id = "startDevice",
+            .body = "application/x-www-form-urlencoded?",
+            .answer = "DeviceStarted",
+            .also = "403"});
   rows.add(kPost, "/token", http::everyone(), http::kib(4), &DeviceApi::give_token,
            "The program asks whether its person has agreed: grant_type, device_code, client_id.",
            {.id = "getDeviceToken", .body = kForm, .answer = "DeviceToken"});
@@ -64,7 +67,7 @@ void DeviceApi::add_routes(std::vector<http::Row>& table, const http::Access& pe
            {.id = "getDevice", .answer = "DeviceShown"});
   rows.add(kPost, "/{user_code}", of_code, http::kib(1), &DeviceApi::decide,
            "Let the device in as the caller, or refuse it.",
-           {.id = "decideDevice", .body = "DeviceDecision", .status = 204});
+           {.id = "decideDevice", .body = "DeviceDecision", .status = 204, .also = "409"});
 }
 
 Result<http::Response> DeviceApi::start(http::Request& request) {

@@ -97,12 +97,12 @@ void MeApi::add_routes(std::vector<http::Row>& table, const http::Access& anybod
            {.id = "getMe", .answer = "Me"});
   rows.add(kPatch, "", person, http::kib(4), &MeApi::change,
            "Change the own name, or which organization and project are active.",
-           {.id = "updateMe", .body = "MyChanges", .answer = "Me"});
+           {.id = "updateMe", .body = "MyChanges?", .answer = "Me"});
   rows.add(kDelete, "", person, http::kib(8), &MeApi::remove,
            "Delete the own account. Needs what POST /auth/link/{provider} needs. Organizations "
            "that nobody else is in go too, in 7 days; of one with others in it somebody else must "
            "be an owner first.",
-           {.id = "deleteMe", .body = "Confirmation", .answer = "MyEnd"});
+           {.id = "deleteMe", .body = "Confirmation?", .answer = "MyEnd", .also = "409"});
   rows.add(kGet, "/sessions", person, http::kNoBody, &MeApi::list_sessions,
            "The caller's sessions, the newest first.",
            {.id = "listMySessions", .answer = "MySessionList"});
@@ -117,7 +117,7 @@ void MeApi::add_routes(std::vector<http::Row>& table, const http::Access& anybod
   rows.add(kDelete, "/sign-ins/{sign_in_id}", with_owner(person, http::OwnerFrom::kObject),
            http::kNoBody, &MeApi::remove_sign_in,
            "Take one of them away, with the sessions that began by it; the last one stays.",
-           {.id = "removeSignIn", .status = 204});
+           {.id = "removeSignIn", .status = 204, .also = "409"});
 }
 
 Result<Json> MeApi::places_of(std::string_view person_id) const {

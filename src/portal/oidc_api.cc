@@ -128,12 +128,17 @@ void OidcApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
            {.id = "listSignInProviders", .answer = "SignInProviders"});
   rows.add(kGet, "/login/{provider}", everyone(), http::kNoBody, &OidcApi::begin,
            "Lead the browser to a provider.",
-           {.id = "beginSignIn", .query = "next invitation", .status = 302, .answer = "text/html"});
-  rows.add(kPost, "/link/{provider}", person, http::kib(8), &OidcApi::begin_link,
-           "Begin to add another way to sign in to the own account. Needs the password again, or "
-           "without one a sign-in of the last five minutes; and a code of the second factor, if "
-           "there is one.",
-           {.id = "linkSignIn", .body = "Confirmation", .answer = "SignInAway"});
+           {.id = "beginSignIn",
+            .query = "next invitation",
+            .status = 302,
+            .answer = "text/html",
+            .also = "502 504"});
+  rows.add(
+      kPost, "/link/{provider}", person, http::kib(8), &OidcApi::begin_link,
+      "Begin to add another way to sign in to the own account. Needs the password again, or "
+      "without one a sign-in of the last five minutes; and a code of the second factor, if "
+      "there is one.",
+      {.id = "linkSignIn", .body = "Confirmation?", .answer = "SignInAway", .also = "409 502 504"});
   rows.add(kGet, "/callback", everyone(), http::kNoBody, &OidcApi::callback,
            "Where the only provider sends the browser back.",
            {.id = "finishSignIn", .status = 302, .answer = "text/html"});

@@ -69,7 +69,7 @@ void PeopleApi::add_routes(std::vector<http::Row>& table, const http::AdminAcces
            {.id = "listPeople", .query = "limit cursor", .answer = "PersonPage"});
   rows.add(kPatch, "/people/{person_id}", access.owner, http::kib(1), &PeopleApi::change,
            "Suspend somebody, or make somebody an operator.",
-           {.id = "updatePerson", .body = "PersonChange", .answer = "Person"});
+           {.id = "updatePerson", .body = "PersonChange?", .answer = "Person", .also = "409"});
   rows.add(kPost, "/setup-link", access.owner, http::kib(1), &PeopleApi::make_setup_link,
            "A new link that makes an owner of the daemon, once; the one before works no longer.",
            {.id = "createSetupLink", .status = 201, .answer = "SetupLink"});

@@ -112,12 +112,16 @@ void PlacesApi::add_routes(std::vector<http::Row>& table, const PersonAccess& ac
            {.id = "listOrganizations", .answer = "PlaceList"});
   rows.add(kPost, all, access.person, kib(2), &PlacesApi::create,
            "Make an organization, with a project; the caller is its owner.",
-           {.id = "createOrganization", .body = "NewPlace", .status = 201, .answer = "Place"});
+           {.id = "createOrganization",
+            .body = "NewPlace",
+            .status = 201,
+            .answer = "Place",
+            .also = "409"});
   rows.add(kGet, one, at_path(access.leaving_viewer, one), http::kNoBody, &PlacesApi::get,
            "One of them.", {.id = "getOrganization", .answer = "Place"});
   rows.add(kPatch, one, at_path(access.admin, one), kib(2), &PlacesApi::change,
            "Rename it; public URLs with a slug of before redirect.",
-           {.id = "updateOrganization", .body = "PlaceChange", .answer = "Place"});
+           {.id = "updateOrganization", .body = "PlaceChange", .answer = "Place", .also = "409"});
   for (const std::string& place : {one, std::string("/api/v1")}) {
     const std::string projects = place + "/projects", project = projects + "/{project_id}";
     http::Rows of_place(table, *this, "", id_end_of(place));
@@ -126,14 +130,18 @@ void PlacesApi::add_routes(std::vector<http::Row>& table, const PersonAccess& ac
                  {.id = "listProjects", .answer = "MyProjectList"});
     of_place.add(kPost, projects, at_path(access.admin, projects), kib(2),
                  &PlacesApi::create_project, "Make a project; the active one stays as it is.",
-                 {.id = "createProject", .body = "NewPlace", .status = 201, .answer = "MyProject"});
+                 {.id = "createProject",
+                  .body = "NewPlace",
+                  .status = 201,
+                  .answer = "MyProject",
+                  .also = "409"});
     of_place.add(kGet, project, at_path(access.viewer, project), http::kNoBody,
                  &PlacesApi::get_project, "One project.",
                  {.id = "getProject", .answer = "MyProject"});
-    of_place.add(kPatch, project, at_path(access.admin, project), kib(2),
-                 &PlacesApi::change_project,
-                 "Rename it; public URLs with a slug of before redirect.",
-                 {.id = "updateProject", .body = "PlaceChange", .answer = "MyProject"});
+    of_place.add(
+        kPatch, project, at_path(access.admin, project), kib(2), &PlacesApi::change_project,
+        "Rename it; public URLs with a slug of before redirect.",
+        {.id = "updateProject", .body = "PlaceChange", .answer = "MyProject", .also = "409"});
   }
 }
 

@@ -40,10 +40,11 @@ void ResetApi::add_routes(std::vector<http::Row>& table) {
            {.id = "askPasswordReset", .body = "PasswordResetAsk", .status = 202});
   rows.add(kPost, "/look-up", http::everyone(), http::kib(1), &ResetApi::look_up,
            "Whether such a link works still; nothing is spent.",
-           {.id = "lookUpPasswordReset", .body = "LinkToken", .answer = "LinkLook"});
-  rows.add(kPost, "/confirm", http::everyone(), http::kib(4), &ResetApi::confirm,
-           "Spend such a link: a new password, and the end of all sessions.",
-           {.id = "confirmPasswordReset", .body = "PasswordReset", .status = 204});
+           {.id = "lookUpPasswordReset", .body = "LinkToken", .answer = "LinkLook", .also = "401"});
+  rows.add(
+      kPost, "/confirm", http::everyone(), http::kib(4), &ResetApi::confirm,
+      "Spend such a link: a new password, and the end of all sessions.",
+      {.id = "confirmPasswordReset", .body = "PasswordReset", .status = 204, .also = "401 409"});
 }
 
 void ResetApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {

@@ -66,27 +66,29 @@ std::span<const http::ApiType> SignInApi::types() {
 void SignInApi::add_routes(std::vector<http::Row>& table, const http::Access& person) {
   using enum http::Method;
   http::Rows rows(table, *this, "/auth");
-  rows.add(kPost, "/setup", http::everyone(), http::kib(4), &SignInApi::set_up,
-           "Spend the setup link: make the first person, who owns the daemon.",
-           {.id = "setUp", .body = "SetUp", .status = 201, .answer = "SessionBegun"});
+  rows.add(
+      kPost, "/setup", http::everyone(), http::kib(4), &SignInApi::set_up,
+      "Spend the setup link: make the first person, who owns the daemon.",
+      {.id = "setUp", .body = "SetUp", .status = 201, .answer = "SessionBegun", .also = "401 409"});
   rows.add(kPost, "/setup/look-up", http::everyone(), http::kib(1), &SignInApi::look_up_setup,
            "Whether the setup link works still; nothing is spent.",
-           {.id = "lookUpSetup", .body = "LinkToken", .answer = "LinkLook"});
+           {.id = "lookUpSetup", .body = "LinkToken", .answer = "LinkLook", .also = "401"});
   rows.add(
       kPost, "/login", http::everyone(), http::kib(4), &SignInApi::sign_in,
       "Sign in with a local account; the session's token comes as a cookie, or a ticket for the "
       "second step.",
-      {.id = "signIn", .body = "PasswordSignIn", .answer = "SignInStep"});
+      {.id = "signIn", .body = "PasswordSignIn", .answer = "SignInStep", .also = "401 403"});
   rows.add(kPost, "/login/totp", http::everyone(), http::kib(1), &SignInApi::sign_in_with_code,
            "The second step of a sign-in: a code of the authenticator app.",
-           {.id = "signInWithCode", .body = "SecondStep", .answer = "SessionBegun"});
+           {.id = "signInWithCode", .body = "SecondStep", .answer = "SessionBegun", .also = "401"});
   rows.add(kPost, "/logout", person, http::kNoBody, &SignInApi::sign_out,
            "End this session; one that came from a provider goes on there until the browser opens "
            "`url`.",
-           {.id = "signOut", .answer = "SignedOut"});
-  rows.add(kPost, "/password", person, http::kib(4), &SignInApi::change_password,
-           "Change the own password; all other sessions end, and this one gets a new token.",
-           {.id = "changePassword", .body = "NewPassword", .answer = "SessionBegun"});
+           {.id = "signOut", .answer = "SignedOut", .also = "409"});
+  rows.add(
+      kPost, "/password", person, http::kib(4), &SignInApi::change_password,
+      "Change the own password; all other sessions end, and this one gets a new token.",
+      {.id = "changePassword", .body = "NewPassword", .answer = "SessionBegun", .also = "409"});
 }
 
 Result<http::Response> SignInApi::begun(int status, const StartedSession& started) const {

@@ -124,19 +124,21 @@ void TeamApi::add_routes(std::vector<http::Row>& table, const PersonAccess& acce
              {.id = "listMembers", .answer = "MemberList"});
     rows.add(kPatch, member, at_path(access.admin, place + member), kib(1), &TeamApi::change_member,
              "Give a member another role.",
-             {.id = "changeMember", .body = "MemberRole", .answer = "Member"});
+             {.id = "changeMember", .body = "MemberRole", .answer = "Member", .also = "409"});
     rows.add(kDelete, member, at_path(access.viewer, place + member), http::kNoBody,
              &TeamApi::remove_member, "Take a member out; with the own id, or \"me\", leave.",
-             {.id = "removeMember", .status = 204});
-    rows.add(kPost, "/owner", at_path(access.owner, place + "/owner"), kib(1), &TeamApi::transfer,
-             "Make a member an owner in the own place, and be an admin from then on.",
-             {.id = "transferOwnership", .body = "NewOwner", .answer = "Member"});
+             {.id = "removeMember", .status = 204, .also = "409"});
+    rows.add(
+        kPost, "/owner", at_path(access.owner, place + "/owner"), kib(1), &TeamApi::transfer,
+        "Make a member an owner in the own place, and be an admin from then on.",
+        {.id = "transferOwnership", .body = "NewOwner", .answer = "Member", .also = "404 409"});
     rows.add(kPost, invitations, at_path(access.admin, place + invitations), kib(2),
              &TeamApi::invite, "Make a link by which somebody joins, once.",
              {.id = "createInvitation",
               .body = "NewInvitation",
               .status = 201,
-              .answer = "InvitationCreated"});
+              .answer = "InvitationCreated",
+              .also = "409"});
     rows.add(kGet, invitations, at_path(access.admin, place + invitations), http::kNoBody,
              &TeamApi::list_invitations, "Open invitations; never their tokens.",
              {.id = "listInvitations", .answer = "InvitationList"});
@@ -151,13 +153,23 @@ void TeamApi::add_routes(std::vector<http::Row>& table, const PersonAccess& acce
   http::Rows rows(table, *this);
   rows.add(kPost, "/api/v1/invitations/accept", access.person, kib(1), &TeamApi::accept,
            "Join the organization that an invitation is for.",
-           {.id = "acceptInvitation", .body = "InvitationToken", .answer = "InvitationAccepted"});
+           {.id = "acceptInvitation",
+            .body = "InvitationToken",
+            .answer = "InvitationAccepted",
+            .also = "404 409"});
   rows.add(kPost, "/auth/invitation", http::everyone(), kib(1), &TeamApi::look_up,
            "What the link of an invitation is for, and whether it works still; nothing is spent.",
-           {.id = "lookUpInvitation", .body = "InvitationToken", .answer = "InvitationLook"});
+           {.id = "lookUpInvitation",
+            .body = "InvitationToken",
+            .answer = "InvitationLook",
+            .also = "404"});
   rows.add(kPost, "/auth/register", http::everyone(), kib(4), &TeamApi::register_account,
            "Make a local account with an invitation, join and sign in.",
-           {.id = "register", .body = "Registration", .status = 201, .answer = "SessionBegun"});
+           {.id = "register",
+            .body = "Registration",
+            .status = 201,
+            .answer = "SessionBegun",
+            .also = "404 409"});
 }
 
 Result<http::Response> TeamApi::list_members(http::Request& request) {

@@ -43,14 +43,18 @@ void TotpApi::add_routes(std::vector<http::Row>& table, const http::Access& pers
       kPost, "", person, http::kib(8), &TotpApi::start,
       "Begin a second factor: the secret for an authenticator app. Needs the password again, or "
       "without one a sign-in of the last five minutes.",
-      {.id = "startTotp", .body = "CurrentPassword", .status = 201, .answer = "TotpStart"});
+      {.id = "startTotp",
+       .body = "CurrentPassword?",
+       .status = 201,
+       .answer = "TotpStart",
+       .also = "409"});
   rows.add(kPost, "/confirm", person, http::kib(1), &TotpApi::confirm,
            "Turn it on with its first code; sign-ins by password ask for one from now on.",
-           {.id = "confirmTotp", .body = "TotpCode", .answer = "RecoveryCodes"});
+           {.id = "confirmTotp", .body = "TotpCode", .answer = "RecoveryCodes", .also = "409"});
   rows.add(kDelete, "", person, http::kib(8), &TotpApi::remove,
            "Take it off, with a code. Needs the password again, or without one a sign-in of the "
            "last five minutes.",
-           {.id = "removeTotp", .body = "Confirmation", .status = 204});
+           {.id = "removeTotp", .body = "Confirmation?", .status = 204, .also = "409"});
 }
 
 void TotpApi::add_admin_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {

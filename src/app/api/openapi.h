@@ -8,7 +8,8 @@
 
 namespace kvcs {
 
+// `url` is where the daemon is reached.
 std::string openapi_json(const std::vector<http::Row>& table,
-                         const std::vector<http::ApiType>& types);
+                         const std::vector<http::ApiType>& types, const std::string& url);
 
 }  // namespace kvcs

@@ -195,9 +195,10 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
            "Add one, or change the catalogue's entry; ?rebind=true (owner) lets stored secrets go "
            "to changed URLs.",
            {.id = "putProvider",
-            .query = "rebind",
+            .query = "rebind:boolean",
             .body = "GatewayProviderAsk",
-            .answer = "GatewayProvider"});
+            .answer = "GatewayProvider",
+            .also = "409"});
   rows.add(kDelete, provider, access.admin, kNoBody, &GatewayAdminApi::remove_provider,
            "Remove what was put.", {.id = "deleteProvider", .status = 204});
   rows.add(kGet, "/tenants", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody,
@@ -209,7 +210,7 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
   rows.add(kPut, tenant, own_admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_tenant,
            "Set a tenant up, with its organization; status, limits, billing and "
            "private_apis are an operator's.",
-           {.id = "putTenant", .body = "TenantAsk", .answer = "Tenant"});
+           {.id = "putTenant", .body = "TenantAsk?", .answer = "Tenant", .also = "404 409"});
   rows.add(kPost, tenant + "/suspend", access.admin, kRecordBodyMaxBytes,
            &GatewayAdminApi::suspend_tenant, "Refuse its calls from now on.",
            {.id = "suspendTenant", .answer = "Tenant"});
@@ -219,7 +220,7 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
   rows.add(
       kPost, tenant + "/tokens", own_admin, kRecordBodyMaxBytes, &GatewayAdminApi::create_token,
       "Create a token; shown once.",
-      {.id = "createTenantToken", .body = "NewToken", .status = 201, .answer = "TokenCreated"});
+      {.id = "createTenantToken", .body = "NewToken?", .status = 201, .answer = "TokenCreated"});
   rows.add(kGet, tenant + "/tokens", own_viewer, kNoBody, &GatewayAdminApi::list_tokens,
            "Its tokens; never the tokens themselves.",
            {.id = "listTenantTokens", .query = "limit cursor", .answer = "TokenPage"});

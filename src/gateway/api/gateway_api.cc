@@ -142,9 +142,10 @@ void GatewayApi::add_routes(std::vector<http::Row>& table) {
                         .owner = http::OwnerFrom::kPathTenant};
   const http::Access token{guard(), access::words(need), http::Dialect::kGateway, need};
   http::Rows rows(table, *this);
-  rows.add(kPost, "/api/v1/{tenant}/{provider}", token, kCallBodyMaxBytes, &GatewayApi::call,
-           "Call a provider's API with the tenant's stored credential.",
-           {.id = "callProvider", .body = "CallAsk", .answer = "CallAnswer"});
+  rows.add(
+      kPost, "/api/v1/{tenant}/{provider}", token, kCallBodyMaxBytes, &GatewayApi::call,
+      "Call a provider's API with the tenant's stored credential.",
+      {.id = "callProvider", .body = "CallAsk", .answer = "CallAnswer", .also = "409 502 504"});
 }
 
 http::Guard GatewayApi::guard() const {

@@ -287,12 +287,20 @@ void AccountsApi::add_routes(std::vector<http::Row>& table, const http::AdminAcc
            {.id = "getAccount", .answer = "Account"});
   rows.add(kPut, account, own_admin, kib(256), &AccountsApi::put,
            "Store or replace a credential; it is never shown again.",
-           {.id = "putAccount", .body = "AccountAsk", .status = 201, .answer = "Account"});
+           {.id = "putAccount",
+            .body = "AccountAsk",
+            .status = 201,
+            .answer = "Account",
+            .also = "200:Account 409"});
   rows.add(kDelete, account, own_admin, kNoBody, &AccountsApi::remove,
            "Remove a credential; ?revoke=true tells the provider first.",
-           {.id = "removeAccount", .query = "revoke", .answer = "AccountRemoved"});
+           {.id = "removeAccount",
+            .query = "revoke:boolean",
+            .answer = "AccountRemoved",
+            .also = "409 502 504"});
   rows.add(kPost, account + "/refresh", own_admin, kib(1), &AccountsApi::refresh,
-           "Refresh its token now.", {.id = "refreshAccount", .answer = "Account"});
+           "Refresh its token now.",
+           {.id = "refreshAccount", .answer = "Account", .also = "502 504"});
 }
 
 Result<http::Response> AccountsApi::show(const AccountId& id, int status) const {

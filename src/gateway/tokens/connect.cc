@@ -154,11 +154,15 @@ void ConnectApi::add_routes(std::vector<http::Row>& table, const http::AdminAcce
   using http::kib;
   using http::kNoBody;
   http::Rows rows(table, *this);
-  rows.add(
-      kPost, "/admin/tenants/{tenant}/providers/{provider}/connect",
-      with_owner(access.own_admin, http::OwnerFrom::kPathTenant), kib(16), &ConnectApi::create_link,
-      "Make a link, good once, that asks for consent in the browser.",
-      {.id = "createConnectLink", .body = "ConnectAsk", .status = 201, .answer = "ConnectLink"});
+  rows.add(kPost, "/admin/tenants/{tenant}/providers/{provider}/connect",
+           with_owner(access.own_admin, http::OwnerFrom::kPathTenant), kib(16),
+           &ConnectApi::create_link,
+           "Make a link, good once, that asks for consent in the browser.",
+           {.id = "createConnectLink",
+            .body = "ConnectAsk?",
+            .status = 201,
+            .answer = "ConnectLink",
+            .also = "502 504"});
   rows.add(kGet, "/connect/callback", everyone(), kNoBody, &ConnectApi::callback,
            "Where the provider sends the browser.", {.id = "finishConnect", .answer = "text/html"});
   rows.add(kGet, "/connect/{provider}", everyone(), kNoBody, &ConnectApi::begin,

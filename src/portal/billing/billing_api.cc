@@ -117,27 +117,37 @@ void BillingApi::add_routes(std::vector<http::Row>& table, const http::Access& o
   http::Rows rows(table, *this, "/api/v1/billing");
   rows.add(kPost, "/checkout", owner, kib(2), &BillingApi::checkout,
            "Where to begin paying for a plan, or to change what is paid for.",
-           {.id = "createCheckout", .body = "CheckoutAsk", .answer = "BillingPlace"});
+           {.id = "createCheckout",
+            .body = "CheckoutAsk",
+            .answer = "BillingPlace",
+            .also = "404 409 501 502 504"});
   rows.add(kPost, "/portal", owner, kib(1), &BillingApi::portal,
            "Where payment method, address and tax id are changed.",
-           {.id = "createBillingPortal", .answer = "BillingPage"});
+           {.id = "createBillingPortal", .answer = "BillingPage", .also = "409 501 502 504"});
   rows.add(kGet, "/subscription", owner, kNoBody, &BillingApi::subscription,
-           "What the organization pays for.", {.id = "getSubscription", .answer = "Subscription"});
+           "What the organization pays for.",
+           {.id = "getSubscription", .answer = "Subscription", .also = "501 502 504"});
   rows.add(kPatch, "/subscription", owner, kib(2), &BillingApi::change,
            "Change to another plan, or tell what that would cost.",
-           {.id = "updateSubscription", .body = "PlanChangeAsk", .answer = "PlanChange"});
+           {.id = "updateSubscription",
+            .body = "PlanChangeAsk",
+            .answer = "PlanChange",
+            .also = "404 409 501 502 504"});
   rows.add(kPost, "/cancel", owner, kib(1), &BillingApi::cancel,
            "End the subscription with its period; nothing is deleted.",
-           {.id = "cancelSubscription", .answer = "Subscription"});
+           {.id = "cancelSubscription", .answer = "Subscription", .also = "409 501 502 504"});
   rows.add(kDelete, "/cancel", owner, kNoBody, &BillingApi::resume,
            "Go on after the period after all.",
-           {.id = "resumeSubscription", .answer = "Subscription"});
+           {.id = "resumeSubscription", .answer = "Subscription", .also = "409 501 502 504"});
   rows.add(kGet, "/invoices", owner, kNoBody, &BillingApi::invoices,
            "The organization's invoices, the newest first.",
-           {.id = "listInvoices", .query = "limit cursor", .answer = "InvoiceList"});
+           {.id = "listInvoices",
+            .query = "limit cursor",
+            .answer = "InvoiceList",
+            .also = "501 502 504"});
   rows.add(kPost, "/webhook", http::everyone(), kWebhookBodyMaxBytes, &BillingApi::take_event,
            "Stripe's events, signed by it.",
-           {.id = "takeBillingEvent", .body = "object", .answer = "EventTaken"});
+           {.id = "takeBillingEvent", .body = "object", .answer = "EventTaken", .also = "401 501"});
   if (billing_.enabled()) return;
   for (size_t i = first; i < table.size(); i++) {
     http::Row& row = table[i];

@@ -86,13 +86,15 @@ const Json& ApiHouse::operation(const http::Row& row) const {
   return api["paths"][row.pattern][lower_ascii(http::method_name(row.method))];
 }
 
-RawResponse ApiHouse::send(const http::Row& row, const std::string& body) const {
+RawResponse ApiHouse::send(const http::Row& row, const std::string& body,
+                           const std::string& query) const {
   const std::string who = operation(row).value("x-kvcs-who", "");
   const std::string bearer = who.starts_with("user key")      ? key
                              : who.starts_with("project key") ? project_admin
                              : who.starts_with("session")     ? session
                                                               : app.credential("admin_key");
-  return app.as(bearer, std::string(http::method_name(row.method)), path(row.pattern), body);
+  return app.as(bearer, std::string(http::method_name(row.method)),
+                path(row.pattern) + (query.empty() ? "" : "?" + query), body);
 }
 
 Json ApiHouse::minimal(const Json& schema) const {

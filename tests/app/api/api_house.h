@@ -29,7 +29,8 @@ class ApiHouse : private StripeBeside, public AiHouse {
   std::string path(std::string_view pattern) const;
   const Json& operation(const http::Row& row) const;
   // As who the row is for.
-  RawResponse send(const http::Row& row, const std::string& body = {}) const;
+  RawResponse send(const http::Row& row, const std::string& body = {},
+                   const std::string& query = {}) const;
   // Members with an example; all that are required have one.
   Json minimal(const Json& schema) const;
   // The rows of the API, without static pages.

@@ -9,8 +9,7 @@ namespace kvcs::test {
 
 const Json& resolve(const Json& api, const Json& schema) {
   if (!schema.contains("$ref")) return schema;
-  const std::string name = schema["$ref"].get<std::string>().substr(21);
-  return api["components"]["schemas"].at(name);
+  return api.at(nlohmann::json_pointer<std::string>(schema["$ref"].get<std::string>().substr(1)));
 }
 
 namespace {

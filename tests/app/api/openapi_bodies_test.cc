@@ -132,12 +132,13 @@ TEST_CASE("openapi: bodies are what the handlers read, member by member", "[cont
   house.names["account"] = "default";
   size_t tried = 0;
   for (const http::Row& row : house.rows()) {
-    const std::string_view type = row.shape.body;
+    std::string_view type = row.shape.body;
+    if (type.ends_with('?')) type.remove_suffix(1);
     if (!is_tried(type)) continue;
     INFO(http::method_name(row.method) << " " << row.pattern << " " << type);
     // An upload to confirm or change must not be found for the body to be looked at.
     house.names["id"] = "00000000-0000-4000-8000-000000000000";
-    try_members(house, row, house.api["components"]["schemas"].at(std::string(row.shape.body)));
+    try_members(house, row, house.api["components"]["schemas"].at(std::string(type)));
     tried++;
   }
   CHECK(tried >= 25);

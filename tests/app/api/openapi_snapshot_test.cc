@@ -1,6 +1,6 @@
 // Goal: the types that the dashboard's pages are checked by are those of the daemon. They are made
 // of a copy of /openapi.json, web/api/openapi.json, so that building the pages needs no daemon.
-// Method: the copy is compared with what the daemon says, but for the version.
+// Method: the copy is compared with what the daemon says, but for the version and its address.
 //
 // After a change of the API the copy is written anew by one command:
 //   KVCS_WRITE_OPENAPI=1 build/release/kvcs_tests "openapi: the dashboard's copy is the daemon's"
@@ -26,6 +26,7 @@ std::string copy_path() {
 // to build.
 std::string as_copy(Json api) {
   api["info"]["version"] = "0";
+  api["servers"][0]["url"] = "http://127.0.0.1:8080";
   return api.dump(1) + "\n";
 }
 

@@ -114,6 +114,7 @@ TEST_CASE("openapi: every operation has a name of its own, and every answer its 
   TestApp app([](Config& config) { config.auth.dev_issuer = true; });
   const Json api = *parse_json(app.call("GET", "/openapi.json").body, 128);
   CHECK(api["openapi"] == "3.1.0");
+  CHECK(api["servers"][0]["url"] == app.parts().public_url());
   std::set<std::string> ids;
   std::vector<std::string> faults;
   Reader reader(api, [&](const std::string& fault) { faults.push_back(fault); });
@@ -125,7 +126,7 @@ TEST_CASE("openapi: every operation has a name of its own, and every answer its 
       CHECK(is_operation_id(id));
       CHECK(ids.insert(id).second);
       for (const auto& [status, answer] : operation["responses"].items()) {
-        const Json contents = answer.value("content", Json::object());
+        const Json contents = resolve(api, answer).value("content", Json::object());
         for (const auto& [media, content] : contents.items()) {
           CHECK(content.contains("schema"));
           reader.read(content["schema"], id);
