@@ -178,6 +178,12 @@ error_kind: string
 ...)"},
 };
 
+constexpr std::string_view kListQuery =
+    "q status:ready|pending|all visibility:public|private name:string(0..255) exact_name "
+    "id_prefix:string(6..36) model:string(0..255) dtype:string(0..255) project:string(0..255) "
+    "sha256:string(64..64) sort:created|-created|name|-name|size|-size limit:integer(0..) cursor "
+    "continuation offset:integer(0..) shape:full|single";
+
 }  // namespace
 
 std::span<const http::ApiType> ArtifactsApi::types() {
@@ -199,13 +205,7 @@ void ArtifactsApi::add_routes(std::vector<http::Row>& table, const http::Artifac
            {.id = "createArtifact", .body = "UploadAsk", .answer = "UploadPlace", .also = "404"});
   rows.add(kGet, all, access.read, kNoBody, &ArtifactsApi::list,
            "Artifacts; all of them without ?limit=.",
-           {.id = "listArtifacts",
-            .query = "q status:ready|pending|all visibility:public|private name:string(0..255) "
-                     "exact_name id_prefix:string(6..36) model:string(0..255) dtype:string(0..255) "
-                     "project:string(0..255) sha256:string(64..64) "
-                     "sort:created|-created|name|-name|size|-size limit:integer(0..) cursor "
-                     "continuation offset:integer(0..) shape:full|single",
-            .answer = "ArtifactPage"});
+           {.id = "listArtifacts", .query = kListQuery, .answer = "ArtifactPage"});
   rows.add(kPost, all + "/search", access.read, kSearchBodyMaxBytes, &ArtifactsApi::search,
            "Artifacts that begin with these token ids, longest common prefix first.",
            {.id = "searchArtifacts",
