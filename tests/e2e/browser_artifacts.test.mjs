@@ -364,6 +364,7 @@ inBrowser('what was deleted stands in a list of its own, and comes back or ends 
   assert.equal((await storedOf('again')).artifact_id, id);
   assert.equal((await daemon.api('DELETE', `/api/v1/artifacts/${id}`)).status, 204);
   await page.goto(`${daemon.url}/#/artifacts`);
+  await page.getByRole('heading', { name: 'Artifacts', level: 1 }).waitFor();
   await page.goto(`${daemon.url}/#/artifacts/deleted`);
   await list.getByRole('button', { name: 'Delete for good: again' }).click();
   const dialog = page.getByRole('dialog', { name: 'Delete again' });

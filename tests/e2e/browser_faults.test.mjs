@@ -263,8 +263,7 @@ for (const [days, words] of [[1, 'ahead'], [-1, 'behind']]) {
     await settled(other);
     const made = other.getByRole('table', { name: 'Users' }).locator('time').first();
     assert.match(await made.textContent(), /^(now|\d+ min ago)$/);
-    await other.goto(`${daemon.url}/#/organization/audit`);
-    await settled(other);
+    await visit(other, '#/organization/audit');
     const times = await other.locator('main time').allTextContents();
     assert.ok(times.length > 0);
     for (const text of times) assert.match(text, /^(now|\d+ min ago)$/);
