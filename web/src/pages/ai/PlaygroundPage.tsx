@@ -59,7 +59,6 @@ export default function PlaygroundPage() {
   const [askedModel] = useParam('model');
   const chat = usePlayground();
   const { text, system, temperature, maxTokens } = chat.draft;
-  const me = useMe();
   const organizations = useOrganizationNames();
   const end = useRef<HTMLDivElement>(null);
   const own = users.data?.find((one) => one.org_id === me?.organization_id) ?? users.data?.[0];
