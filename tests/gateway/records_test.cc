@@ -70,15 +70,15 @@ Members members_of(const CanaryRule& canary) {
 }
 
 Members members_of(const Provider& provider) {
-  const auto& [id, display_name, base_url, version, auth, oauth, canary_endpoints, default_headers,
-               timeout_ms, allowed_methods, allowed_path_prefixes, allow_private_addresses,
-               cache_ttl_s, cache_entries_max, canary, requests_per_minute, actions, secrets,
-               secrets_origins, digest] = provider;
+  const auto& [id, display_name, base_url, version, note, auth, oauth, canary_endpoints,
+               default_headers, timeout_ms, allowed_methods, allowed_path_prefixes,
+               allow_private_addresses, cache_ttl_s, cache_entries_max, canary, requests_per_minute,
+               actions, secrets, secrets_origins, digest] = provider;
   Members members = name_members(
-      "id display_name base_url version endpoints default_headers timeout_ms allowed_methods "
+      "id display_name note base_url version endpoints default_headers timeout_ms allowed_methods "
       "allowed_path_prefixes allow_private_addresses cache_ttl_s cache_entries_max "
       "requests_per_minute secrets secrets_origins",
-      id, display_name, base_url, version, canary_endpoints, default_headers, timeout_ms,
+      id, display_name, note, base_url, version, canary_endpoints, default_headers, timeout_ms,
       allowed_methods, allowed_path_prefixes, allow_private_addresses, cache_ttl_s,
       cache_entries_max, requests_per_minute, secrets, secrets_origins);
   members = with(members, "auth", members_of(auth));
@@ -100,6 +100,7 @@ Provider full_provider() {
           .display_name = "The CRM",
           .base_url = "https://{meta.host}.crm.example/base",
           .version = "v7",
+          .note = "No new keys since May.",
           .auth = {AuthType::kOauth2RefreshToken, "x-auth", "Token", "auth_key", "execute-api"},
           .oauth = {"https://crm.example/token",
                     "https://crm.example/authorize",
@@ -133,7 +134,8 @@ Provider full_provider() {
 }
 
 constexpr const char* kFullProvider = R"({
-  "provider": "crm", "display_name": "The CRM", "base_url": "https://{meta.host}.crm.example/base",
+  "provider": "crm", "display_name": "The CRM", "note": "No new keys since May.",
+  "base_url": "https://{meta.host}.crm.example/base",
   "version": "v7", "auth_type": "oauth2_refresh_token",
   "auth": {"header": "x-auth", "prefix": "Token", "query_param": "auth_key",
     "aws_service": "execute-api", "token_url": "https://crm.example/token",
