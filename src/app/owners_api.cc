@@ -81,7 +81,7 @@ deletion_at!: time? # Null: none is planned.
 subscription: live|ending|ended # What became of what was paid for it; absent where nothing was.)"},
     {"Holdings", R"(
 # What would be deleted with the owner, counted.
-owner!: string # "user:" and its id, and so on.
+owner!: string # Its kind and its id, with a colon between them.
 users!: integer
 projects!: integer
 artifacts!: integer

@@ -165,11 +165,9 @@ portal::PersonAccess person_access(const Parts& parts) {
           of_leaving(OrgRole::kOwner)};
 }
 
-// The bodies of such requests are read whole before their handlers run.
-constexpr uint64_t kPortalBodyMaxBytes = kUploadUrlBodyMaxBytes;
-
-// The tool gateway gives its callers a rule of its own (gateway/call/pipeline), so does the creation
-// of an upload (artifacts/uploads), and Stripe is told the key (portal/billing/billing_api).
+// The tool gateway gives its callers a rule of its own (gateway/call/pipeline), so does the
+// creation of an upload (artifacts/uploads), and Stripe is told the key
+// (portal/billing/billing_api).
 bool keeps_own_answers(const http::Row& row) {
   return row.dialect == http::Dialect::kGateway || row.pattern.starts_with("/api/v1/billing/");
 }
@@ -239,18 +237,6 @@ void refuse_unknown_queries(std::vector<http::Row>& table) {
 }
 
 }  // namespace
-
-// Not those that only read, such as a search; nor uploads, whose bytes are not kept in memory; nor
-// those under /auth that begin and end sessions, as an answer with a cookie is not for keeping.
-bool takes_idempotency_key(const http::Row& row) {
-  if (row.method != http::Method::kPost) return false;
-  if (row.dialect != http::Dialect::kPortal) return true;
-  const bool is_of_session =
-      row.pattern.starts_with("/auth/") && !row.pattern.starts_with("/auth/totp");
-  if (is_of_session || row.body_max_bytes > kPortalBodyMaxBytes) return false;
-  return row.need.family == PrincipalKind::kPerson ||
-         (row.need.family == PrincipalKind::kProjectKey && row.need.scope > Scope::kRead);
-}
 
 // Two rows may match one path (a literal beats a parameter), so the order says nothing about that.
 // It is the order of /openapi.json, and the first row below a path decides in which dialect a

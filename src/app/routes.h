@@ -17,11 +17,6 @@ std::vector<http::Row> all_routes(Parts& parts);
 // The types that rows name.
 std::vector<http::ApiType> all_api_types();
 
-// Whether a POST that is sent again with its Idempotency-Key has one effect: those that make or
-// change something for a caller who has shown a key or a session. The tool gateway and payments
-// keep the promise themselves, for all others ops/idempotency.h does.
-bool takes_idempotency_key(const http::Row& row);
-
 // Literal segments of the table that stand where another row has {tenant} or {org}: a slug of that
 // spelling could not be reached.
 std::set<std::string, std::less<>> reserved_slugs(const std::vector<http::Row>& table);

@@ -57,7 +57,9 @@ Result<int64_t> expiry_of(const http::Request& request, const Clock& clock) {
       KVCS_TRY(parse_u64(at ? *at : *ttl, at ? "expiration" : "expiration_ttl"));
   const int64_t expires_at_s =
       static_cast<int64_t>(std::min<uint64_t>(seconds, UINT32_MAX)) + (at ? 0 : clock.unix_s());
-  if (expires_at_s <= clock.unix_s()) return invalid("expiration: lies in the past.");
+  if (expires_at_s <= clock.unix_s()) {
+    return invalid(std::string(at ? "expiration" : "expiration_ttl") + ": lies in the past.");
+  }
   return expires_at_s;
 }
 

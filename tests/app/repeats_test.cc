@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "app/api/openapi.h"
 #include "app/routes.h"
 #include "kv/keyspace.h"
 #include "support/ai_house.h"

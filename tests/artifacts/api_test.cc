@@ -203,8 +203,8 @@ TEST_CASE("a store of blobs that does not work is told without the operator's pa
           "[artifacts][fault]") {
   Door d;
   const Artifact stored = d.w.store("bytes", d.w.acme);
-  std::filesystem::rename(d.w.folder.file("blobs"), d.w.folder.file("elsewhere"));
   const Json begun = d.begin("other bytes");
+  std::filesystem::rename(d.w.folder.file("blobs"), d.w.folder.file("elsewhere"));
   for (const auto& refused :
        {d.send("PUT", Door::target_of(begun["url"]), "other bytes", ""),
         d.send("GET",

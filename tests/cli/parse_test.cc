@@ -357,6 +357,7 @@ bool names_command(std::string_view line, const std::vector<Command>& all) {
       return (c >= 'a' && c <= 'z') || c == '-';
     });
     if (!is_name || word.starts_with("-")) break;
+    if (word == "help") return true;  // Its words are those of another command.
     name += (name.empty() ? "" : " ") + std::string(word);
     const auto called = [&](const Command& one) { return one.name == name; };
     if (std::any_of(all.begin(), all.end(), called)) return true;

@@ -79,9 +79,12 @@ TEST_CASE("invitations: each refusal has its reason", "[unit][portal]") {
                 [](const Person&, const AuditContext&, const KvBatch&) { return ok(); }, rig.caller)
             .status()
             .reason() == "invitation_for_another");
+  CHECK(rig.invitations.create(wanted, rig.who).status().reason() == "invitation_exists");
   for (size_t i = 1; i < kInvitationsPerOrganizationMax; i++) {
+    wanted.email = "eve" + std::to_string(i) + "@b.c";
     REQUIRE(rig.invitations.create(wanted, rig.who).ok());
   }
+  wanted.email = "one.more@b.c";
   CHECK(rig.invitations.create(wanted, rig.who).status().reason() == "invitations_full");
 }
 

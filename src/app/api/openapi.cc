@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <charconv>
 
-#include "app/routes.h"
 #include "base/build_info.h"
 #include "base/bytes.h"
 #include "base/json.h"
@@ -15,6 +14,9 @@
 
 namespace kvcs {
 namespace {
+
+// Larger ones are bytes of artifacts; all others are read whole before their handlers run.
+constexpr uint64_t kWholeBodyMaxBytes = 256 << 10;
 
 // Types refer to one another by name; each is defined once, under components.
 Json reference(std::string_view type) {
@@ -287,11 +289,6 @@ void collect_failures(const http::Row& row, const Json& responses, Json& failure
   }
 }
 
-bool takes_idempotency_key(const http::Row& row) {
-  return row.method == http::Method::kPost && row.dialect != http::Dialect::kPortal &&
-         row.dialect != http::Dialect::kGateway;
-}
-
 // The statuses that follow from who may call, the path and the body; with them those that any
 // request may be answered with.
 void add_plain_failures(const http::Row& row, Json& responses) {
@@ -383,6 +380,18 @@ Json security_schemes() {
 }
 
 }  // namespace
+
+// Not those that only read, such as a search; nor uploads, whose bytes are not kept in memory; nor
+// those under /auth that begin and end sessions, as an answer with a cookie is not for keeping.
+bool takes_idempotency_key(const http::Row& row) {
+  if (row.method != http::Method::kPost) return false;
+  if (row.dialect != http::Dialect::kPortal) return true;
+  const bool is_of_session =
+      row.pattern.starts_with("/auth/") && !row.pattern.starts_with("/auth/totp");
+  if (is_of_session || row.body_max_bytes > kWholeBodyMaxBytes) return false;
+  return row.need.family == PrincipalKind::kPerson ||
+         (row.need.family == PrincipalKind::kProjectKey && row.need.scope > Scope::kRead);
+}
 
 std::string openapi_json(const std::vector<http::Row>& table,
                          const std::vector<http::ApiType>& types, const std::string& url) {

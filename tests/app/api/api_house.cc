@@ -99,6 +99,7 @@ RawResponse ApiHouse::send(const http::Row& row, const std::string& body,
 
 Json ApiHouse::minimal(const Json& schema) const {
   Json body = Json::object();
+  if (!schema.contains("properties")) return body;
   for (const auto& [name, member] : schema["properties"].items()) {
     if (!member.contains("examples")) continue;
     const Json& value = member["examples"][0];

@@ -30,6 +30,7 @@ const std::map<std::string, std::string> kUnseen = {
     {"POST /api/v1/organizations/{org_id}/owner", "an owner does it once, as POST /api/v1/owner"},
     {"POST /api/v1/invitations/accept", "both people are members already"},
     {"POST /api/v1/billing/webhook", "Stripe signs it"},
+    {"GET /{org}/{project}/{artifact_id}", "JSON is for who accepts nothing else"},
     {"POST /v1/responses", "the answer is the provider's"},
     {"POST /v1/embeddings", "the answer is the provider's"},
     {"POST /v1/messages", "the answer is the provider's"},

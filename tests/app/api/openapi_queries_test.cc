@@ -49,7 +49,8 @@ std::vector<std::string> wrong_values(const std::string& name, const Json& schem
   if (is_type(schema, "integer") && schema.value("minimum", 0) > 0) wrong.emplace_back("0");
   if (schema.contains("maxLength")) {
     wrong.emplace_back(schema["maxLength"].get<size_t>() + 1, 'a');
-    if (schema["minLength"] > 1) wrong.emplace_back(schema["minLength"].get<size_t>() - 1, 'a');
+    const size_t least = schema.value("minLength", size_t{0});
+    if (least > 1) wrong.emplace_back(least - 1, 'a');
   }
   return wrong;
 }
@@ -59,7 +60,7 @@ std::vector<std::string> right_values(const Json& schema) {
   std::vector<std::string> right;
   for (const Json& word : schema.value("enum", Json::array())) right.push_back(word);
   if (is_type(schema, "boolean")) right = {"true", "false"};
-  if (schema.contains("maximum")) right.push_back(std::to_string(schema["minimum"].get<int>()));
+  if (schema.contains("maximum")) right.push_back(std::to_string(schema.value("minimum", 0)));
   return right;
 }
 
@@ -109,6 +110,7 @@ TEST_CASE("openapi: a body that is required is refused when it is missing, other
   for (const http::Row& row : house.rows()) {
     const Json& operation = house.operation(row);
     if (body_schema(operation).is_null() || row.method == http::Method::kDelete) continue;
+    if (row.dialect == http::Dialect::kGateway) continue;  // A tenant's token is asked for first.
     const RawResponse response = house.send(row);
     INFO(row.shape.id << ": " << response.status << " " << response.body);
     if (operation["requestBody"]["required"].get<bool>()) {

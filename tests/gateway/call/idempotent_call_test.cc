@@ -76,7 +76,7 @@ TEST_CASE("pipeline: an answer that cannot be kept is not asked for twice", "[un
   CHECK(gateway.call("hubspot", send).stream);
   const auto again = gateway.call("hubspot", send);
   CHECK(again.status == 409);
-  CHECK(GatewaySetup::code(again) == "IDEMPOTENCY_ANSWER_TOO_LARGE");
+  CHECK(GatewaySetup::code(again) == "IDEMPOTENCY_ANSWER_NOT_KEPT");
   CHECK(gateway.upstream.seen_count() == 1);
 
   // Text is kept like JSON: a mail that was sent, say, in XML.
