@@ -98,7 +98,10 @@ export class FaultRelay {
 
   open(request) {
     return new Promise((resolve, reject) => {
-      const { method, url: path, headers } = request;
+      const { method, url: path } = request;
+      // The daemon takes changes from pages of its own address alone.
+      const headers = { ...request.headers };
+      if (headers.origin === this.url) headers.origin = this.daemon.url;
       const { hostname, port } = new URL(this.daemon.url);
       const passed = ask({ host: hostname, port, method, path, headers, agent: false }, resolve);
       passed.on('error', reject);
