@@ -36,8 +36,13 @@ export function useOrganizationNames(wanted = true): OrganizationNames | undefin
 }
 
 // An address names a user within an organization only: where a list has users of several
-// organizations, the organization is told too.
-export const areOfSeveral = (users: User[]): boolean => new Set(users.map((one) => one.org_id)).size > 1;
+// organizations, the organization is told too. Each row of a list asks; a list is looked through once.
+const ofSeveral = new WeakMap<User[], boolean>();
+export function areOfSeveral(users: User[]): boolean {
+  const known = ofSeveral.get(users) ?? users.some((one) => one.org_id !== users[0]?.org_id);
+  ofSeveral.set(users, known);
+  return known;
+}
 export function userName(user: User, users: User[], organizations: OrganizationNames = {}): string {
   const name = user.email || user.user_id;
   return areOfSeveral(users) ? `${name} · ${organizations[user.org_id] ?? user.org_id}` : name;
