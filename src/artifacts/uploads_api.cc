@@ -312,9 +312,9 @@ Result<Response> UploadsApi::join_parts(Request& request, const std::vector<std:
   Artifact wanted = KVCS_TRY(artifact_json::parse_upload(body));
   KVCS_TRY(take_owner(request.principal, wanted));
   UploadState state;
-  state.upload =
-      KVCS_TRY(uploads_.concatenate(request.principal, std::move(wanted), {std::nullopt, metadata},
-                                    parts, request.request_id, state.ready));
+  state.upload = KVCS_TRY(uploads_.concatenate(request.principal, std::move(wanted),
+                                               {std::nullopt, metadata, false, {}}, parts,
+                                               request.request_id, state.ready));
   state.offset = state.upload.length;
   Response response = answer(201, state);
   response.set("location", path_of(state.upload.id));
