@@ -275,7 +275,7 @@ std::vector<Command> upload_commands() {
                     {"kvcs upload context.kv --tag law --tag de", "Found by these words."},
                     {"kvcs upload context.kv --visibility public --json", "For scripts."},
                     {"kvcs upload caches --dry-run", "All *.kv of a folder; first a plan."},
-                    {"ssh box cat context.kv | kvcs upload - --name demo", "From a pipe."}},
+                    {"cat context.kv | kvcs upload - --name piped", "From a pipe."}},
        .run = run_upload,
        .details =
            "Model, dtype and tokens come from the sidecar FILE.json, else from the "
@@ -293,7 +293,7 @@ std::vector<Command> upload_commands() {
                                 .help = "A folder of .kv files, a file, or a pattern.",
                                 .required = true}}),
        .examples = {{"kvcs sync caches --dry-run", "What is missing."},
-                    {"kvcs sync caches --project law", "Into another project."}},
+                    {"kvcs sync caches --tag law", "Found by this word."}},
        .run = run_sync,
        .details = "Files are compared by the SHA-256 of all their bytes, whatever they are called: "
                   "what was renamed here is not stored again, and nothing is changed or deleted "

@@ -96,7 +96,8 @@ std::string uploads_folder() {
 std::vector<KeptUpload> list_kept_uploads() {
   std::vector<KeptUpload> kept;
   for (const auto& [path, record] : read_records(uploads_folder())) {
-    KeptUpload upload{path, text_member(record, "url"), text_member(record, "path")};
+    KeptUpload upload{
+        .record = path, .server = text_member(record, "url"), .path = text_member(record, "path")};
     const Json parts = record.value("parts", Json());
     if (!parts.is_array()) continue;
     for (const Json& part : parts) {

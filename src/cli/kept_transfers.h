@@ -30,7 +30,7 @@ struct KeptUpload {
   std::string server;  // Its URL.
   std::string path;    // Of the file here; "" in records of before.
   uint64_t size_bytes = 0;
-  std::vector<std::string> ids;  // Of the server's uploads that are its parts.
+  std::vector<std::string> ids = {};  // Of the server's uploads that are its parts.
 };
 std::string uploads_folder();  // "" without a home.
 std::vector<KeptUpload> list_kept_uploads();

@@ -44,6 +44,8 @@ function linesUnder(help, heading) {
 
 // [{ words, examples }] for every command that is not a group.
 function walk(words) {
+  // What stands behind `help` are the other commands.
+  if (words[0] === 'help' && words.length === 1) return [];
   const help = helpOf(words);
   const below = namesBelow(help);
   if (below.length) return below.flatMap((name) => walk([...words, name]));
