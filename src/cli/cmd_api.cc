@@ -186,7 +186,7 @@ std::vector<Command> api_commands() {
                     .help = "Print the status and the headers before the body."}},
        .examples = {{"kvcs api GET /api/v1/artifacts --field limit=5", "A query."},
                     {"kvcs api PATCH /api/v1/artifacts/3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f "
-                     "--field name=demo",
+                     "--field name=renamed",
                      "A body of members; --input sends any other."}},
        .run = run_api,
        .details =

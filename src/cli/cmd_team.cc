@@ -216,7 +216,7 @@ std::vector<Command> member_commands() {
                     .fallback = "member",
                     .choices = kRoles},
                    org_option()},
-       .examples = {{"kvcs member invite --email grace@example.com --role admin", ""}},
+       .examples = {{"kvcs member invite --email lin@example.com --role admin", ""}},
        .run = run_member_invite},
       {.name = "member remove",
        .summary = "Take somebody out; with me, leave.",

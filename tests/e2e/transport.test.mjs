@@ -147,7 +147,6 @@ test('transport: who stops a command with --json reads why', async () => {
         const { signal, stderr } = await child.ended;
         assert.equal(signal, 'SIGINT');
         const failure = JSON.parse(stderr);
-        const failure = JSON.parse(error);
         assert.equal(failure.code, 'interrupted');
         assert.match(failure.error, said);
       });
