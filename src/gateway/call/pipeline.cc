@@ -74,6 +74,7 @@ class Pipeline::Run final {
   Run(Pipeline& pipeline, const Caller& caller, std::string_view provider)
       : parts_(pipeline.parts_),
         limits_(pipeline.limits_),
+        asked_(pipeline.asked_),
         caller_(caller),
         provider_id_(provider),
         lap_us_(caller.started_us != 0 ? caller.started_us : parts_.clock.mono_us()) {}
@@ -137,6 +138,7 @@ class Pipeline::Run final {
 
   const PipelineParts& parts_;
   const PipelineLimits& limits_;
+  ProviderCounts& asked_;
   const Caller& caller_;
   const std::string provider_id_;
   int64_t lap_us_;  // When the last lap ended.
@@ -276,8 +278,7 @@ Result<http::Response> Pipeline::Run::mirror_failure(
                                              limits_.mirror_upstream_401);
   if (const Result<uint64_t> seconds = parse_u64(facts_.retry_after, "retry-after");
       seconds.ok() && seconds.value() <= 86'400) {
-    failure.status =
-        std::move(failure.status).with_retry_after_s(static_cast<int>(seconds.value()));
+    failure.status = std::move(failure.status).with_retry_after_s(static_cast<int>(*seconds));
   }
   facts_.failure = failure.status;
   return http::problem_response(failure.http_status, failure.status, http::Dialect::kGateway,
@@ -343,8 +344,8 @@ Result<http::Response> Pipeline::Run::read_answer(std::unique_ptr<http::Upstream
   return success_response(call_, {status, type, std::move(body)}, cache);
 }
 
-// Signs the request and sends it, once. The time of route ends, and the overhead of the gateway is
-// known, when the provider is asked.
+// Signs the request and sends it, once, and counts how the provider answered. The time of route
+// ends, and the overhead of the gateway is known, when the provider is asked.
 Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
                                                const std::string& cache_key) {
   KVCS_TRY(apply_auth(provider_->auth, *credential_, parts_.clock.unix_ms(), request));
@@ -362,9 +363,12 @@ Result<http::Response> Pipeline::Run::exchange(OutboundRequest& request,
     return exchange_failure(timed_out("No time was left after waiting for another call's answer."),
                             provider_id_);
   }
-  Result<std::unique_ptr<http::UpstreamResponse>> opened = parts_.upstream.open(wire);
-  if (!opened.ok()) return exchange_failure(opened.status(), provider_id_);
-  return read_answer(std::move(opened).value(), cache_key);
+  auto opened = parts_.upstream.open(wire);
+  Result<http::Response> answer = opened.ok() ? read_answer(std::move(opened).value(), cache_key)
+                                              : exchange_failure(opened.status(), provider_id_);
+  const Status failure = answer.ok() ? facts_.failure : answer.status();
+  asked_.record(provider_id_, is_fault_of_provider(failure, facts_.upstream_status));
+  return answer;
 }
 
 // A kept answer if it is fresh; or else one call fetches it while the others that want it wait, and
@@ -470,9 +474,8 @@ ErrorRecord Pipeline::Run::error_record() const {
   record.ts_ms = parts_.clock.unix_ms();
   record.request_id = caller_.request_id;
   record.tenant = printable(caller_.tenant, kShownName);
-  if (facts_.provider_known || parts_.providers.find(provider_id_).ok()) {
-    record.provider = provider_id_;
-  }
+  const bool is_known = facts_.provider_known || parts_.providers.find(provider_id_).ok();
+  if (is_known) record.provider = provider_id_;
   record.account_id = facts_.account;
   record.action = facts_.action;
   record.method = facts_.method;
@@ -580,9 +583,6 @@ http::Response Pipeline::finish(const Run& run, Result<http::Response> result) {
   const std::string code = failure.ok() ? "OK" : http::gateway_code(failure);
   // Names that callers make up must not become series.
   instruments_->count(facts.provider_known ? run.provider_id() : "", code);
-  if (facts.provider_known && facts.reached[kExecute]) {
-    asked_.record(run.provider_id(), is_fault_of_provider(failure, facts.upstream_status));
-  }
   if (failure.ok()) watch_stream(run, response);
   const bool is_our_rate = failure.code() == Code::kRateLimited && facts.upstream_status == 0;
   if (!failure.ok() && !is_our_rate && parts_.record_error) {

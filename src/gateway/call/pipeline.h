@@ -77,8 +77,8 @@ class Pipeline final {
   // For a caller that the guard refused: counted by its code, and in the error ledger at most one
   // row for each address block and minute, which holds no word of the caller's.
   void refuse_stranger(const Caller& caller, const Status& why);
-  // Calls that were to go out, by provider; what a provider failed is its own fault: a server's
-  // error, no answer, or none in time.
+  // Requests to providers, without what was kept or refused here; what a provider failed is its own
+  // fault: a server's error, no answer, or none in time.
   const ProviderCounts& provider_counts() const { return asked_; }
 
  private:

@@ -231,6 +231,34 @@ TEST_CASE("pipeline: exchanges that fail are told apart", "[unit][gateway]") {
   CHECK((counts[0].name == "hubspot" && counts[0].requests == 8 && counts[0].failures == 5));
 }
 
+TEST_CASE("pipeline: of a provider counts what it was asked, and not what is answered here",
+          "[unit][gateway]") {
+  GatewaySetup gateway;
+  gateway.put_provider("hubspot", R"({"cache":{"ttl_s":60}})");
+  const auto is = [&](int64_t requests, int64_t failures) {
+    const auto counts = gateway.pipeline.provider_counts().all();
+    return counts.size() == 1 && counts[0].requests == requests && counts[0].failures == failures;
+  };
+  // Without a token nothing goes out, with an idempotency key neither.
+  const char* create = R"({"path":"/crm/x","body":{},"idempotency_key":"k"})";
+  CHECK(gateway.call("hubspot", create).status == 404);
+  CHECK(gateway.pipeline.provider_counts().all().empty());
+  gateway.put_token("ascend", "hubspot", "main", "tok-1");
+  gateway.upstream.push_json(201, "{}");
+  for (int i = 0; i < 2; i++) CHECK(gateway.call("hubspot", create).status == 201);
+  CHECK(is(1, 0));
+  gateway.upstream.push_json(200, "{}");
+  for (int i = 0; i < 2; i++) CHECK(gateway.call("hubspot", kList).status == 200);
+  CHECK(is(2, 0));
+  // The caller gets what was kept; the provider has failed all the same.
+  gateway.clock.advance_ms(61'000);
+  ScriptedAnswer down;
+  down.open_failure = upstream_failed("no route").with_reason("connect_failed");
+  gateway.upstream.push(std::move(down));
+  CHECK(*gateway.call("hubspot", kList).find("x-gateway-cache") == "STALE");
+  CHECK(is(3, 1));
+}
+
 TEST_CASE("provider counts: beyond so many providers the rest is one", "[unit][gateway]") {
   ProviderCounts counts;
   for (size_t i = 0; i < ProviderCounts::kProvidersMax + 10; i++) {
