@@ -143,6 +143,25 @@ TEST_CASE("invitations: a clock that leaps back makes none good for longer", "[u
   CHECK(team.invitations.look_up(made.token).status().reason() == "invitation_invalid");
 }
 
+TEST_CASE("invitations: an address has one, whatever its clock, until that has ended",
+          "[unit][portal]") {
+  Team team;
+  const CreatedInvitation made = team.invite(team.owner, OrgRole::kMember, "eve@b.c");
+  const auto again = [&] {
+    return std::string(team.invitations.create(made.invitation, team.who).status().reason());
+  };
+  // Nobody can use it now, but it can be renewed.
+  team.clock.set_unix_ms(team.clock.unix_ms() - 1000);
+  CHECK(again() == "invitation_exists");
+  const Secret renewed =
+      team.invitations.renew(team.org, made.invitation.id, team.owner.id, kAnyhow, team.who)->token;
+  CHECK(team.invitations.look_up(renewed)->state == InvitationState::kOpen);
+  CHECK(again() == "invitation_exists");
+  team.pass(kInvitationLifetimeS);
+  CHECK(again().empty());
+  CHECK(team.invitations.list(team.org)->size() == 1);
+}
+
 TEST_CASE("invitations: are worth what the inviter may give when they are used", "[unit][portal]") {
   Team team;
   const Person ada = team.person("ada");
