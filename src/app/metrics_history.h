@@ -1,6 +1,6 @@
 // The last half hour and the last day at a glance: what the daemon did in each step of 10 s, and of
-// 5 min. In memory alone, 2 MiB at most and some 100 KiB of a daemon with little to do; gone with
-// the process.
+// 5 min. In memory alone, a few MiB where many providers are asked all the time and some 100 KiB
+// where there is little to do; gone with the process.
 //
 // A thread reads the counters at the end of each step and keeps by how much they have grown. A step
 // in which the daemon did not run, or that no look ended in time, is a gap. A clock that is set

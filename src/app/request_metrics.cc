@@ -58,8 +58,7 @@ PlaneTotals RequestMetrics::plane(size_t plane) const {
 }
 
 // What is not in the access log is asked by monitors and pages again and again. Models and tools
-// are called by POST; the other requests of their planes are looks at lists, at usage or at a
-// consent.
+// are called by POST; the other requests of their planes are looks at lists and at usage.
 void RequestMetrics::count_plane(const http::RequestRecord& record) {
   if (record.route != nullptr && !record.route->access_log) return;
   const size_t plane = plane_of(record.route);

@@ -83,10 +83,12 @@ Result<Kept> parse_kept(std::string_view text) {
   return kept;
 }
 
-// What `Kept::unkept` stands for.
-std::string room_words(std::string_view unkept) {
-  if (unkept == "all") return "fill all their room";
-  return "of this " + std::string(unkept) + " fill its share of the room";
+// What `Kept::unkept` stands for, behind "was answered".
+std::string unkept_words(std::string_view unkept) {
+  if (unkept == kStream) return " in pieces, which are not kept";
+  const std::string full = "; its answer was not kept, as those that are kept ";
+  if (unkept == "all") return full + "fill all their room";
+  return full + "of this " + std::string(unkept) + " fill its share of the room";
 }
 
 Status store_failed(const Status& status) {
@@ -271,15 +273,9 @@ struct Idempotency::Impl {
                       "then use a new key.")
           .with_reason("idempotency_outcome_unknown");
     }
-    if (first.unkept == kStream) {
-      return conflict("The first request with this " + std::string(name) + " (" + first.request_id +
-                      ") was answered in pieces, which are not kept. It is not sent again.")
-          .with_reason("idempotency_answer_not_kept");
-    }
     if (!first.unkept.empty()) {
       return conflict("The first request with this " + std::string(name) + " (" + first.request_id +
-                      ") was answered; its answer was not kept, as those that are kept " +
-                      room_words(first.unkept) + ". It is not sent again.")
+                      ") was answered" + unkept_words(first.unkept) + ". It is not sent again.")
           .with_reason("idempotency_answer_not_kept");
     }
     if (!first.has_answer) {

@@ -60,10 +60,9 @@ class Idempotency final {
   ~Idempotency();
   // Runs `effect`, or gives its first answer again, with idempotent-replay: true. Invalid: not 1 to
   // 255 visible characters. Conflict: the first request is still under way (Retry-After), had
-  // another body, its answer was too large or there was no room to keep it, or what became of it is
-  // not known. Unavailable:
-  // the store does not answer, so the promise cannot be kept. These have reasons that begin with
-  // "idempotency_".
+  // another body, its answer was too large, streamed or had no room to be kept in, or what became
+  // of it is not known. Unavailable: the store does not answer, so the promise cannot be kept.
+  // These have reasons that begin with "idempotency_".
   Result<http::Response> once(const OnceRequest& request, const IdempotencyRule& rule,
                               const std::function<Result<http::Response>()>& effect) const;
   // once() for POST requests with the header, of callers who have shown who they are; others pass.

@@ -21,7 +21,6 @@ using http::reply;
 constexpr uint64_t kRecordBodyMaxBytes = 256u << 10;
 constexpr int kPutAttemptsMax = 5;
 
-// Beside the record itself: whether it is shipped, stored, or both.
 // The same as a key of identity, under the name that this API gives to a token's id.
 Json describe_token(const KeyRecord& key) {
   Json json = admin_api::key_json(key);
@@ -265,6 +264,7 @@ Result<http::Response> GatewayAdminApi::list_providers(http::Request& request) {
   return reply(200, Json{{"providers", std::move(list)}});
 }
 
+// Beside the record itself: whether it is shipped, stored, or both, and where consent comes back.
 Json GatewayAdminApi::describe(const Provider& provider) const {
   Json json = provider_json(provider);
   json["catalogue"] = providers_.in_catalogue(provider.id);
