@@ -26,6 +26,28 @@ std::string proof_body(const std::string& code) {
   return dump_json(Json{{"current_password", kGoodPassword}, {"code", code}});
 }
 
+// The second factor of somebody, turned on.
+struct Factor {
+  std::string secret;
+  int64_t step = 0;  // Of the code that turned it on.
+  Json recovery_codes;
+
+  std::string next_code() const { return portal::totp_code(secret, step + 1); }
+  std::string recovery(size_t at) const { return recovery_codes.at(at).get<std::string>(); }
+};
+Factor turn_on(TestApp& app, Browser& person) {
+  const Json begun = json_of(person.send("POST", "/auth/totp", kAsk));
+  Factor factor{from_base32(begun["secret"].get<std::string>()),
+                app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS,
+                {}};
+  const RawResponse on = person.send("POST", "/auth/totp/confirm",
+                                     code_body(portal::totp_code(factor.secret, factor.step)));
+  INFO(on.body);
+  REQUIRE(on.status == 200);
+  factor.recovery_codes = json_of(on)["recovery_codes"];
+  return factor;
+}
+
 }  // namespace
 
 TEST_CASE("totp: a sign-in by password asks for a code from then on", "[contract][app][portal]") {
@@ -89,11 +111,7 @@ TEST_CASE("totp: with it the account ends, and gets another way in, by a code an
   Browser bob = join(app, ada, "bob@example.com", "admin");
   CHECK(bob.send("DELETE", "/api/v1/me").status == 400);
   CHECK(bob.send("DELETE", "/api/v1/me", R"({"current_password":"guess"})").status == 403);
-  const Json begun = json_of(bob.send("POST", "/auth/totp", kAsk));
-  const std::string secret = from_base32(begun["secret"].get<std::string>());
-  const int64_t now = app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS;
-  const Json on =
-      json_of(bob.send("POST", "/auth/totp/confirm", code_body(portal::totp_code(secret, now))));
+  const Factor factor = turn_on(app, bob);
   const auto end = [&](const std::string& code) {
     Json body{{"current_password", kGoodPassword}};
     if (!code.empty()) body["code"] = code;
@@ -103,7 +121,7 @@ TEST_CASE("totp: with it the account ends, and gets another way in, by a code an
   CHECK(bob.send("POST", "/auth/link/idp", kAsk).status == 400);
   CHECK(end("0000000") == 403);
   CHECK(bob.send("GET", "/api/v1/me").status == 200);
-  CHECK(end(on["recovery_codes"][0].get<std::string>()) == 200);
+  CHECK(end(factor.recovery(0)) == 200);
   CHECK(bob.send("GET", "/api/v1/me").status == 401);
 }
 
@@ -116,12 +134,8 @@ TEST_CASE("totp: the end of an account that is refused spends no recovery code",
       bob.send("POST", "/api/v1/organizations", R"({"name":"Both"})").body, "organization_id");
   REQUIRE(bob.send("PATCH", "/api/v1/me", R"({"organization_id":")" + other + "\"}").status == 200);
   Browser eve = join(app, bob, "eve@example.com", "member");
-  const Json begun = json_of(bob.send("POST", "/auth/totp", kAsk));
-  const std::string secret = from_base32(begun["secret"].get<std::string>());
-  const int64_t now = app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS;
-  const Json on =
-      json_of(bob.send("POST", "/auth/totp/confirm", code_body(portal::totp_code(secret, now))));
-  const std::string recovery = on["recovery_codes"][0].get<std::string>();
+  const Factor factor = turn_on(app, bob);
+  const std::string recovery = factor.recovery(0);
   const RawResponse refused = bob.send("DELETE", "/api/v1/me", proof_body(recovery));
   CHECK(refused.status == 409);
   CHECK(json_text(refused.body, "code") == "last_owner");
@@ -153,17 +167,12 @@ TEST_CASE("totp: whoever has a session alone neither takes it off nor locks its 
           "[contract][app][portal]") {
   TestApp app;
   Browser ada = set_up(app);
-  const Json begun = json_of(ada.send("POST", "/auth/totp", kAsk));
-  const std::string secret = from_base32(begun["secret"].get<std::string>());
-  const int64_t now = app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS;
-  REQUIRE(
-      ada.send("POST", "/auth/totp/confirm", code_body(portal::totp_code(secret, now))).status ==
-      200);
+  const Factor factor = turn_on(app, ada);
   for (int i = 0; i <= portal::kWrongCodesMax; i++) {
     CHECK(ada.send("DELETE", "/auth/totp", code_body("0000000")).status == 400);
   }
   // Not even a right code is enough, and a guessed password counts no code.
-  const std::string next = portal::totp_code(secret, now + 1);
+  const std::string next = factor.next_code();
   CHECK(ada.send("DELETE", "/auth/totp", code_body(next)).status == 400);
   const RawResponse guessed =
       ada.send("DELETE", "/auth/totp", R"({"current_password":"guess","code":"0000000"})");
@@ -175,12 +184,7 @@ TEST_CASE("totp: an operator takes it off, and nobody else", "[contract][app][po
   TestApp app;
   Browser ada = set_up(app);
   Browser bob = join(app, ada, "bob@example.com", "admin");
-  const Json begun = json_of(bob.send("POST", "/auth/totp", kAsk));
-  const std::string secret = from_base32(begun["secret"].get<std::string>());
-  const int64_t now = app.parts().clock().unix_ms() / 1000 / portal::kTotpStepS;
-  REQUIRE(
-      bob.send("POST", "/auth/totp/confirm", code_body(portal::totp_code(secret, now))).status ==
-      200);
+  turn_on(app, bob);
   const std::string path = "/admin/people/" +
                            json_of(bob.send("GET", "/api/v1/me"))["person_id"].get<std::string>() +
                            "/totp";
