@@ -109,10 +109,11 @@ void add_stores(Fields& fields, Config& c) {
   fields.push_back({"kv.write_buffer_bytes", &c.kv.write_buffer_bytes,
                     "Write buffer per column family.", 1 << 20, int64_t{1} << 32});
   fields.push_back({"kv.open_files_max", &c.kv.open_files_max, "Table files.", 16, 100'000});
-  fields.push_back({"kv.free_reserve_bytes", &c.kv.free_reserve_bytes,
-                    "Below so much free disk only removals and revocations are written, below an "
-                    "eighth of it nothing; 0: no limit.",
-                    0, int64_t{1} << 60});
+  fields.push_back(
+      {"kv.free_reserve_bytes", &c.kv.free_reserve_bytes,
+       "Below so much free disk only removals, revocations and sign-ins are written, below "
+       "an eighth of it nothing; 0: no limit.",
+       0, int64_t{1} << 60});
   fields.push_back({"kv.sync_interval_ms", &c.kv_sync_interval_ms,
                     "A power cut loses at most so much of buffered writes, and what a sync takes.",
                     1, 60'000});
