@@ -81,10 +81,11 @@ Result<Upload> UploadService::create_part(const Principal& who, const Artifact& 
                                           Upload upload) {
   const ArtifactQuota limits = KVCS_TRY(artifacts_.quota(who.organization_id));
   const std::string id = make_uuid_v4(entropy_);
+  const Status room = blobs_.check_room(*upload.length);
   const Status ran = writer_.run([&](Database& db) -> Status {
     KVCS_TRY(artifact_rows::check_project(db, wanted.organization_id, wanted.project_id));
     KVCS_TRY(artifacts_.reserve(db, wanted.organization_id, 0, *upload.length, limits));
-    KVCS_TRY(blobs_.check_room(*upload.length));
+    KVCS_TRY(room);
     KVCS_TRY(insert(db, upload, id));
     // A project whose deletion has begun shows none.
     return upload_rows::find(db, id).status();
@@ -154,6 +155,8 @@ Result<UploadState> UploadService::create_new(const Principal& who, Artifact wan
   }
   wanted.size_bytes = ask.length.value_or(0);
   const ArtifactQuota limits = KVCS_TRY(artifacts_.quota(who.organization_id));
+  // Told before the client sends a byte. Of a length that is not known yet the end may be refused.
+  const Status room = blobs_.check_room(wanted.size_bytes);
   Artifact row;
   const auto also = [&](Database& db, const Artifact& made) -> Status {
     upload.artifact_id = made.id;
@@ -164,10 +167,7 @@ Result<UploadState> UploadService::create_new(const Principal& who, Artifact wan
                             KVCS_TRY(upload_rows::reaches(db, who, made));
     if (is_reached) return adopt(db, who, row, limits, request_id);
     const bool draws = ask.has_bytes && can_be_proved(upload, made);
-    if (draws) return proofs_.take_draw(made.organization_id, made.sha256);
-    // Told before the client sends a byte. Of a length that is not known yet the end may be
-    // refused.
-    return blobs_.check_room(made.size_bytes);
+    return draws ? proofs_.take_draw(made.organization_id, made.sha256) : room;
   };
   KVCS_TRY(
       artifacts_.create(std::move(wanted), {.lifetime_s = rest_s(upload, false), .also = also}));

@@ -159,8 +159,17 @@ TEST_CASE("tus: a full disk says so, and keeps what was acknowledged", "[artifac
 TEST_CASE("tus: what the disk has no room for is refused before a byte of it is sent",
           "[artifacts][tus][fault]") {
   TusDoor d;
-  d.w.blob_fault = [](std::string_view what) {
-    return what == "check_room" ? unavailable("The disk is full.").with_reason("disk_full") : ok();
+  thread_local bool t_is_writer = false;
+  std::atomic<int> asked{0}, asked_by_writer{0};
+  d.w.sql_fault = [](std::string_view op, std::string_view what) {
+    if (op == "begin" && what == "write") t_is_writer = true;
+    return ok();
+  };
+  d.w.blob_fault = [&](std::string_view what) {
+    if (what != "check_room") return ok();
+    asked++;
+    if (t_is_writer) asked_by_writer++;
+    return unavailable("The disk is full.").with_reason("disk_full");
   };
   const auto announce = [&] {
     return d.create({{"Upload-Length", "10"}, {"Upload-Metadata", d.metadata("0123456789")}});
@@ -170,6 +179,12 @@ TEST_CASE("tus: what the disk has no room for is refused before a byte of it is 
   CHECK(whole.status == 507);
   CHECK(whole.body.find("The disk is full") != std::string::npos);
   CHECK(d.create({{"Upload-Length", "10"}, {"Upload-Concat", "partial"}}).status == 507);
+  CHECK(d.w.create("0123456789", d.w.acme).status().reason() == "disk_full");
+  // No change of others waits for the disk, and nothing is left of what it refused.
+  CHECK(asked == 3);
+  CHECK(asked_by_writer == 0);
+  CHECK(d.used() == std::pair<uint64_t, uint64_t>{0, 0});
+  d.w.sql_fault = nullptr;
   d.w.blob_fault = nullptr;
   CHECK(announce().status == 201);
 }
