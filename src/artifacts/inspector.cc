@@ -162,8 +162,9 @@ struct ArtifactInspector::Impl {
     reports.keep(job.sha256, job.made, size_bytes);
     return ok();
   }
-  // The job that the request waits for: this one, or one of the same bytes that is under way.
-  Result<std::shared_ptr<Job>> enqueue(const std::shared_ptr<Job>& job) {
+  // The job that the request waits for: this one, or one of the same bytes that is under way, and
+  // then this one's reader is closed.
+  Result<std::shared_ptr<Job>> enqueue(std::shared_ptr<Job> job) {
     MutexLock lock(mutex);
     const auto running = under_way.find(job->organization_id);
     if (running != under_way.end()) {
@@ -222,11 +223,11 @@ ArtifactInspector::~ArtifactInspector() {
 Result<ArtifactInspector::Report> ArtifactInspector::inspect(
     const Artifact& artifact, std::shared_ptr<const BlobReader> reader) {
   if (const Report known = impl_->reports.find(artifact.sha256)) return known;
-  const auto wanted = std::make_shared<Job>();
+  auto wanted = std::make_shared<Job>();
   wanted->organization_id = artifact.organization_id;
   wanted->sha256 = artifact.sha256;
   wanted->reader = std::move(reader);
-  const std::shared_ptr<Job> job = KVCS_TRY(impl_->enqueue(wanted));
+  const std::shared_ptr<Job> job = KVCS_TRY(impl_->enqueue(std::move(wanted)));
   while (!job->is_done.load(std::memory_order_acquire)) {
     const uint64_t seen = job->done.count();
     if (job->is_done.load(std::memory_order_acquire)) break;

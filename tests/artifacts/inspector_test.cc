@@ -232,6 +232,8 @@ TEST_CASE("inspector: who asks for the same bytes at the same time gets the same
         CHECK(refused.status().message().find("3 requests wait for this report") == 0);
       }
       answers.clear();
+      test::wait_until([&] { return other.use_count() == 1; },
+                       "those who wait hold no bytes of their own open");
       held->is_held = false;
     }
     REQUIRE(answers.size() == 3);
