@@ -176,7 +176,9 @@ void NestedArtifactsApi::add_routes(std::vector<http::Row>& table,
               .answer = "Confirmed",
               .also = "409"});
     rows.add(kDelete, "/{id}", write_one, kSmallBodyMaxBytes, &A::remove,
-             "Delete an artifact for good.", {.id = "deleteLabelledArtifact", .status = 204});
+             "Delete an artifact. For as long as deleted ones are kept, /api/v1/artifacts can "
+             "restore it.",
+             {.id = "deleteLabelledArtifact", .status = 204});
     rows.add(kPost, "/{id}/infer", open_one, kInferBodyMaxBytes, &A::infer,
              "Ask the inference engine to go on from an artifact; 501 without one.",
              {.id = "inferFromLabelledArtifact",

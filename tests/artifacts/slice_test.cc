@@ -120,9 +120,9 @@ TEST_CASE("slice over HTTP: what cannot be cut is refused and says what could be
   const auto no_kv = d.get(d.signed_path(text) + "&tokens=0:1");
   CHECK(no_kv.status == 400);
   CHECK(no_kv.body.find("Only .kv artifacts") != std::string::npos);
-  // The right to the bytes is asked for first, and nothing but the two may be added.
+  // The right to the bytes is asked for first. What is no parameter of ours is passed over.
   CHECK(d.get("/blobs/" + a.id + "?tokens=0:1").status == 403);
-  CHECK(d.get(d.signed_path(a) + "&token=0:1").status == 200);  // No parameter of ours.
+  CHECK(d.get(d.signed_path(a) + "&token=0:1").status == 200);
 }
 
 TEST_CASE("slice over HTTP: a header is read once, and a large one is not read at all",
