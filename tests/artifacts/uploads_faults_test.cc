@@ -349,6 +349,16 @@ TEST_CASE("tus: a creation that is repeated with its key is answered with the sa
   paths.insert(TusDoor::location(create("one", "k1", "10", "sibling")));
   paths.insert(TusDoor::location(create("one", "k1", "10", "other")));
   CHECK(paths.size() == 6);
+  // Two keys of one project that ask for the same have an upload each.
+  const auto created_by = [&](const std::string& who) {
+    const std::string project = ",project_id " + to_base64(d.w.acme.project_id);
+    return TusDoor::location(d.create({{"Upload-Length", "10"},
+                                       {"Upload-Metadata", TusDoor::metadata("", project)},
+                                       {"Idempotency-Key", "k1"}},
+                                      "", who));
+  };
+  CHECK(created_by("acme") == created_by("acme"));
+  CHECK(created_by("acme") != created_by("whole_acme"));
   // It tells how far the upload is, and that of a finished one.
   CHECK(d.patch(path, 0, "01234").status == 204);
   CHECK(create("one", "k1").header("upload-offset") == "5");
