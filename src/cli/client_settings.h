@@ -1,5 +1,5 @@
 // Which server a command asks, with which key, through which proxy and by whose certificates: the
-// rules alone, as pure functions of what was found on this machine (api_client.h finds it). A key
+// rules alone, as pure functions of what was found on this machine (api_settings.h finds it). A key
 // goes only to the server that it is for:
 //   - a key of the environment to the server that the user named: --server, KVCS_API_URL,
 //     KVCDN_API_URL, the configuration, else http://127.0.0.1:8080;
