@@ -24,6 +24,8 @@
 #include "cli/interrupt.h"
 #include "cli/man.h"
 #include "cli/terminal.h"
+#include "cli/typed_words.h"
+#include "cli/usage_fault.h"
 #include "kvfile/format/parallel.h"
 
 namespace kvcs::cli {
@@ -199,47 +201,6 @@ Result<Invocation> read_invocation(const BoundCommand& bound) {
   return invocation;
 }
 
-// How many words from `at` on are one of the flags that every command has; 0: they are none.
-size_t common_flag_words(const std::vector<std::string>& words, size_t at) {
-  const std::string& word = words[at];
-  for (const Option& option : common_options()) {
-    if (asked_name(option) == "help") continue;
-    for (const std::string_view name : split(option.name, ',')) {
-      if (word == name) return 1;
-    }
-  }
-  for (const Option& option : server_options()) {
-    if (word.starts_with(option.name + "=")) return 1;
-    if (word == option.name) return at + 1 < words.size() ? 2 : 0;
-  }
-  return 0;
-}
-
-// `kvcs --json list` means `kvcs list --json`: the flags that every command has may stand before
-// its words. Without a command they are left out, for the parser to say what is missing.
-std::vector<std::string> flags_behind_command(const CLI::App& root,
-                                              const std::vector<std::string>& arguments) {
-  size_t begin = 0;
-  while (begin < arguments.size()) {
-    const size_t words = common_flag_words(arguments, begin);
-    if (words == 0) break;
-    begin += words;
-  }
-  size_t end = begin;
-  const CLI::App* reached = &root;
-  for (; end < arguments.size(); end++) {
-    const std::vector<const CLI::App*> next = reached->get_subcommands(
-        [&](const CLI::App* one) { return one->get_name() == arguments[end]; });
-    if (next.empty()) break;
-    reached = next.front();
-  }
-  const auto at = [&](size_t i) { return arguments.begin() + static_cast<ptrdiff_t>(i); };
-  std::vector<std::string> words(at(begin), at(end));
-  if (end > begin) words.insert(words.end(), at(0), at(begin));
-  words.insert(words.end(), at(end), arguments.end());
-  return words;
-}
-
 // How results are printed. Colour needs a terminal on both streams, or CLICOLOR_FORCE
 // (bixense.com/clicolors), and is switched off by --no-color and by a non-empty NO_COLOR
 // (no-color.org). Progress needs only stderr to be a terminal.
@@ -276,134 +237,6 @@ void open_standard_streams() {
       ::open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
     }
   }
-}
-
-// The Levenshtein distance: how many letters must be put in, left out or changed to turn `a` into
-// `b`. One row of the table is kept; `diagonal` is the value up and to the left of the current one.
-size_t distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); j++) row[j] = j;
-  for (size_t i = 1; i <= a.size(); i++) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); j++) {
-      const size_t change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
-
-// The advice behind an unknown word: the subcommand that was probably meant, else all of them. A
-// name is near when at most one letter, and one more for every four, is different.
-std::string next_words(const std::vector<const CLI::App*>& subcommands, const std::string& word) {
-  std::string list, nearest;
-  size_t best = 1 + word.size() / 4;
-  for (const CLI::App* one : subcommands) {
-    const std::string& name = one->get_name();
-    list += (list.empty() ? "" : ", ") + name;
-    const size_t found = distance(word, name);
-    if (found > best) continue;
-    best = found;
-    nearest = name;
-  }
-  return nearest.empty() ? "It has: " + list + "." : "Did you mean '" + nearest + "'?";
-}
-
-// "" when the word is an option of the command, or no long option at all.
-std::string option_fault(const CLI::App& command, const std::string& path,
-                         const std::string& word) {
-  if (!word.starts_with("--")) return {};
-  std::string nearest;
-  size_t best = 1 + word.size() / 4;
-  for (const CLI::Option* option : command.get_options()) {
-    for (const std::string& name : option->get_lnames()) {
-      const size_t found = distance(word.substr(2), name);
-      if (found == 0) return {};
-      if (found >= best) continue;
-      best = found;
-      nearest = name;
-    }
-  }
-  return "'" + printable(word, kShownName) + "' is no option of `" + path + "`." +
-         (nearest.empty() ? " Run `" + path + " --help` for its usage."
-                          : " Did you mean '--" + nearest + "'?");
-}
-
-// The text of a usage error. CLI11's own message (`what`) does not say which command was meant, so
-// the arguments are followed down the tree of commands until a word fits no subcommand.
-std::string usage_fault(const CLI::App& root, const std::vector<std::string>& arguments,
-                        const std::string& what) {
-  const auto all = [](const CLI::App*) { return true; };
-  const CLI::App* reached = &root;
-  std::string path = "kvcs";
-  for (const std::string& word : arguments) {
-    const std::vector<const CLI::App*> subcommands = reached->get_subcommands(all);
-    if (subcommands.empty() || word.starts_with('-')) break;
-    const auto next = std::find_if(subcommands.begin(), subcommands.end(),
-                                   [&](const auto* one) { return one->get_name() == word; });
-    if (next == subcommands.end()) {
-      return "'" + printable(word, kShownName) + "' is no command of `" + path + "`. " +
-             next_words(subcommands, word);
-    }
-    reached = *next;
-    path += " " + word;
-  }
-  const std::vector<const CLI::App*> subcommands = reached->get_subcommands(all);
-  if (!subcommands.empty() && reached != &root) {
-    return "`" + path + "` needs a command. " + next_words(subcommands, "");
-  }
-  for (const std::string& word : arguments) {
-    if (word == "--") break;
-    const std::string fault = option_fault(*reached, path, word.substr(0, word.find('=')));
-    if (!fault.empty()) return fault;
-  }
-  return printable(what, kShownText) + ".\nRun `" + path + " --help` for its usage.";
-}
-
-// `kvcs help upload` means `kvcs upload --help`, and `kvcs help` alone `kvcs --help`. A word that
-// is no command stands last, for the parser to say so; nothing that could be done is done.
-std::vector<std::string> help_behind_command(const CLI::App& root,
-                                             const std::vector<std::string>& arguments) {
-  const auto below = [](const CLI::App& app, const std::string& word) {
-    const auto found =
-        app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; });
-    return found.empty() ? nullptr : found.front();
-  };
-  const CLI::App* const help = below(root, "help");
-  if (help == nullptr || arguments.empty() || arguments.front() != "help") return arguments;
-  const CLI::App* reached = &root;
-  std::vector<std::string> words;
-  for (size_t i = 1; i < arguments.size() && !arguments[i].starts_with('-'); i++) {
-    if (i == 1 && below(*help, arguments[i]) != nullptr) return arguments;
-    const bool has_more = !reached->get_subcommands([](const CLI::App*) { return true; }).empty();
-    if (!has_more) break;
-    words.push_back(arguments[i]);
-    reached = below(*reached, arguments[i]);
-    if (reached == nullptr) return words;
-  }
-  words.emplace_back("--help");
-  return words;
-}
-
-// The arguments of a command that takes words with a dash, with these behind "--", where the parser
-// takes every word for an argument; other arguments as they are. Whoever types "--" has done so.
-std::vector<std::string> with_dash_words(const std::vector<std::string>& arguments,
-                                         const std::vector<Command>& all) {
-  const auto is_called = [&](const Command& one) {
-    return one.takes_dash_words && !arguments.empty() && one.name == arguments.front();
-  };
-  if (std::none_of(all.begin(), all.end(), is_called)) return arguments;
-  std::vector<std::string> options = {arguments.front()}, words = {"--"};
-  for (size_t i = 1; i < arguments.size(); i++) {
-    const std::string& word = arguments[i];
-    if (word == "--") return arguments;
-    const bool is_option = word.starts_with("--") || word == "-q" || word == "-h";
-    (is_option ? options : words).push_back(word);
-  }
-  if (words.size() == 1) return options;
-  options.insert(options.end(), words.begin(), words.end());
-  return options;
 }
 
 // Runs a command. Memory or threads that run out end it as any other failure does, with one line

@@ -1,5 +1,5 @@
 // The command line of the kvcs binary: parses argv by the commands' own descriptions and runs one.
-// CLI11 is included by cli.cc alone.
+// CLI11 is included by cli.cc, typed_words.cc and usage_fault.cc alone.
 #pragma once
 #include <string>
 #include <string_view>
