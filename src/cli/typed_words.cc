@@ -12,6 +12,13 @@
 namespace kvcs::cli {
 namespace {
 
+// The command or group `word` of a group; null when it has none.
+const CLI::App* below(const CLI::App& group, const std::string& word) {
+  const auto found =
+      group.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; });
+  return found.empty() ? nullptr : found.front();
+}
+
 // How many words from `at` on are one of the flags that every command has; 0: they are none.
 size_t common_flag_words(const std::vector<std::string>& words, size_t at) {
   const std::string& word = words[at];
@@ -41,10 +48,9 @@ std::vector<std::string> flags_behind_command(const CLI::App& root,
   size_t end = begin;
   const CLI::App* reached = &root;
   for (; end < arguments.size(); end++) {
-    const std::vector<const CLI::App*> next = reached->get_subcommands(
-        [&](const CLI::App* one) { return one->get_name() == arguments[end]; });
-    if (next.empty()) break;
-    reached = next.front();
+    const CLI::App* const next = below(*reached, arguments[end]);
+    if (next == nullptr) break;
+    reached = next;
   }
   const auto at = [&](size_t i) { return arguments.begin() + static_cast<ptrdiff_t>(i); };
   std::vector<std::string> words(at(begin), at(end));
@@ -55,11 +61,6 @@ std::vector<std::string> flags_behind_command(const CLI::App& root,
 
 std::vector<std::string> help_behind_command(const CLI::App& root,
                                              const std::vector<std::string>& arguments) {
-  const auto below = [](const CLI::App& app, const std::string& word) {
-    const auto found =
-        app.get_subcommands([&](const CLI::App* one) { return one->get_name() == word; });
-    return found.empty() ? nullptr : found.front();
-  };
   const CLI::App* const help = below(root, "help");
   if (help == nullptr || arguments.empty() || arguments.front() != "help") return arguments;
   const CLI::App* reached = &root;
