@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "cli/browser.h"
 #include "cli/commands.h"
 #include "cli/own_calls.h"
@@ -11,43 +12,45 @@ namespace {
 
 using Fields = std::vector<std::pair<std::string, std::string>>;
 
-// What the server says of itself by members of its own has a place on the page, too; what it leaves
-// out has none.
-void add(Fields& fields, const std::string& title, const Json& object, const char* member) {
-  const std::string text = shown(object, member);
-  if (text != "-" && !text.empty()) fields.emplace_back(title, text);
+// The members of an artifact in the order in which people ask.
+struct Row {
+  const char* title;
+  const char* member;
+};
+constexpr Row kRows[] = {{"Name", "name"},
+                         {"Description", "description"},
+                         {"Tags", "tags"},
+                         {"Artifact ID", "artifact_id"},
+                         {"Project", "project"},
+                         {"Status", "status"},
+                         {"Visibility", "visibility"},
+                         {"Public URL", "public_url"},
+                         {"Size", "size_bytes"},
+                         {"SHA-256", "sha256"},
+                         {"Model", "model"},
+                         {"Dtype", "dtype"},
+                         {"Stored as", "storage_dtype"},
+                         {"Quantized", "quantized"},
+                         {"Tokens", "num_tokens"},
+                         {"Layers", "num_layers"},
+                         {"Created", "created_at"},
+                         {"Downloads", "downloads"}};
+
+std::string value_of(const Json& artifact, std::string_view member) {
+  const auto found = artifact.find(member);
+  const bool is_size = member == "size_bytes" && found != artifact.end();
+  if (is_size && found->is_number_unsigned()) return format_exact_bytes(found->get<uint64_t>());
+  return shown(artifact, member);
 }
 
-// "4.00 MiB (4194304 bytes)".
-void add_size(Fields& fields, const Json& artifact) {
-  const auto size = artifact.find("size_bytes");
-  if (size == artifact.end() || !size->is_number_unsigned()) return;
-  const auto bytes = size->get<uint64_t>();
-  fields.emplace_back("Size", format_bytes(bytes) + " (" + std::to_string(bytes) + " bytes)");
-}
-
-// A page of names and values, in the order in which people ask. What the uploader sent along is one
-// line: the whole of it is printed by --json.
+// A page of names and values. What the server leaves out has no place on it, and what the uploader
+// sent along is one line: the whole of it is printed by --json.
 Fields page_of(const Json& artifact) {
   Fields fields;
-  add(fields, "Name", artifact, "name");
-  add(fields, "Description", artifact, "description");
-  add(fields, "Tags", artifact, "tags");
-  add(fields, "Artifact ID", artifact, "artifact_id");
-  add(fields, "Project", artifact, "project");
-  add(fields, "Status", artifact, "status");
-  add(fields, "Visibility", artifact, "visibility");
-  add(fields, "Public URL", artifact, "public_url");
-  add_size(fields, artifact);
-  add(fields, "SHA-256", artifact, "sha256");
-  add(fields, "Model", artifact, "model");
-  add(fields, "Dtype", artifact, "dtype");
-  add(fields, "Stored as", artifact, "storage_dtype");
-  add(fields, "Quantized", artifact, "quantized");
-  add(fields, "Tokens", artifact, "num_tokens");
-  add(fields, "Layers", artifact, "num_layers");
-  add(fields, "Created", artifact, "created_at");
-  add(fields, "Downloads", artifact, "downloads");
+  for (const auto& [title, member] : kRows) {
+    std::string value = value_of(artifact, member);
+    if (value != "-" && !value.empty()) fields.emplace_back(title, std::move(value));
+  }
   const auto metadata = artifact.find("metadata");
   if (metadata != artifact.end() && metadata->is_object() && metadata->contains("sidecar")) {
     fields.emplace_back("Sidecar", "yes; it comes with the download");
