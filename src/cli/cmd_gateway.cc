@@ -2,8 +2,6 @@
 // set-up and a call as an agent makes it. Accounts are in cmd_gateway_account.cc.
 #include <nlohmann/json.hpp>
 
-#include <cstdlib>
-
 #include "base/bytes.h"
 #include "cli/admin_calls.h"
 #include "cli/commands.h"

@@ -2,8 +2,6 @@
 // never from an argument, which other users see in the process list.
 #include <nlohmann/json.hpp>
 
-#include <cstdlib>
-
 #include "base/bytes.h"
 #include "base/environment.h"
 #include "cli/admin_calls.h"

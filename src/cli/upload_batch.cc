@@ -132,8 +132,6 @@ void Batch::send_one(ApiClient& api, size_t i, Console& console) {
   if (!outcome.failure.ok()) outcome.state = FileState::kFailed;
 }
 
-// A server that refuses for something else than what the file is would refuse the next one too.
-
 Status Batch::send_file(ApiClient& api, const PlannedFile& file, FileOutcome& outcome,
                         Console& console) {
   if (rules_.dry_run && !rules_.skips_known) {
@@ -143,6 +141,7 @@ Status Batch::send_file(ApiClient& api, const PlannedFile& file, FileOutcome& ou
   }
   const LocalArtifact local = KVCS_TRY(read_local_artifact(file.path, console));
   outcome.sha256 = local.sha256;
+  // A server that refuses for something else than what the file is would refuse the next one too.
   const auto of_server = [this](Status failed) {
     if (failed.code() != Code::kInvalid && failed.code() != Code::kTooLarge) stops_ = true;
     return failed;

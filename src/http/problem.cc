@@ -101,10 +101,10 @@ void add_details(std::string& out, const Status& status) {
 // What the original portal answers is answered to the letter: {"error"} alone, and figures beside
 // it where the bytes are not those that were announced.
 std::string_view portal_code(const Status& status) {
+  const std::string_view reason = status.reason();
   const bool is_original =
-      status.message() == "Unauthorized" || status.reason() == "invalid_api_key" ||
-      status.reason() == "size_mismatch" || status.reason() == "sha256_mismatch";
-  return is_original ? std::string_view() : std::string_view(status.reason());
+      reason == "invalid_api_key" || reason == "size_mismatch" || reason == "sha256_mismatch";
+  return is_original ? std::string_view() : reason;
 }
 
 // The portal's dialect puts the members of the details beside "error" and "code", which only what

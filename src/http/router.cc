@@ -55,7 +55,6 @@ struct Segments {
   }
 };
 
-// Reads the names again for each request that has a query, which few have.
 Status check_query(const Request& request, const std::vector<std::string_view>& known) {
   if (request.query.empty()) return ok();
   std::vector<std::string> seen;
