@@ -7,7 +7,7 @@
 #include <algorithm>
 
 #include "base/bytes.h"
-#include "http/client/curl_start.h"
+#include "http/client/curl_common.h"
 #include "http/client/curl_upstream.h"
 
 namespace kvcs::http {

@@ -18,6 +18,7 @@
 #include "base/descriptor_room.h"
 #include "base/file.h"
 #include "base/wait.h"
+#include "http/client/curl_common.h"
 
 namespace kvcs::http {
 namespace {
@@ -491,6 +492,10 @@ Status CurlExchange::failure(CURLcode code) const {
 
 // ok(): `code` is not about opening a connection.
 Status CurlExchange::connection_failure(CURLcode code) const {
+  if (is_tls_failure(code)) {
+    return server_failed(url_.authority, "gave no trusted TLS connection", "tls_failed",
+                         error_text_);
+  }
   switch (code) {
     case CURLE_COULDNT_RESOLVE_HOST:
       return server_failed(url_.authority, "has a name that cannot be resolved", "dns_failed",
@@ -499,15 +504,6 @@ Status CurlExchange::connection_failure(CURLcode code) const {
       return not_connected();
     case CURLE_OPERATION_TIMEDOUT:
       return no_connection_within(url_.authority, connect_timeout_ms_);
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-      return server_failed(url_.authority, "gave no trusted TLS connection", "tls_failed",
-                           error_text_);
     default:
       return ok();
   }

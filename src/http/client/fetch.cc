@@ -12,7 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/loopback.h"
-#include "http/client/curl_start.h"
+#include "http/client/curl_common.h"
 #include "http/client/upstream_rules.h"
 
 namespace kvcs::http {
@@ -327,6 +327,7 @@ Status Fetcher::Exchange::failure(CURLcode code) const {
   curl_easy_getinfo(curl_, CURLINFO_OS_ERRNO, &refused_errno);
   curl_easy_getinfo(curl_, CURLINFO_HTTP_CONNECTCODE, &proxy_status);
   if (proxy_status != 0 && proxy_status / 100 != 2) return proxy_failure(proxy_status);
+  if (is_tls_failure(code)) return tls_failure(code);
   switch (code) {
     case CURLE_ABORTED_BY_CALLBACK:
       return unavailable("Interrupted.").with_reason("stopped");
@@ -343,14 +344,6 @@ Status Fetcher::Exchange::failure(CURLcode code) const {
     }
     case CURLE_OPERATION_TIMEDOUT:
       return timeout();
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-      return tls_failure(code);
     case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_WEIRD_SERVER_REPLY:
       return broken("did not answer in HTTP.", "not_http");
