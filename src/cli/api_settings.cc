@@ -144,10 +144,15 @@ Sources find_sources(const ServerFlags& flags, const Door& door, Status& fault,
   return sources;
 }
 
+http::FetchPolicy stoppable_policy(const Sources& sources) {
+  http::FetchPolicy policy = fetch_policy(sources);
+  policy.stopped = interrupted;
+  return policy;
+}
+
 void take_way(const Sources& sources, ApiSettings& found) {
   const WayChoice way = choose_way(sources, found.url);
-  found.policy = fetch_policy(sources);
-  found.policy.stopped = interrupted;
+  found.policy = stoppable_policy(sources);
   found.ca_file = way.way.ca_file.empty() ? way.way.ca_folder : way.way.ca_file;
   found.ca_source = way.ca_source;
   found.proxy_source = way.proxy_source;
@@ -224,9 +229,7 @@ Result<NamedServer> find_named_server(const ServerFlags& flags) {
   const Sources sources = find_sources(flags, Door(), fault, login_fault);
   KVCS_TRY(std::move(fault));
   const ServerChoice server = KVCS_TRY(choose_server(sources, Door()));
-  http::FetchPolicy policy = fetch_policy(sources);
-  policy.stopped = interrupted;
-  return NamedServer{server.url, std::move(policy)};
+  return NamedServer{server.url, stoppable_policy(sources)};
 }
 
 }  // namespace kvcs::cli

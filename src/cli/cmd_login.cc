@@ -81,6 +81,16 @@ Result<Tokens> sign_in_at_server(OauthClient& client, const std::string& server,
                                   show);
 }
 
+ApiSettings settings_of(const std::string& server, const Secret& token,
+                        const http::FetchPolicy& policy) {
+  ApiSettings settings;
+  settings.url = server;
+  settings.key = token;
+  settings.key_advice = "";
+  settings.policy = policy;
+  return settings;
+}
+
 std::string account_of(const Json& me) {
   const std::string name = text_member(me, "name"), email = text_member(me, "email");
   return email.empty() || email == name ? name : name + " <" + email + ">";
@@ -130,12 +140,8 @@ Result<Json> sign_in(const Invocation& in, Console& console, const NamedServer& 
     tokens = sign_in_at_server(client, server, show);
   }
   KVCS_TRY(tokens.status());
-  ApiSettings settings;
-  settings.url = server;
-  settings.key = tokens->access_token;
-  settings.key_advice = "";
-  settings.policy = named.policy;
-  const Json me = KVCS_TRY(ApiClient(settings).call("GET", "/api/v1/me"));
+  ApiClient api(settings_of(server, tokens->access_token, named.policy));
+  const Json me = KVCS_TRY(api.call("GET", "/api/v1/me"));
   Login login;
   login.server = server;
   login.account = account_of(me);
@@ -171,12 +177,8 @@ int run_login(const Invocation& in, Console& console) {
 // The session at the server, or the token at the issuer. Here the login goes in any case.
 Status end_there(const Login& login, const http::FetchPolicy& policy) {
   if (login.issuer.empty()) {
-    ApiSettings settings;
-    settings.url = login.server;
-    settings.key = login.access_token;
-    settings.key_advice = "";
-    settings.policy = policy;
-    const Status ended = ApiClient(settings).call("POST", "/auth/logout").status();
+    ApiClient api(settings_of(login.server, login.access_token, policy));
+    const Status ended = api.call("POST", "/auth/logout").status();
     return ended.code() == Code::kUnauthenticated ? ok() : ended;
   }
   OauthClient client(policy);
