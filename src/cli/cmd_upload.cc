@@ -190,7 +190,7 @@ BatchRules rules_of(const Invocation& in) {
 
 int run_upload(const Invocation& in, Console& console) {
   const std::vector<std::string> words = in.list("file");
-  const auto plan = plan_files(words);
+  auto plan = plan_files(words);
   if (!plan.ok()) return console.fail(plan.status());
   ApiClient api(find_api_settings(in));
   std::error_code ignored;
@@ -198,14 +198,17 @@ int run_upload(const Invocation& in, Console& console) {
       words.size() == 1 && plan->size() == 1 && !std::filesystem::is_directory(words[0], ignored);
   const BatchRules rules = rules_of(in);
   if (is_one && !rules.dry_run) return run_one(in, plan->front().path, api, console);
-  if (in.optional_text("name")) {
-    return console.misused(invalid("--name: " + counted(plan->size(), "file") +
-                                   " cannot have one name; each has that of its file."));
+  const auto name = in.optional_text("name");
+  if (name && !is_one) {
+    return console.misused(
+        invalid("--name: it is for one file; of several, and in a folder, each has its own."));
   }
+  if (name) plan->front().name = *name;
   for (const PlannedFile& file : *plan) {
     if (!is_stream(file.path)) continue;
-    return console.misused(
-        invalid(printable(file.path) + " can be read once only; upload it alone, with --name."));
+    return console.misused(invalid(printable(file.path) +
+                                   " can be read once only; upload it alone, with --name" +
+                                   (rules.dry_run ? " and without --dry-run." : ".")));
   }
   const Result<UploadWishes> wishes = wishes_of(in, api);
   if (!wishes.ok()) return console.fail(wishes.status());

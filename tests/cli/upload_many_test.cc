@@ -100,6 +100,14 @@ TEST_CASE("upload: a plan sends nothing and finds bad files", "[unit][cli]") {
   CHECK(list[1]["name"] == "bad");
   CHECK(list[1]["state"] == "failed");
   CHECK(list[2]["state"] == "to upload");
+  // Of one file by the name that it would have.
+  CHECK(desk.run({"upload", desk.first, "--name", "demo", "--dry-run", "--json"}) == 0);
+  CHECK(parse_json(desk.out).value()[0]["name"] == "demo");
+  CHECK(desk.run({"upload", desk.folder.file("caches/law"), "--name", "demo", "--dry-run"}) == 2);
+  CHECK(desk.error.find("--name: it is for one file") != std::string::npos);
+  CHECK(desk.run({"upload", "-", "--name", "demo", "--dry-run"}) == 2);
+  CHECK(desk.error.find("with --name and without --dry-run.") != std::string::npos);
+  CHECK(desk.requests().empty());
 }
 
 TEST_CASE("upload: a bad file stops no other, a server that refuses all does", "[unit][cli]") {
