@@ -206,6 +206,10 @@ std::string kept_words(const Wanted& wanted, const Part& part) {
          printable(wanted.part, kShownText) + "; the same command goes on there.";
 }
 
+Status name_taken(const std::string& path) {
+  return conflict(printable(path) + " exists; --force replaces it.");
+}
+
 // Without --force the name must be free at the moment of the rename, not only when the command
 // began: RENAME_NOREPLACE decides both in one step.
 Status publish(const Wanted& wanted, const Part& part, bool force) {
@@ -228,7 +232,7 @@ Status publish(const Wanted& wanted, const Part& part, bool force) {
       return ok();
     }
   }
-  if (errno == EEXIST) return conflict(wanted.target + " exists; --force replaces it.");
+  if (errno == EEXIST) return name_taken(wanted.target);
   return io_error("rename", wanted.target, errno);
 }
 
@@ -293,7 +297,7 @@ Status check_free(const Wanted& wanted, bool force) {
   for (const char* const ending : {"", ".json"}) {
     if (force || (*ending != '\0' && !has_sidecar)) continue;
     if (!std::filesystem::exists(wanted.target + ending, ignored)) continue;
-    return conflict(printable(wanted.target + ending) + " exists; --force replaces it.");
+    return name_taken(wanted.target + ending);
   }
   return ok();
 }
