@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <vector>
 
@@ -111,16 +112,17 @@ Result<Descriptor> take_part(const Wanted& wanted) {
 Status hash_part(const Wanted& wanted, Part& part, Console& console) {
   struct stat facts {};
   if (::fstat(part.file.get(), &facts) != 0) return io_error("stat", wanted.part, errno);
-  const auto have = static_cast<uint64_t>(facts.st_size);
-  if (have > wanted.size_bytes) return empty_part(wanted, part);
-  Progress progress(console, "Checking", have);
+  part.have = static_cast<uint64_t>(facts.st_size);
+  if (part.have > wanted.size_bytes) return empty_part(wanted, part);
+  Progress progress(console, "Checking", part.have);
   std::vector<char> buffer(kStepBytes);
-  while (part.have < have) {
-    const ssize_t n =
-        ::pread(part.file.get(), buffer.data(), buffer.size(), static_cast<off_t>(part.have));
+  for (uint64_t at = 0; at < part.have;) {
+    if (interrupted()) return interruption();
+    const size_t want = std::min<uint64_t>(buffer.size(), part.have - at);
+    const ssize_t n = ::pread(part.file.get(), buffer.data(), want, static_cast<off_t>(at));
     if (n <= 0) return io_error("read", wanted.part, n < 0 ? errno : EIO);
     part.hash->update(buffer.data(), static_cast<size_t>(n));
-    progress.update(part.have += static_cast<uint64_t>(n));
+    progress.update(at += static_cast<uint64_t>(n));
   }
   return ok();
 }
@@ -128,7 +130,6 @@ Status hash_part(const Wanted& wanted, Part& part, Console& console) {
 // What is published is what lies on the disk, whatever was received: its digest is taken of that.
 Status read_back(const Wanted& wanted, Part& part, Console& console) {
   part.hash = std::make_unique<Sha256>();
-  part.have = 0;
   KVCS_TRY(hash_part(wanted, part, console));
   if (part.have == wanted.size_bytes) return ok();
   return upstream_failed("Another program has changed " + printable(wanted.part, kShownText) +
@@ -302,27 +303,31 @@ Status check_free(const Wanted& wanted, bool force) {
   return ok();
 }
 
+// All bytes into the part, and read again.
+Status fill_part(ApiClient& api, const Invocation& in, Wanted& wanted, Part& part, Repeat& repeat,
+                 Console& console) {
+  KVCS_TRY(hash_part(wanted, part, console));
+  const Status got = transfer(api, in, wanted, part, repeat, console);
+  if (got.ok()) return read_back(wanted, part, console);
+  if (part.have == 0) remove_part(wanted);
+  if (part.have == 0 || interrupted()) return got;
+  return Status(got.code(), got.message() + " " + kept_words(wanted, part))
+      .with_reason(got.reason());
+}
+
 Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Repeat& repeat,
              Console& console) {
   KVCS_TRY(check_free(wanted, in.flag("force")));
   const Interrupts interrupts;
   Part part{KVCS_TRY(take_part(wanted))};
   note_download(wanted.part, wanted.target, wanted.size_bytes);
-  KVCS_TRY(hash_part(wanted, part, console));
-  const Status got = transfer(api, in, wanted, part, repeat, console);
-  if (!got.ok() && part.have == 0) remove_part(wanted);
-  if (!got.ok() && interrupted()) {
+  const Status filled = fill_part(api, in, wanted, part, repeat, console);
+  if (!filled.ok() && interrupted()) {
     // The process ends with this function, so it is said here.
     const std::string kept = part.have > 0 ? " " + kept_words(wanted, part) : "";
-    console.fail(unavailable("Interrupted." + kept).with_reason(got.reason()));
-    return got;
+    console.fail(interruption("Interrupted." + kept));
   }
-  if (!got.ok() && part.have > 0) {
-    return Status(got.code(), got.message() + " " + kept_words(wanted, part))
-        .with_reason(got.reason());
-  }
-  KVCS_TRY(Status(got));
-  KVCS_TRY(read_back(wanted, part, console));
+  KVCS_TRY(Status(filled));
   KVCS_TRY(check_bytes(wanted, part.hash->finish_hex()));
   KVCS_TRY(publish(wanted, part, in.flag("force")));
   forget_download(wanted.part);

@@ -6,6 +6,7 @@
 #include <array>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 namespace kvcs::cli {
 namespace {
@@ -55,6 +56,10 @@ Interrupts::~Interrupts() {
 
 bool interrupted() {
   return noted != 0;
+}
+
+Status interruption(std::string message) {
+  return unavailable(std::move(message)).with_reason("stopped");
 }
 
 LastWords::LastWords(const char* words) : words_before_(last_words) {

@@ -2,6 +2,9 @@
 // what is under way ends soon, and then the process dies by it as it would have.
 #pragma once
 #include <csignal>
+#include <string>
+
+#include "base/status.h"
 
 namespace kvcs::cli {
 
@@ -21,6 +24,9 @@ class Interrupts final {
 
 // Whether a signal was noted. For any thread.
 bool interrupted();
+
+// How what was interrupted has failed, whatever it was at.
+Status interruption(std::string message = "Interrupted.");
 
 // While it lives, Ctrl-C ends the process with these words on stderr, a static text with its line
 // end. Interrupts go before it: who notes a signal says so in words of its own.

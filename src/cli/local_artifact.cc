@@ -23,16 +23,12 @@ constexpr size_t kHashStepBytes = 1 << 20;
 // that is larger, because of its token ids, is not sent.
 constexpr size_t kSidecarMaxBytes = 60 << 10;
 
-Status stopped() {
-  return Status(Code::kUnavailable, "Interrupted.").with_reason("stopped");
-}
-
 Result<std::string> hash_file(const kvfile::KvFile& file, Console& console) {
   Progress progress(console, "Hashing", file.size_bytes());
   Sha256 hash;
   std::vector<char> buffer(kHashStepBytes);
   for (uint64_t at = 0; at < file.size_bytes();) {
-    if (interrupted()) return stopped();
+    if (interrupted()) return interruption();
     const size_t n = std::min<uint64_t>(buffer.size(), file.size_bytes() - at);
     KVCS_TRY(file.read(at, buffer.data(), n));
     hash.update(buffer.data(), n);
@@ -59,7 +55,7 @@ Result<std::string> copy_stream(int from, int to, const std::string& path, Conso
   std::vector<char> buffer(kHashStepBytes);
   for (uint64_t done = 0;;) {
     const ssize_t n = ::read(from, buffer.data(), buffer.size());
-    if (interrupted()) return stopped();
+    if (interrupted()) return interruption();
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return io_error("read", path, errno);
     if (n == 0) return hash.finish_hex();

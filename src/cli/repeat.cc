@@ -5,6 +5,7 @@
 
 #include "base/bytes.h"
 #include "base/http_date.h"
+#include "cli/interrupt.h"
 
 namespace kvcs::cli {
 namespace {
@@ -54,7 +55,8 @@ Status Repeat::run(std::string_view what, const std::function<Status(bool& moved
       failures = 0;
       pause_ms = rule_.first_pause_ms;
     }
-    if (++failures == rule_.attempts_max || hooks_.stopped()) return done;
+    if (hooks_.stopped()) return interruption();
+    if (++failures == rule_.attempts_max) return done;
     const int64_t asked_ms = int64_t{done.retry_after_s()} * 1000;
     const int64_t wait_ms = asked_ms > 0 ? asked_ms : pause_ms;
     if (hooks_.note) {
@@ -62,7 +64,7 @@ Status Repeat::run(std::string_view what, const std::function<Status(bool& moved
                   "); trying again in " + seconds_text(wait_ms) + " s.");
     }
     hooks_.pause(wait_ms);
-    if (hooks_.stopped()) return done;
+    if (hooks_.stopped()) return interruption();
     pause_ms = std::min(pause_ms * 2, rule_.pause_max_ms);
   }
 }

@@ -33,6 +33,7 @@ class Repeat final {
   // Until `attempt` is Ok, or fails for good. It sets `moved` when it brought something: then the
   // count begins anew. `what` stands in "The WHAT failed (why); trying again in 2 s.". A server
   // that no attempt has reached so far is not waited for: it is most likely named wrongly, or off.
+  // Who stops it hears of that, and not of the attempt that failed before.
   Status run(std::string_view what, const std::function<Status(bool& moved)>& attempt);
   // The server has been reached by other ways.
   void note_reached() { reached_ = true; }

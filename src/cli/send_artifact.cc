@@ -33,7 +33,7 @@ class WholeUpload final {
     if (sent.ok()) return id_;
     withdraw();
     if (!interrupted()) return sent;
-    return unavailable("Interrupted; the server keeps nothing of it.").with_reason(sent.reason());
+    return interruption("Interrupted; the server keeps nothing of it.");
   }
 
  private:

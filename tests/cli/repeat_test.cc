@@ -107,9 +107,16 @@ TEST_CASE("repeat: a server that nothing has reached is not waited for", "[unit]
 TEST_CASE("repeat: who stops the command waits no longer", "[unit][cli]") {
   Trial trial;
   trial.stopped = true;
-  CHECK_FALSE(trial.repeat().run("x", trial.failing(1, unavailable("Busy."))).ok());
+  CHECK(trial.repeat().run("x", trial.failing(1, unavailable("Busy."))).reason() == "stopped");
   CHECK(trial.pauses.empty());
   CHECK(trial.attempts == 1);
+  // While it waits, too.
+  Trial waiting;
+  Repeat repeat({.note = {},
+                 .pause = [&](int64_t) { waiting.stopped = true; },
+                 .stopped = [&] { return waiting.stopped; }});
+  CHECK(repeat.run("x", waiting.failing(1, unavailable("Busy."))).reason() == "stopped");
+  CHECK(waiting.attempts == 1);
 }
 
 TEST_CASE("repeat: Retry-After in seconds and as a date", "[unit][cli]") {

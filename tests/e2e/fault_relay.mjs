@@ -64,11 +64,21 @@ export class FaultRelay {
     return new Promise((resolve) => this.watchers.push({ method, path, resolve }));
   }
 
+  // Resolves when the status that is the fault of such a request has gone out.
+  failed(method, path) {
+    return new Promise((resolve) => this.watchers.push({ method, path, isFailure: true, resolve }));
+  }
+
+  tell(request, isFailure = false) {
+    for (const one of this.watchers) {
+      const fits = one.method === request.method && one.path.test(request.url);
+      if (fits && Boolean(one.isFailure) === isFailure) one.resolve();
+    }
+  }
+
   async serve(request, response) {
     this.seen.push(`${request.method} ${request.url}`);
-    for (const { method, path, resolve } of this.watchers) {
-      if (method === request.method && path.test(request.url)) resolve();
-    }
+    this.tell(request);
     const fault = this.faults.find(({ method, path, times }) =>
       times > 0 && method === request.method && path.test(request.url));
     if (fault === undefined) return this.pass(request, response);
@@ -76,7 +86,7 @@ export class FaultRelay {
     if (typeof fault.way === 'number') {
       for await (const chunk of request) void chunk;
       response.writeHead(fault.way, { 'content-type': 'application/json', ...fault.headers });
-      return response.end(JSON.stringify({ error: `The relay says ${fault.way}.` }));
+      return response.end(JSON.stringify({ error: `The relay says ${fault.way}.` }), () => this.tell(request, true));
     }
     const forward = () => this.forward(request);
     return kWays[fault.way]({ forward, socket: request.socket });

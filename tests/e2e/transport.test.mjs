@@ -2,7 +2,7 @@
 // authorities and through proxies too, and no key reaches a server that it is not for. Method: the real
 // binary behind a relay that fails each request once in each way, a proxy, and servers that only listen.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, truncateSync, watch, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -138,9 +138,11 @@ test('transport: who stops a command with --json reads why', async () => {
       [['upload', 'b.kv'], 'PUT', /./, /^Interrupted; the server keeps nothing of it\.$/],
       [['download', id, '-o', 'back.kv'], 'GET', /^\/blobs\//, /^Interrupted\.$/],
     ];
-    for (const [words, method, path, said] of stopped) {
-      await withRelay(daemon, [{ method, path, way: 'stall' }], async (relay) => {
-        const came = relay.came(method, path);
+    // In the middle of a request, and of the pause behind one that failed.
+    const later = stopped.slice(1).map((row) => [...row, { way: 503, headers: { 'retry-after': '3600' } }]);
+    for (const [words, method, path, said, fault = { way: 'stall' }] of [...stopped, ...later]) {
+      await withRelay(daemon, [{ method, path, ...fault }], async (relay) => {
+        const came = fault.way === 503 ? relay.failed(method, path) : relay.came(method, path);
         const child = daemon.begin(relay.url, ...words, '--json');
         await came;
         child.kill('SIGINT');
@@ -173,6 +175,34 @@ test('transport: a download that is interrupted says where it goes on', async ()
     const again = await daemon.cli('download', id, '-o', 'back.kv');
     assert.equal(again.status, 0, again.stderr);
     assert.ok(readFileSync(join(daemon.folder, 'back.kv')).equals(bytes));
+  });
+});
+
+test('transport: a download that is stopped while it checks its part leaves that as it is', async () => {
+  const id = '3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f', size = 2 ** 41;
+  const about = { artifact_id: id, download_url: 'http://127.0.0.1:1/blob', sha256: '0'.repeat(64), size_bytes: size };
+  await withListener((request, response) => response.end(JSON.stringify(about)), async (url) => {
+    const daemon = new Daemon();  // Only its folder: it is not started.
+    daemon.credentials = { api_key: 'kv_mine' };
+    const part = join(daemon.folder, '.back.kv.3f0c9d5e.part'), records = join(daemon.folder, '.config/kvcs/downloads');
+    // A tebibyte that takes no room, and a quarter of an hour to read.
+    writeFileSync(part, '');
+    truncateSync(part, size / 2);
+    mkdirSync(records, { recursive: true });
+    const watcher = watch(records), noted = new Promise((resolve) => watcher.once('change', resolve));
+    const child = daemon.begin(url, 'download', id, '-o', 'back.kv');
+    try {
+      await noted;
+      child.kill('SIGINT');
+      const { signal, stderr } = await child.ended;
+      assert.equal(signal, 'SIGINT');
+      assert.match(stderr, /^error: Interrupted\. 1\.00 TiB of 2\.00 TiB are kept in .*\.part; the same command goes on there/);
+      assert.equal(statSync(part).size, size / 2);
+    } finally {
+      child.kill('SIGKILL');
+      watcher.close();
+      daemon.remove();
+    }
   });
 });
 
