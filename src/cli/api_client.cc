@@ -263,9 +263,10 @@ Status ApiClient::refusal(const http::FetchAnswer& answer) const {
       .with_retry_after_s(failed.retry_after_s());
 }
 
-void ApiClient::drop(const std::string& path) {
+void ApiClient::drop(const std::string& path, http::FetchHeaders headers) {
   http::FetchRequest request;
   request.method = "DELETE";
+  request.headers = std::move(headers);
   request.deadline_ms = kDropMs;
   request.ignores_stop = true;
   (void)exchange(std::move(request), path);

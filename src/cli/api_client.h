@@ -37,7 +37,7 @@ class ApiClient final {
   // An answer that is not 2xx as a failure: the server's words, and what to do about the key.
   Status refusal(const http::FetchAnswer& answer) const;
   // Gives a thing of the server's back while the command is ending: a short try, also after Ctrl-C.
-  void drop(const std::string& path);
+  void drop(const std::string& path, http::FetchHeaders headers = {});
 
   // What lies at any URL. None of these sends the key; `authorization` is the value of that header,
   // or "".

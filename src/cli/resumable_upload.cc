@@ -29,6 +29,7 @@ namespace kvcs::cli {
 namespace {
 
 constexpr const char* kUploads = "/api/v1/uploads";
+const std::pair<std::string, std::string> kTus = {"tus-resumable", "1.0.0"};
 constexpr size_t kParts = 4, kProofRangeBytes = 4096;
 constexpr int64_t kDrawMs = 100;
 constexpr size_t kStateMaxBytes = 64 << 10;
@@ -124,7 +125,7 @@ class ResumableUpload final {
 // Each of them may be sent twice: what it does is named by an id, an offset or a key.
 Result<http::FetchAnswer> ResumableUpload::ask(ApiClient& api, http::FetchRequest request,
                                                const std::string& path) {
-  request.headers.push_back({"tus-resumable", "1.0.0"});
+  request.headers.push_back(kTus);
   request.is_repeatable = true;
   return api.exchange(std::move(request), path);
 }
@@ -265,9 +266,7 @@ bool ResumableUpload::has_proved(const std::string& id, const std::string& chall
 
 // What it holds of the quota is given back; a server that does not hear of it does so by itself.
 void ResumableUpload::drop(const std::string& id) {
-  http::FetchRequest removal;
-  removal.method = "DELETE";
-  (void)ask(api_, std::move(removal), std::string(kUploads) + "/" + id);
+  api_.drop(std::string(kUploads) + "/" + id, {kTus});
 }
 
 // Makes the parts on the server, all or none. False: it knows no such uploads.

@@ -206,6 +206,25 @@ test('transport: a download that is stopped while it checks its part leaves that
   });
 });
 
+test('transport: what a large upload has made on the server is given back when it is ended', async () => {
+  await withDaemon({}, async (daemon) => {
+    writeFileSync(join(daemon.folder, 'large.kv'), kvFile(66 << 20, 1));
+    const all = /^\/api\/v1\/uploads$/;
+    await withRelay(daemon, [], async (relay) => {
+      const child = daemon.begin(relay.url, 'upload', 'large.kv');
+      await relay.came('POST', all);  // Whether the bytes are there; then the first part.
+      await relay.came('POST', all);
+      const stalled = relay.came('POST', all);
+      relay.faults.push({ method: 'POST', path: all, way: 'stall', times: 1 });
+      await stalled;
+      const before = relay.seen.length;
+      child.kill('SIGTERM');
+      assert.equal((await child.ended).signal, 'SIGTERM');
+      assert.ok(relay.seen.slice(before).some((line) => line.startsWith('DELETE /api/v1/uploads/')));
+    });
+  });
+});
+
 test('transport: a private authority is trusted by each of the ways to name it, for all requests', async () => {
   const daemon = new Daemon({ ...kNoLimits });
   const { key, certificate } = makeCertificate(daemon.folder, 'localhost');
