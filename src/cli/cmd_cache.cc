@@ -54,20 +54,17 @@ int run_list(const Invocation&, Console& console) {
   return kExitOk;
 }
 
-// Another kvcs that is at work with the part holds its lock.
-bool is_in_use(const std::string& part) {
-  const Descriptor file(::open(part.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  return file.valid() && ::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-}
-
 struct Cleaned {
   uint64_t files = 0, bytes = 0, uploads = 0;
   bool is_whole = true;
 };
 
+// The lock of a part is held until its name is gone, so that no other kvcs begins to write into
+// what goes away; one that is at work holds it already.
 void clean_downloads(Console& console, Cleaned& done) {
   for (const KeptDownload& one : list_kept_downloads()) {
-    if (is_in_use(one.part)) {
+    const Descriptor part(::open(one.part.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (part.valid() && ::flock(part.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       console.note(printable(one.part) + " is being written; it stays.");
       continue;
     }
@@ -146,8 +143,9 @@ std::vector<Command> cache_commands() {
            .options = {yes_option()},
            .examples = {{"kvcs cache clean --yes", "Frees this disk, and the quota."}},
            .run = run_clean,
-           .details = "What another kvcs is at work with stays. Uploads of another server than the "
-                      "one that is asked stay too; --server names it."}};
+           .details = "A part file that another kvcs writes stays; an upload that is under way may "
+                      "be withdrawn. Uploads of another server than the one that is asked stay; "
+                      "--server names it."}};
 }
 
 }  // namespace kvcs::cli
