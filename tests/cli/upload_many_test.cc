@@ -8,30 +8,20 @@
 #include <thread>
 
 #include "base/crypto.h"
-#include "cli/cli_desk.h"
+#include "cli/upload_desk.h"
 #include "cli/upload_plan.h"
-#include "kvfile/kvfile.h"
 
 using namespace kvcs;
+using kvcs::test::artifact_bytes;
 using kvcs::test::CliAnswer;
-using kvcs::test::CliDesk;
+using kvcs::test::confirmed;
+using kvcs::test::kBegin;
+using kvcs::test::UploadDesk;
 using kvcs::test::Words;
 
 namespace {
 
-std::string artifact_bytes(char fill) {
-  const auto tensor = [](const char* name) {
-    kvfile::Tensor t;
-    t.name = name;
-    t.shape = {1, 1, 4, 8};
-    return t;
-  };
-  const auto header = kvfile::make_header({tensor("k_0"), tensor("v_0")}, {});
-  REQUIRE(header.ok());
-  return kvfile::dump_header(*header) + std::string(128, fill);
-}
-
-struct FolderDesk : CliDesk {
+struct FolderDesk : UploadDesk {
   FolderDesk() {
     std::filesystem::create_directories(folder.file("caches/law/.old"));
     first = write("caches/a.kv", artifact_bytes('\1'));
@@ -41,18 +31,6 @@ struct FolderDesk : CliDesk {
     write("caches/notes.txt", "no artifact");
     caches = folder.file("caches");
   }
-  CliAnswer begun(const std::string& id) const {
-    return {R"({"artifact_id":")" + id + R"(","url":"http://127.0.0.1:)" +
-            std::to_string(server.port()) + "/blobs/" + id + "\"}"};
-  }
-  // What was asked, without bodies.
-  Words steps() {
-    Words all;
-    for (const std::string& request : requests()) {
-      all.push_back(request.substr(0, request.find(' ', request.find(' ') + 1)));
-    }
-    return all;
-  }
   // The body of the request that came as the nth.
   Json body(size_t n) {
     const std::string request = requests().at(n);
@@ -61,10 +39,6 @@ struct FolderDesk : CliDesk {
   std::string caches, first, second;
 };
 
-const std::string kBegin = "POST /api/v1/artifacts/upload-url";
-std::string confirmed(const std::string& id) {
-  return "POST /api/v1/artifacts/" + id + "/confirm-upload";
-}
 const CliAnswer kNone{R"({"artifacts":[]})"};
 CliAnswer known(const std::string& id) {
   return {R"({"artifacts":[{"artifact_id":")" + id + "\"}]}"};

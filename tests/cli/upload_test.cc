@@ -4,41 +4,20 @@
 
 #include <filesystem>
 
-#include "cli/cli_desk.h"
 #include "cli/scratch_folder.h"
-#include "kvfile/kvfile.h"
+#include "cli/upload_desk.h"
 
 using namespace kvcs;
+using kvcs::test::artifact_bytes;
 using kvcs::test::CliAnswer;
-using kvcs::test::CliDesk;
+using kvcs::test::confirmed;
+using kvcs::test::kBegin;
+using kvcs::test::UploadDesk;
 using kvcs::test::Words;
 
 namespace {
 
-struct UploadDesk : CliDesk {
-  UploadDesk() {
-    const auto tensor = [](const char* name) {
-      kvfile::Tensor t;
-      t.name = name;
-      t.shape = {1, 1, 4, 8};
-      return t;
-    };
-    const auto header = kvfile::make_header({tensor("k_0"), tensor("v_0")}, {});
-    REQUIRE(header.ok());
-    path = write("context.kv", kvfile::dump_header(*header) + std::string(128, '\1'));
-  }
-  CliAnswer begun(const std::string& id) const {
-    return {R"({"artifact_id":")" + id + R"(","url":"http://127.0.0.1:)" +
-            std::to_string(server.port()) + "/blobs/" + id + "\"}"};
-  }
-  // What was asked, without bodies.
-  Words steps() {
-    Words all;
-    for (const std::string& request : requests()) {
-      all.push_back(request.substr(0, request.find(' ', request.find(' ') + 1)));
-    }
-    return all;
-  }
+struct FileDesk : UploadDesk {
   // The Idempotency-Key of each announcement.
   Words keys() {
     MutexLock lock(mutex);
@@ -50,18 +29,17 @@ struct UploadDesk : CliDesk {
     }
     return all;
   }
-  std::string path;
+  const std::string path = write("context.kv", artifact_bytes('\1'));
 };
 
-const std::string kBegin = "POST /api/v1/artifacts/upload-url";
-const std::string kConfirm = "POST /api/v1/artifacts/a1/confirm-upload";
+const std::string kConfirm = confirmed("a1");
 const std::string kLookUp = "GET /api/v1/artifacts/a1?shape=single";
 const std::string kWithdrawn = "DELETE /api/v1/artifacts/a1";
 
 }  // namespace
 
 TEST_CASE("upload: announced, sent, confirmed and asked for", "[unit][cli]") {
-  UploadDesk desk;
+  FileDesk desk;
   desk.answer({desk.begun("a1"), {}, {}, {R"({"public_url":"https://cdn/a1","project":"law"})"}});
   CHECK(desk.run({"upload", desk.path, "--name", "demo", "--visibility", "public"}) == 0);
   CHECK(desk.steps() == Words{kBegin, "PUT /blobs/a1", "POST /api/v1/artifacts/a1/confirm-upload",
@@ -77,7 +55,7 @@ TEST_CASE("upload: announced, sent, confirmed and asked for", "[unit][cli]") {
 
 TEST_CASE("upload: without a name it has the file's, and quiet prints the id alone",
           "[unit][cli]") {
-  UploadDesk desk;
+  FileDesk desk;
   desk.answer({desk.begun("a1")});
   CHECK(desk.run({"upload", desk.path, "-q"}) == 0);
   CHECK(desk.out == "a1\n");
@@ -88,7 +66,7 @@ TEST_CASE("upload: without a name it has the file's, and quiet prints the id alo
 }
 
 TEST_CASE("upload: the project is named by its id, its slug or its name", "[unit][cli]") {
-  UploadDesk desk;
+  FileDesk desk;
   const std::string id = "0c9d5e3f-0a7e-4a62-9c1b-6c1d2e3f0a4f";
   // A key of the organization may not list projects, so that an id is not looked up.
   for (const char* const option : {"--project", "--project-id"}) {
@@ -105,7 +83,7 @@ TEST_CASE("upload: the project is named by its id, its slug or its name", "[unit
 }
 
 TEST_CASE("upload: what the server's trouble broke is sent once more", "[unit][cli]") {
-  UploadDesk desk;
+  FileDesk desk;
   desk.answer({desk.begun("a1"), {R"({"error":"Busy."})", "503 Busy"}});
   CHECK(desk.run({"upload", desk.path}) == 0);
   CHECK(desk.steps()[1] == "PUT /blobs/a1");
@@ -115,7 +93,7 @@ TEST_CASE("upload: what the server's trouble broke is sent once more", "[unit][c
 }
 
 TEST_CASE("upload: a URL that has ended is asked for anew", "[unit][cli]") {
-  UploadDesk desk;
+  FileDesk desk;
   // By the code, and where there is none by the words.
   const std::string said = GENERATE(R"({"error":"Too late.","code":"url_expired"})",
                                     R"({"error":"The signed URL expired at noon."})");
@@ -129,7 +107,7 @@ TEST_CASE("upload: a URL that has ended is asked for anew", "[unit][cli]") {
 }
 
 TEST_CASE("upload: a refusal is not repeated", "[unit][cli]") {
-  UploadDesk desk;
+  FileDesk desk;
   for (const char* status : {"400 Bad", "403 Forbidden", "404 Gone", "409 Conflict", "413 Large"}) {
     INFO(status);
     desk.answer({desk.begun("a1"), {R"({"error":"No."})", status}});
@@ -146,7 +124,7 @@ TEST_CASE("upload: a refusal is not repeated", "[unit][cli]") {
 }
 
 TEST_CASE("upload: each request is repeated while the server is in trouble", "[unit][cli]") {
-  UploadDesk desk;
+  FileDesk desk;
   const CliAnswer busy{R"({"error":"Busy."})", "503 Busy"}, late{"{}", "408 Late"};
   desk.answer({busy, desk.begun("a1"), late, {}, {"{}", "502 Bad"}, {}, busy});
   CHECK(desk.run({"upload", desk.path, "-q"}) == 0);
@@ -159,7 +137,7 @@ TEST_CASE("upload: each request is repeated while the server is in trouble", "[u
 }
 
 TEST_CASE("upload: a last look that fails takes nothing back", "[unit][cli]") {
-  UploadDesk desk;
+  FileDesk desk;
   desk.answer({desk.begun("a1"), {}, {}, {R"({"error":"Gone."})", "404 Gone"}});
   CHECK(desk.run({"upload", desk.path}) == 0);
   CHECK(desk.error.find("It is stored; its URL could not be asked for: Gone.") !=
@@ -168,14 +146,14 @@ TEST_CASE("upload: a last look that fails takes nothing back", "[unit][cli]") {
 }
 
 TEST_CASE("upload: a server that is not there is told at once", "[unit][cli]") {
-  UploadDesk desk;
+  FileDesk desk;
   CHECK(desk.run({"upload", desk.path, "--server", "http://127.0.0.1:1"}) == 1);
   CHECK(desk.error == "error: http://127.0.0.1:1 cannot be reached: it refused the connection.\n");
   CHECK(desk.requests().empty());
 }
 
 TEST_CASE("upload: what else has expired is no reason to ask anew", "[unit][cli]") {
-  UploadDesk desk;
+  FileDesk desk;
   desk.answer({desk.begun("a1"),
                {R"({"error":"Your plan expired.","code":"plan_ended"})", "403 Forbidden"}});
   CHECK(desk.run({"upload", desk.path}) == 1);
@@ -183,7 +161,7 @@ TEST_CASE("upload: what else has expired is no reason to ask anew", "[unit][cli]
 }
 
 TEST_CASE("upload: an answer without an id or a URL is the server's failure", "[unit][cli]") {
-  UploadDesk desk;
+  FileDesk desk;
   for (const char* odd : {"{}", R"({"artifact_id":"a1"})", R"({"artifact_id":1,"url":"x"})"}) {
     desk.answer({{odd}});
     CHECK(desk.run({"upload", desk.path}) == 1);
