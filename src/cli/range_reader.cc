@@ -3,11 +3,10 @@
 
 #include <algorithm>
 #include <map>
-#include <memory>
 #include <vector>
 
 #include "base/mutex.h"
-#include "base/thread.h"
+#include "base/start_thread.h"
 #include "cli/interrupt.h"
 
 namespace kvcs::cli {
@@ -27,9 +26,12 @@ class RangeReader final {
   }
 
   Status run(const std::function<Status(std::string_view)>& take) {
-    std::vector<std::unique_ptr<Thread>> threads;
+    std::vector<Thread> threads;
     for (size_t i = 0; i < std::min<uint64_t>(kConnections, count_); i++) {
-      threads.push_back(std::make_unique<Thread>("range", [this] { fetch_some(); }));
+      Result<Thread> thread = start_thread("range", [this] { fetch_some(); });
+      if (!thread.ok() && threads.empty()) return std::move(thread).status();
+      if (!thread.ok()) break;  // The others do its work.
+      threads.push_back(std::move(thread).value());
     }
     for (uint64_t i = 0; i < count_; i++) {
       const Status passed = pass_on(take);

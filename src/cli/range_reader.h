@@ -26,7 +26,7 @@ struct RangeSource {
 inline constexpr std::string_view kNoRanges = "no_ranges";
 
 // Calls `take` in this thread. A failure of it, or of a request, ends the whole; what has been
-// taken by then is the beginning.
+// taken by then is the beginning. Unavailable: the system has no thread left.
 Status read_ranges(const ApiSettings& settings, const RangeSource& source,
                    const std::function<Status(std::string_view bytes)>& take);
 

@@ -3,15 +3,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <map>
-#include <memory>
 #include <set>
 
 #include "base/bytes.h"
 #include "base/counted.h"
 #include "base/mutex.h"
-#include "base/thread.h"
+#include "base/start_thread.h"
 #include "cli/interrupt.h"
 #include "cli/own_calls.h"
 #include "cli/progress.h"
@@ -97,19 +97,24 @@ void Batch::send_small() {
   std::atomic<uint64_t> sent_bytes{0};
   Mutex mutex;
   CondVar changed;
-  size_t working = std::min<size_t>(static_cast<size_t>(rules_.parallel), count);
-  std::vector<std::unique_ptr<Thread>> threads;
-  for (size_t i = 0, n = working; i < n; i++) {
-    threads.push_back(std::make_unique<Thread>("upload", [&] {
-      send_some(next, sent_bytes);
-      MutexLock lock(mutex);
-      working--;
-      changed.notify_all();
-    }));
+  size_t ended = 0;
+  const auto work = [&] {
+    send_some(next, sent_bytes);
+    MutexLock lock(mutex);
+    ended++;
+    changed.notify_all();
+  };
+  std::vector<Thread> threads;
+  while (threads.size() < std::min<size_t>(static_cast<size_t>(rules_.parallel), count)) {
+    Result<Thread> thread = start_thread("upload", work);
+    if (!thread.ok()) break;  // The others do its work; where there is none, this one.
+    threads.push_back(std::move(thread).value());
   }
-  MutexLock lock(mutex);
-  while (working > 0) {
+  if (threads.empty()) send_some(next, sent_bytes);
+  for (;;) {
     progress.update(sent_bytes);
+    MutexLock lock(mutex);
+    if (ended == threads.size()) break;
     (void)changed.wait_for_ms(mutex, kDrawMs);
   }
 }

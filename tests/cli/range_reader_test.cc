@@ -7,6 +7,7 @@
 
 #include "base/bytes.h"
 #include "cli/cli_desk.h"
+#include "support/no_threads.h"
 
 using namespace kvcs;
 using kvcs::test::LoopbackPeer;
@@ -94,6 +95,13 @@ TEST_CASE("range reader: what is handed over before a failure is the beginning",
   CHECK(shorter.read().message() == "The transfer broke off.");
   RangeServer gone(kThird, "HTTP/1.1 404 Gone\r\nContent-Length: 18\r\n\r\n{\"error\":\"Gone.\"} ");
   CHECK(gone.read().message() == "Gone.");
+}
+
+TEST_CASE("range reader: a system without threads is told", "[fault][cli]") {
+  RangeServer server;
+  const test::NoThreads limit;
+  CHECK(server.read().code() == Code::kUnavailable);
+  CHECK(server.asked == 0);
 }
 
 TEST_CASE("range reader: who takes no more ends it", "[unit][cli]") {

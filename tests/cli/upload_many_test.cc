@@ -10,6 +10,7 @@
 #include "base/crypto.h"
 #include "cli/upload_desk.h"
 #include "cli/upload_plan.h"
+#include "support/no_threads.h"
 
 using namespace kvcs;
 using kvcs::test::artifact_bytes;
@@ -82,6 +83,13 @@ TEST_CASE("upload: a plan sends nothing and finds bad files", "[unit][cli]") {
   CHECK(desk.run({"upload", "-", "--name", "demo", "--dry-run"}) == 2);
   CHECK(desk.error.find("with --name and without --dry-run.") != std::string::npos);
   CHECK(desk.requests().empty());
+}
+
+TEST_CASE("upload: where the system has no thread left it goes on without", "[fault][cli]") {
+  FolderDesk desk;
+  const test::NoThreads limit;
+  CHECK(desk.run({"upload", desk.caches, "--dry-run"}) == 0);
+  CHECK(desk.out.ends_with("2 to upload.\n"));
 }
 
 TEST_CASE("upload: a bad file stops no other, a server that refuses all does", "[unit][cli]") {
