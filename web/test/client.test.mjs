@@ -158,9 +158,15 @@ test('a change without an answer may have been made, and what is shown is read a
   await assert.rejects(client(dead, { onUnknown }).get('/x'), (error) => !/not known/.test(error.message));
   await assert.rejects(client(daemon([400, { error: 'Bad.' }]), { onUnknown }).post('/x'), { status: 400 });
   assert.equal(read, 4);
+  await assert.rejects(client(dead, { onUnknown }).post('/x', { reads: true }), (error) => !/not known/.test(error.message));
+  const asked = daemon([200, {}]);
+  await client(asked, { onUnknown }).post('/x', { reads: true });
+  assert.deepEqual([asked.asked[0].headers['x-csrf-token'], asked.asked[0].headers['idempotency-key'], read], ['c', undefined, 4]);
+  await assert.rejects(client(daemon([200, '{"half']), { onUnknown }).post('/x'), /broke off/);
+  assert.equal(read, 5);
   const lost = daemon([409, { error: 'Not known.', code: 'idempotency_outcome_unknown' }]);
   await assert.rejects(client(lost, { onUnknown }).post('/x'), { status: 409 });
-  assert.equal(read, 5);
+  assert.equal(read, 6);
 });
 
 test('a session that ends in the middle is begun anew, and the call goes on', async () => {

@@ -209,6 +209,21 @@ test('a call without an answer asks at once how the daemon is', async () => {
   for (const one of [button, list, health]) await one.leave();
 });
 
+test('a question that has a body is no change: without an answer it is asked again after its wait, as every other', async (t) => {
+  const pass = standingClock(t);
+  page.dispatchEvent(new Event('keydown'));
+  let calls = 0;
+  // Asked without an end, it is left without an answer.
+  const dead = async () => (++calls > 9 ? new Promise(() => {}) : Promise.reject(new TypeError('fetch failed')));
+  web.api.configure({ fetcher: dead });
+  const look = await stage(web, useQuery, freshKey(), (signal) => web.api.post('/look-up', { body: {}, reads: true, signal }));
+  assert.equal(calls, 1);
+  assert.match(look.now().error.message, /does not answer/);
+  await pass(2000);
+  assert.equal(calls, 2);
+  await look.leave();
+});
+
 test('what the page refuses by itself is not said to be silence', async () => {
   for (const broken of [() => new Date(NaN).toISOString(), () => null.rows]) {
     const button = await stage(web, useAction, async () => broken());

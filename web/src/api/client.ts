@@ -17,7 +17,8 @@ const writeDeadlineMs = 60_000;
 type Values = Record<string, string | number | boolean | null | undefined>;
 
 // `path`: what stands for the names in braces. `ifMatch`: the ETag of what was read; the daemon
-// refuses with 409 or 412 when somebody else has changed it since. `timeoutMs` 0: no deadline.
+// refuses with 409 or 412 when somebody else has changed it since. `timeoutMs` 0: no deadline. `reads`: it
+// changes nothing, as every GET, and as a search, a look-up or a preview that has a body.
 export interface Options<P extends string = string, Q = Values, B = unknown> {
   path?: Record<NamesOf<P>, string>;
   query?: Q;
@@ -26,6 +27,16 @@ export interface Options<P extends string = string, Q = Values, B = unknown> {
   headers?: Record<string, string>;
   signal?: AbortSignal | undefined;
   timeoutMs?: number;
+  reads?: boolean;
+}
+// What changes something is not given up half way; a question is.
+type Whole = { signal?: undefined; reads?: false } | { reads: true };
+
+interface How {
+  timeoutMs: number;
+  reads: boolean;
+  // The deadline is for the body too.
+  whole: boolean;
 }
 
 // An answer with what stands in its head.
@@ -55,7 +66,7 @@ export interface ClientSettings {
   // The CSRF token is no longer the session's (another tab signed in): reads it anew; true when the call
   // shall be tried again, because it is still the same person's.
   onStaleCsrf?: () => Promise<boolean>;
-  // A change was asked for and no answer came: what is shown may not be so any more.
+  // A change was asked for and no whole answer came: what is shown may not be so any more.
   onUnknown?: () => void;
 }
 
@@ -105,25 +116,25 @@ export class Client {
   }
   async post<P extends PathOf<'post'>>(
     path: P,
-    options?: Options<P, QueryOf<P, 'post'>, BodyOf<P, 'post'>>,
+    options?: Options<P, QueryOf<P, 'post'>, BodyOf<P, 'post'>> & Whole,
   ) {
     return (await this.ask<AnswerOf<P, 'post'>>('post', path, options)).data;
   }
   async put<P extends PathOf<'put'>>(
     path: P,
-    options?: Options<P, QueryOf<P, 'put'>, BodyOf<P, 'put'>>,
+    options?: Options<P, QueryOf<P, 'put'>, BodyOf<P, 'put'>> & Whole,
   ) {
     return (await this.ask<AnswerOf<P, 'put'>>('put', path, options)).data;
   }
   async patch<P extends PathOf<'patch'>>(
     path: P,
-    options?: Options<P, QueryOf<P, 'patch'>, BodyOf<P, 'patch'>>,
+    options?: Options<P, QueryOf<P, 'patch'>, BodyOf<P, 'patch'>> & Whole,
   ) {
     return (await this.ask<AnswerOf<P, 'patch'>>('patch', path, options)).data;
   }
   async delete<P extends PathOf<'delete'>>(
     path: P,
-    options?: Options<P, QueryOf<P, 'delete'>, BodyOf<P, 'delete'>>,
+    options?: Options<P, QueryOf<P, 'delete'>, BodyOf<P, 'delete'>> & Whole,
   ) {
     return (await this.ask<AnswerOf<P, 'delete'>>('delete', path, options)).data;
   }
@@ -137,6 +148,16 @@ export class Client {
 
   // Any path, also one that the document has not; T is the caller's claim.
   async ask<T>(method: Method, path: string, options: Options = {}): Promise<Tagged<T>> {
+    const reads = options.reads ?? method === 'get';
+    return this.noteUnknown(this.answer<T>(method, path, options, reads), reads);
+  }
+
+  private async answer<T>(
+    method: Method,
+    path: string,
+    options: Options,
+    reads: boolean,
+  ): Promise<Tagged<T>> {
     const url = this.url(fillPath(path, options.path), options.query);
     const headers: Record<string, string> = { accept: 'application/json', ...options.headers };
     if (options.body !== undefined) headers['content-type'] = 'application/json';
@@ -150,7 +171,11 @@ export class Client {
         ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
         ...(options.signal && { signal: options.signal }),
       },
-      options.timeoutMs ?? (method === 'get' ? deadlineMs : writeDeadlineMs),
+      {
+        timeoutMs: options.timeoutMs ?? (method === 'get' ? deadlineMs : writeDeadlineMs),
+        reads,
+        whole: true,
+      },
     );
     const text = await response
       .text()
@@ -158,8 +183,8 @@ export class Client {
         throw explain(error);
       })
       .finally(end);
-    const data = parseBody(text, response.headers.get('content-type') ?? '', method !== 'get');
-    if (method === 'get' && (data === null || data === undefined)) {
+    const data = parseBody(text, response.headers.get('content-type') ?? '', reads);
+    if (reads && (data === null || data === undefined)) {
       throw new ApiError(0, `The answer of ${fillPath(path, options.path)} has nothing in it.`);
     }
     return {
@@ -175,43 +200,43 @@ export class Client {
   // The deadline is for its head; the signal of `init` ends the body too.
   async raw(path: string, init: RequestInit = {}, timeoutMs = 0): Promise<Response> {
     const url = /^https?:/.test(path) ? path : this.url(path);
-    return (await this.send(url, init, timeoutMs, false)).response;
+    const reads = !isChange(init);
+    return (await this.noteUnknown(this.send(url, init, { timeoutMs, reads, whole: false }), reads)).response;
   }
 
-  private async send(url: string, asked: RequestInit, timeoutMs: number, whole = true): Promise<Begun> {
-    const init = asked.method === 'POST' ? withKey(asked) : asked;
+  private async noteUnknown<T>(answer: Promise<T>, reads: boolean): Promise<T> {
     try {
-      return await this.tries(url, init, timeoutMs, whole);
+      return await answer;
     } catch (error) {
       const isUnknown = error instanceof ApiError && (error.isSilent || error.isRepeat);
-      if (isUnknown && isWrite(init)) this.settings.onUnknown?.();
+      if (isUnknown && !reads) this.settings.onUnknown?.();
       throw error;
     }
   }
 
   // The same call as often as it takes: after a sign-in, and while the first of two is under way.
-  private async tries(url: string, init: RequestInit, timeoutMs: number, whole: boolean): Promise<Begun> {
-    let begun = await this.onceAnswered(url, init, timeoutMs, whole);
+  private async send(url: string, asked: RequestInit, how: How): Promise<Begun> {
+    const init = asked.method === 'POST' && !how.reads ? withKey(asked) : asked;
+    let begun = await this.onceAnswered(url, init, how);
     if (begun.response.status === 401) {
       const error = await readRefusal(begun, url);
-      const isRead = (init.method ?? 'GET') === 'GET';
-      if (!isSignedOut(error, url) || !(await this.settings.onSignedOut?.(isRead))) throw error;
-      begun = await this.onceAnswered(url, init, timeoutMs, whole);
+      if (!isSignedOut(error, url) || !(await this.settings.onSignedOut?.(how.reads))) throw error;
+      begun = await this.onceAnswered(url, init, how);
     }
     if (begun.response.ok) return begun;
     const error = await readRefusal(begun, url);
     if (!isStaleCsrf(error) || !(await this.settings.onStaleCsrf?.())) throw error;
-    begun = await this.onceAnswered(url, init, timeoutMs, whole);
+    begun = await this.onceAnswered(url, init, how);
     if (begun.response.ok) return begun;
     throw await readRefusal(begun, url);
   }
 
   // A browser sends a request again by itself when the connection ends without an answer. The daemon may
   // be at the first one still, whose answer is waited for.
-  private async onceAnswered(url: string, init: RequestInit, timeoutMs: number, whole: boolean): Promise<Begun> {
-    const giveUpAt = Date.now() + (timeoutMs || writeDeadlineMs);
+  private async onceAnswered(url: string, init: RequestInit, how: How): Promise<Begun> {
+    const giveUpAt = Date.now() + (how.timeoutMs || writeDeadlineMs);
     for (;;) {
-      const begun = await this.once(url, init, timeoutMs, whole);
+      const begun = await this.once(url, init, how);
       if (begun.response.status !== 409) return begun;
       const error = await readRefusal(begun, url);
       if (error.code !== 'idempotency_in_progress' || Date.now() >= giveUpAt) throw error;
@@ -219,12 +244,10 @@ export class Client {
     }
   }
 
-  // `whole`: the deadline is for the body too.
   private async once(
     url: string,
     init: RequestInit,
-    timeoutMs: number,
-    whole: boolean,
+    { timeoutMs, reads, whole }: How,
   ): Promise<Begun> {
     const stop = new AbortController();
     const timer = timeoutMs > 0 ? setTimeout(() => stop.abort(), timeoutMs) : undefined;
@@ -237,13 +260,12 @@ export class Client {
     };
     const explain = (error: unknown, otherwise: string): Error => {
       if (init.signal?.aborted) return error instanceof Error ? error : new Error(String(error));
-      const isLate = `No answer within ${timeoutMs / 1000} s.${outcome(writes)}`;
+      const isLate = `No answer within ${timeoutMs / 1000} s.${outcome(reads)}`;
       return new ApiError(0, stop.signal.aborted ? isLate : otherwise);
     };
-    const writes = isWrite(init);
     const csrf = this.settings.csrf?.() ?? '';
     const headers = new Headers(init.headers);
-    if (writes && csrf !== '') headers.set('x-csrf-token', csrf);
+    if (isChange(init) && csrf !== '') headers.set('x-csrf-token', csrf);
     try {
       const fetcher: Fetch = this.settings.fetcher ?? ((to, what) => fetch(to, what));
       const response = await fetcher(url, {
@@ -254,15 +276,16 @@ export class Client {
       });
       noteServerTime(response.headers.get('date'));
       if (!whole) clearTimeout(timer);
-      return { response, end, explain: (error) => explain(error, brokeOff(writes)) };
+      return { response, end, explain: (error) => explain(error, brokeOff(reads)) };
     } catch (error) {
       end();
-      throw explain(error, silent + outcome(writes));
+      throw explain(error, silent + outcome(reads));
     }
   }
 }
 
-const isWrite = ({ method = 'GET' }: RequestInit): boolean => method !== 'GET' && method !== 'HEAD';
+// By its method alone.
+const isChange = ({ method = 'GET' }: RequestInit): boolean => method !== 'GET' && method !== 'HEAD';
 
 // One key for each click, whatever becomes of it on the way: the daemon does once what comes twice. There is
 // no randomUUID on pages without https.
@@ -277,16 +300,16 @@ function withKey(init: RequestInit): RequestInit {
 
 const silent = 'The daemon does not answer. Is kvcs serve running?';
 // A call that only reads leaves nothing done.
-const outcome = (writes: boolean): string => (writes ? ' Whether it was done is not known.' : '');
-const brokeOff = (writes: boolean): string => `The answer broke off.${outcome(writes)}`;
+const outcome = (reads: boolean): string => (reads ? '' : ' Whether it was done is not known.');
+const brokeOff = (reads: boolean): string => `The answer broke off.${outcome(reads)}`;
 // No body is undefined; half of one, and a page of HTML, are no answers.
-function parseBody(text: string, type: string, writes: boolean): unknown {
+function parseBody(text: string, type: string, reads: boolean): unknown {
   if (text === '') return undefined;
   try {
     return JSON.parse(text);
   } catch {
-    const elsewhere = `Something else than the daemon answered, with a page of HTML.${outcome(writes)}`;
-    throw new ApiError(0, type.startsWith('text/html') ? elsewhere : brokeOff(writes));
+    const elsewhere = `Something else than the daemon answered, with a page of HTML.${outcome(reads)}`;
+    throw new ApiError(0, type.startsWith('text/html') ? elsewhere : brokeOff(reads));
   }
 }
 

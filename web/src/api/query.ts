@@ -148,8 +148,9 @@ if (typeof addEventListener === 'function') {
 }
 
 // `key`: names the answer, with everything it depends on ("/api/v1/artifacts?q=x"); null asks for
-// nothing. Whoever asks the same at the same time waits for one answer. `pollMs`: asks again that long after each answer while the page is seen and used. `later`: asks
-// for the first time only then. What may soon go well is asked again without it, too.
+// nothing. Whoever asks the same at the same time waits for one answer. `pollMs`: asks again that long
+// after each answer while the page is seen and used. `later`: asks for the first time only then. What may
+// soon go well is asked again without it, too.
 export function useQuery<T>(
   key: string | null,
   fetcher: (signal: AbortSignal) => Promise<T>,

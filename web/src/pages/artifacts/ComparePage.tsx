@@ -101,6 +101,7 @@ function useCommon(a: Artifact | undefined, b: Artifact | undefined) {
   return useQuery<number | null>(key, async (signal) => {
     const found = await api.post('/api/v1/artifacts/search', {
       body: { tokens, limit: 100 },
+      reads: true,
       signal,
     });
     return found.hits.find((hit) => hit.artifact_id === b?.artifact_id)?.common_prefix ?? null;

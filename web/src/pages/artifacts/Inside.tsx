@@ -172,6 +172,7 @@ export function Lineage({ one }: { one: Artifact }) {
     async (signal) => {
       const found = await api.post('/api/v1/artifacts/search', {
         body: { tokens: tokens.slice(0, asked), limit: 8 },
+        reads: true,
         signal,
       });
       return found.hits.filter(

@@ -80,7 +80,7 @@ export function BeginIfGood({ way, token }: { way: 'setup' | 'reset'; token: str
   useTitle(title);
   const { data, error, refresh } = useQuery(
     token === '' ? null : `/auth/${way}/look-up#${token}`,
-    (signal) => api.post(`/auth/${way}/look-up` as const, { body: { token }, signal }),
+    (signal) => api.post(`/auth/${way}/look-up` as const, { body: { token }, reads: true, signal }),
   );
   if (token === '') return <NoToken title={title} />;
   if (error && !data) {

@@ -45,7 +45,7 @@ function Uses({ use }: { use: Use }) {
 // Another plan: the first one is bought at Stripe's page, a change is shown with its price before it is made.
 function Change({ plan, subscription, onClose }: { plan: Plan; subscription: Subscription; onClose: () => void }) {
   const { data, error, busy, refresh } = useQuery(`${subscriptionPath}#${plan.name}`, (signal) =>
-    api.patch(subscriptionPath, { body: { plan: plan.name, preview: true }, signal }));
+    api.patch(subscriptionPath, { body: { plan: plan.name, preview: true }, reads: true, signal }));
   // What was said the last time may no longer be what is charged.
   const isFresh = data !== undefined && !busy && !error;
   const change = useAction(async () => {

@@ -125,7 +125,7 @@ export default function InvitationPage({ query }: PageProps) {
   const token = query.get('token') ?? '';
   const me = useMe();
   const { data, error, refresh } = useQuery(token === '' ? null : `/auth/invitation#${token}`, (signal) =>
-    api.post('/auth/invitation', { body: { token }, signal }));
+    api.post('/auth/invitation', { body: { token }, reads: true, signal }));
   useTitle('An invitation');
   if (token === '') return <NoToken title="An invitation" />;
   if (error instanceof ApiError && error.status === 404) {
