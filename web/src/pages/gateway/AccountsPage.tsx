@@ -1,26 +1,20 @@
 // A tenant's accounts at other services: their state, what comes next, and one click to mend them.
 import { useState } from 'preact/hooks';
-import { api, type Schema } from '../../api/client';
+import { api } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
 import { mayTend, useMe } from '../../api/session';
-import { serverNow } from '../../clock';
 import { href, useParam, useShortcut } from '../../router';
 import {
   Button, type Column, Confirm, counted, Empty, ErrorBox, FilterBar, Menu, Notice, Page, Skeleton, State, Table, Time, toast, told,
 } from '../../ui';
+import { type Account, fitsState, isEnding, isGood } from './accounts';
 import { ConnectDialog } from './ConnectDialog';
 import { ExpiryStrip } from './ExpiryStrip';
 import { NoTenant, TenantBar } from './TenantBar';
 import { useTenants } from './tenants';
 
-type Account = Schema<'Account'>;
 const accountPath = '/admin/tenants/{tenant}/providers/{provider}/accounts/{account}';
 const placeOf = (one: Account) => ({ tenant: one.tenant, provider: one.provider, account: one.account_id });
-// By the choice of the filter, how far from now a token's end may be, in milliseconds.
-const expiresWithin: Record<string, number> = { expired: 0, soon: 15 * 60_000, expiring: 7 * 86_400_000 };
-const goodStates = ['active', 'valid', 'ok'];
-// Its token ends and stays so: nothing renews it, or it could not be renewed.
-const isEnding = (one: Account) => one.next_refresh_at === null || one.state === 'retrying';
 
 const refreshNow = (one: Account) =>
   told(`${one.provider}/${one.account_id} has a fresh token.`, () => api.post(`${accountPath}/refresh`, { path: placeOf(one) }), '/admin/tenants/');
@@ -30,7 +24,7 @@ function columnsOf(may: boolean, act: { connect: (one: Account) => void; remove:
     { key: 'provider', label: 'Service', cell: (one) => <>{one.provider}{one.account_id !== 'default' && <span class="muted"> / {one.account_id}</span>}</> },
     {
       key: 'state', label: 'State', narrow: 'side',
-      cell: (one) => <State state={one.state} {...(goodStates.includes(one.state) && { tone: 'good' as const })} />,
+      cell: (one) => <State state={one.state} {...(isGood(one) && { tone: 'good' as const })} />,
     },
     { key: 'expires', label: 'Token expires', cell: (one) => <Time at={one.expires_at} missing="does not" />, narrow: 'sub' },
     { key: 'next', label: 'Next refresh', cell: (one) => <Time at={one.next_refresh_at} missing={one.expires_at === null ? 'not needed' : 'none'} />, narrow: 'hide' },
@@ -69,11 +63,8 @@ export default function AccountsPage() {
   if (!tenants.all) return <Page title="Accounts"><Skeleton lines={5} /></Page>;
   if (tenants.all.length === 0) return <Page title="Accounts"><NoTenant /></Page>;
   const words = q.toLocaleLowerCase();
-  const fits = (one: Account) => `${one.provider} ${one.account_id}`.toLocaleLowerCase().includes(words)
-    && (state === '' || (state === 'attention' ? !goodStates.includes(one.state)
-      : one.expires_at !== null && (state === 'expired' || isEnding(one)) && Date.parse(one.expires_at) < serverNow() + (expiresWithin[state] ?? Infinity)));
-  const rows = data?.accounts.filter(fits);
-  const attention = data?.accounts.filter((one) => !goodStates.includes(one.state)).length ?? 0;
+  const rows = data?.accounts.filter((one) => `${one.provider} ${one.account_id}`.toLocaleLowerCase().includes(words) && fitsState(one, state));
+  const attention = data?.accounts.filter((one) => fitsState(one, 'attention')).length ?? 0;
   const connect = may && <Button kind="primary" onClick={() => setConnecting({})}>Connect an account</Button>;
   return (
     <Page title="Accounts" action={connect}

@@ -1,20 +1,11 @@
 // Accounts of services whose credentials are expired, about to be, or refused.
-import { api, type Schema } from '../../api/client';
+import { api } from '../../api/client';
 import { useQuery } from '../../api/query';
-import { serverNow } from '../../clock';
 import { href } from '../../router';
 import { type Column, ErrorBox, Section, State, Table, Time } from '../../ui';
+import { type Account, needsSomebody } from '../gateway/accounts';
 
-type Account = Schema<'Account'>;
-const soonMs = 7 * 86_400_000;
 const tenantsMax = 8;
-
-// Credentials that are renewed by themselves only need somebody when that fails.
-export function needsSomebody(account: Account, now = serverNow()): boolean {
-  if (account.failures > 0 || !['active', 'valid', 'ok'].includes(account.state)) return true;
-  if (account.type.startsWith('oauth')) return false;
-  return account.expires_at !== null && Date.parse(account.expires_at) - now < soonMs;
-}
 
 async function readAccounts(signal: AbortSignal): Promise<Account[]> {
   const { tenants } = await api.get('/admin/tenants', { query: { limit: tenantsMax }, signal });
@@ -30,7 +21,7 @@ async function readAccounts(signal: AbortSignal): Promise<Account[]> {
   }
   return lists
     .flatMap((list) => (list.status === 'fulfilled' ? list.value.accounts : []))
-    .filter((one) => needsSomebody(one));
+    .filter(needsSomebody);
 }
 
 const linkOf = (row: Account) =>
