@@ -44,7 +44,8 @@ export default function UsersPage() {
     const page = await api.ask<Schema<'UserPage'>>('get', usersPath, { query: { limit: 100, cursor, org_id: organization }, signal });
     return { rows: page.data.users, next: page.data.cursor };
   }, { idOf: (one) => one.user_id, pollMs: 15_000 });
-  useShortcut('c', 'Create a user', () => setCreate('1'));
+  const may = Boolean(me && mayAdminister(me, organization || me.organization_id));
+  useShortcut('c', 'Create a user', may ? () => setCreate('1') : null);
   const organizations = useOrganizationNames();
   const nameOf = (one: User) => userName(one, pages.rows ?? [], organizations);
   const columns: Column<User>[] = [
@@ -62,9 +63,8 @@ export default function UsersPage() {
   const typed = useTyped(pages.rows, (one) => `${nameOf(one)} ${one.user_id}`, 'Filter by address', pages);
   const { rows } = typed;
   const change = useAction(async (ids: string[], status: 'active' | 'suspended') => {
-    if (await setStatus(rows ?? [], ids, status)) choose([]);
+    if (await setStatus(pages.rows ?? [], ids, status)) choose([]);
   });
-  const may = Boolean(me && mayAdminister(me, organization || me.organization_id));
   const button = may && <Button kind="primary" onClick={() => setCreate('1')}>Create a user</Button>;
   return (
     <Page title="Users and keys" action={button} state={pages.rows && <>{pages.hasMore ? `${pages.rows.length}+ users` : counted(pages.rows.length, 'user')}, each with a budget of their own</>}>

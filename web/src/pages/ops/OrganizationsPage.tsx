@@ -17,7 +17,7 @@ export default function OrganizationsPage() {
     return { rows: page.data.organizations, next: page.data.cursor };
   }, { idOf: (one) => one.org_id, pollMs: 30_000 });
   const may = Boolean(me && mayOperate(me));
-  useShortcut('c', 'Create an organization', () => { if (may) setCreating(true); });
+  useShortcut('c', 'Create an organization', may ? () => setCreating(true) : null);
   const columns: Column<Organization>[] = [
     { key: 'name', label: 'Name', cell: (one) => <span dir="auto">{one.name}</span> },
     { key: 'slug', label: 'In addresses', cell: (one) => <code>{one.shown_slug ?? one.slug}</code>, narrow: 'sub' },

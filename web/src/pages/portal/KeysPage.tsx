@@ -84,7 +84,7 @@ export default function KeysPage() {
   const revoke = (key: Key) =>
     told(`${key.name} (${key.hint}) is revoked.`, () => api.delete('/api/v1/api-keys/{key_id}', { path: { key_id: key.id } }), path);
   const manages = Boolean(me && mayManage(me));
-  useShortcut('c', 'Create a key', () => { if (manages) setCreating(true); });
+  useShortcut('c', 'Create a key', manages ? () => setCreating(true) : null);
   const columns: Column<Key>[] = [
     { key: 'name', label: 'Name', cell: (key) => <span dir="auto">{key.name}</span> },
     {

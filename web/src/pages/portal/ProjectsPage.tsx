@@ -38,7 +38,7 @@ export default function ProjectsPage() {
   const { data, error, refresh } = useQuery(path, (signal) => api.get(path, { signal }));
   const activate = useAction((id: string) => changeMe({ project_id: id }));
   const manages = Boolean(me && mayManage(me));
-  useShortcut('c', 'Create a project', () => { if (manages) setEdited('new'); });
+  useShortcut('c', 'Create a project', manages ? () => setEdited('new') : null);
   const columns: Column<Project>[] = [
     {
       key: 'name', label: 'Name',
