@@ -6,7 +6,7 @@ import { mayAdminister, mayOperate, useMe } from '../../api/session';
 import type { PageProps } from '../../areas';
 import { href, navigate, useParam, useShortcut } from '../../router';
 import {
-  Button, Chart, type Column, Commands, Confirm, Count, Dialog, Empty, ErrorBox, Field, Figures, Form, LinkButton, Menu, Meter, Money,
+  Button, Chart, type Column, Commands, Confirm, Count, Dialog, Empty, ErrorBox, Field, Figures, forecast, Form, LinkButton, Menu, Meter, Money,
   Page, Secret, Section, Skeleton, State, Table, Time, toast, told, wholeOf,
 } from '../../ui';
 import { modelKey } from '../../ui/lines';
@@ -154,7 +154,7 @@ export default function UserPage({ params }: PageProps) {
         <Figures figures={[
           { label: `Spent in ${use.data.current_month}`, value: <Money usd={use.data.current_usage_usd} />, href: href('/ai/requests', { user_id: id, range: 'month' }),
             note: <Meter used={use.data.current_usage_usd} allowed={use.data.monthly_limit_usd} label="Budget" text={<>of <Money usd={use.data.monthly_limit_usd} /></>} /> },
-          { label: 'At the month’s end', value: <Money usd={use.data.projected_usd} />, note: 'if it goes on like this' },
+          { label: 'At the month’s end', value: <Money usd={forecast(use.data.projected_usd)} />, note: 'if it goes on like this' },
           { label: 'Under way', value: <Money usd={use.data.reserved_usd} /> },
           { label: 'Requests', value: <Count n={use.data.request_count} />, href: href('/ai/requests', { user_id: id, range: 'month' }) },
           { label: 'Failed', value: <Count n={use.data.error_count} />, href: href('/ai/requests', { user_id: id, range: 'month', outcome: 'failed' }) },
@@ -171,7 +171,7 @@ export default function UserPage({ params }: PageProps) {
       )}
       {asking === 'delete' && (
         <Confirm title={`Delete ${one.email}`} typed={one.email || one.user_id} action="Delete user" onClose={() => setAsking(null)} onConfirm={async () => {
-          await api.delete('/admin/users/{user_id}', { path: { user_id: id }, query: { force: 'true' } as never });
+          await api.delete('/admin/users/{user_id}', { path: { user_id: id }, query: { force: 'true' } });
           invalidate('/admin/users');
           navigate(href('/ai/users'));
         }}>The keys go with the user, at once. Records of what was spent stay.</Confirm>

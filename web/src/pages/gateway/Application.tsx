@@ -13,7 +13,7 @@ const providerPath = '/admin/providers/{provider}';
 // The record that is there is read with its ETag, so that nothing that somebody changes meanwhile is lost.
 async function store(provider: string, id: string, secret: string): Promise<void> {
   const path = { provider };
-  const { data, etag } = await api.ask<Provider>('get', providerPath, { path });
+  const { data, etag } = await api.getTagged(providerPath, { path });
   await api.put(providerPath, { path, body: applicationRecord(data, id, secret), ...(data.stored && etag && { ifMatch: etag }) });
   invalidate(providersPath);
   toast('The application is stored, its secret sealed. Accounts can be connected now.');
@@ -30,7 +30,7 @@ export function ApplicationForm({ provider }: { provider: Provider }) {
       )}
       <Form key={provider.provider} submit="Store the application" onSubmit={({ client_id: id = '', client_secret: secret = '' }) => store(provider.provider, id.trim(), secret.trim())}>
         <Field name="client_id" label="Client id" required autocomplete="off" spellcheck={false} {...(client_id !== '' && { defaultValue: client_id })} />
-        <Field name="client_secret" label="Client secret" type="password" autocomplete="off" required={!client_secret_set}
+        <Field name="client_secret" label="Client secret" masked required={!client_secret_set}
           hint={client_secret_set ? 'One is stored; left empty, it stays.' : 'Stored sealed, and never shown.'} />
       </Form>
     </>

@@ -1,11 +1,12 @@
 // Tries a call through the gateway as an agent would make it, and shows all of the answer.
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { api, type ApiError, type Schema } from '../../api/client';
+import { api, type ApiError } from '../../api/client';
 import { useAction, useQuery } from '../../api/query';
 import { setParams, useParam } from '../../router';
 import {
   Button, Bytes, Commands, Copy, counted, Duration, ErrorBox, Field, Notice, Page, Section, Select, Skeleton, State, TextField, prettyJson,
 } from '../../ui';
+import { useOrganizationNames, userName, useUsers } from '../ai/users';
 import { type CallDraft, callBody, callLines, takesBody } from './call';
 import { endpointsOf, namesIn, useProviders } from './providers';
 import { NoTenant } from './TenantBar';
@@ -66,8 +67,8 @@ export default function ConsolePage() {
   const [body, setBody] = useState('');
   const [answer, setAnswer] = useState<Answer | null>(null);
   const tenant = tenants.chosen;
-  const users = useQuery('/admin/users#console', async (signal) =>
-    (await api.ask<Schema<'UserPage'>>('get', '/admin/users', { query: { limit: 200 }, signal })).data.users);
+  const users = useUsers();
+  const organizations = useOrganizationNames();
   const accounts = useQuery(tenant === '' ? null : `/admin/tenants/${tenant}/accounts`,
     (signal) => api.get('/admin/tenants/{tenant}/accounts', { path: { tenant }, signal }));
   const provider = providers.data?.find((one) => one.provider === providerName);
@@ -111,7 +112,7 @@ export default function ConsolePage() {
           )}
           {(users.data?.length ?? 0) > 0 && (
             <Select name="user" label="For the user" value={draft.user} onChange={(to) => setParams({ user: to })}
-              choices={(users.data ?? []).map((one) => ({ value: one.user_id, label: one.email || one.user_id }))} />
+              choices={users.data?.map((one, _, all) => ({ value: one.user_id, label: userName(one, all, organizations) })) ?? []} />
           )}
         </div>
         {providerName !== '' && !provider && <Notice tone="warn">There is no service <code>{providerName}</code>. Choose another.</Notice>}

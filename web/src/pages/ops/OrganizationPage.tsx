@@ -6,7 +6,7 @@ import { mayOperate, useMe } from '../../api/session';
 import type { PageProps } from '../../areas';
 import { href, navigate } from '../../router';
 import {
-  Button, Code, Confirm, Count, ErrorBox, Facts, Field, Figures, Form, Loaded, Meter, Money, Page, Section, Select, Skeleton, State, Time, toast,
+  Button, Code, Confirm, Count, ErrorBox, Facts, Field, Figures, forecast, Form, Loaded, Meter, Money, Page, Section, Select, Skeleton, State, Time, toast,
 } from '../../ui';
 import { limitsAsk } from './limits';
 
@@ -86,10 +86,10 @@ export default function OrganizationPage({ params }: PageProps) {
         <Figures figures={[
           { label: `Spent in ${use.data.current_month}`, value: <Money usd={use.data.current_usage_usd} />, href: href('/ai', { org_id: id, range: 'month' }),
             note: <Meter used={use.data.current_usage_usd} allowed={use.data.monthly_budget_usd} label="Budget" text={<>of <Money usd={use.data.monthly_budget_usd} /></>} /> },
-          { label: 'At the month’s end', value: <Money usd={use.data.projected_usd} />, note: 'if it goes on like this' },
+          { label: 'At the month’s end', value: <Money usd={forecast(use.data.projected_usd)} />, note: 'if it goes on like this' },
           { label: 'Under way', value: <Money usd={use.data.reserved_usd} /> },
           { label: 'Requests', value: <Count n={use.data.request_count} />, href: href('/ai/requests', { org_id: id, range: 'month' }) },
-          { label: 'Errors', value: <Count n={use.data.error_count} />, href: href('/ai/requests', { org_id: id, range: 'month', outcome: 'failed' }) },
+          { label: 'Failed', value: <Count n={use.data.error_count} />, href: href('/ai/requests', { org_id: id, range: 'month', outcome: 'failed' }) },
         ]} />
       )}
       <Facts facts={[
