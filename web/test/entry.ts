@@ -43,7 +43,7 @@ export { requestSeries, scopeOf, stackedSpend } from '../src/pages/ai/usage';
 export { stateWords } from '../src/pages/ai/ProvidersPage';
 export { providerBody } from '../src/pages/ai/provider';
 export { modelOf } from '../src/pages/ai/PlaygroundPage';
-export { costOf, messagesToShow, saidOf, usePlayground } from '../src/pages/ai/usePlayground';
+export { costOf, messagesToShow, usePlayground } from '../src/pages/ai/usePlayground';
 export { userName } from '../src/pages/ai/users';
 export { announce, checkSidecar, pairs, plainName } from '../src/pages/artifacts/announce';
 export { findKept, parseKept } from '../src/pages/artifacts/kept';

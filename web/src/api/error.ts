@@ -51,7 +51,7 @@ export class ApiError extends Error implements Refusal {
 }
 
 // A part of the page that is loaded when it is needed did not come.
-export const staleError = (): ApiError =>
+export const partMissing = (): ApiError =>
   new ApiError(0, 'A part of this page did not load. The daemon does not answer, or is newer than this page: load the page anew.');
 
 // What the page itself refuses of one field, before it asks the daemon.

@@ -88,22 +88,16 @@ export function Code({
 // Shell lines with a button that copies them.
 export function Command({ label, lines }: { label: string; lines: string[] }) {
   const code = useRef<HTMLElement>(null);
-  const [said, copy] = useCopy(lines.join('\n'), () => {
+  const text = lines.join('\n');
+  const select = () => {
     if (code.current) getSelection()?.selectAllChildren(code.current);
-  });
+  };
   return (
     <div class="command">
       <pre tabIndex={0} aria-label={label}>
-        <code ref={code}>{lines.join('\n')}</code>
+        <code ref={code}>{text}</code>
       </pre>
-      <button
-        type="button"
-        class="button plain"
-        onClick={copy}
-        aria-label={said || `Copy: ${label}`}
-      >
-        <span aria-live="polite">{said || 'Copy'}</span>
-      </button>
+      <Copy text={text} label={label} select={select} />
     </div>
   );
 }

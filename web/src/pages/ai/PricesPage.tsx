@@ -1,10 +1,10 @@
 // What each model costs, as it is charged, and the prices that operators set themselves.
 import { useState } from 'preact/hooks';
-import { api, wordsOf } from '../../api/client';
+import { api } from '../../api/client';
 import { invalidate, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { href, useParam } from '../../router';
-import { Badge, Button, Code, type Column, counted, Dialog, Empty, Field, FilterBar, Form, Menu, Page, shortId, Table, toast } from '../../ui';
+import { Badge, Button, Code, type Column, counted, Dialog, Empty, Field, FilterBar, Form, Menu, Page, shortId, Table, toast, told } from '../../ui';
 import { perMillion, priceBody, priceRows, priceText, type Row, tokenPrices } from './prices';
 
 const path = '/admin/ai/prices';
@@ -24,7 +24,7 @@ function PriceDialog({ row, onClose }: { row: Row | null; onClose: () => void })
       <Form submit="Save" onCancel={onClose} onSubmit={async (values) => {
         const model = row?.model ?? (values['model'] ?? '').trim();
         const place = placeOf(model);
-        await api.ask('put', place.path, { path: place.names, query: row ? ofOne(row) : {}, body: priceBody(row, values) as never });
+        await api.ask('put', place.path, { path: place.names, query: row ? ofOne(row) : {}, body: priceBody(row, values) });
         invalidate(path);
         toast(`${model} is charged so from now on.`);
         onClose();
@@ -53,16 +53,11 @@ export default function PricesPage() {
   const [edited, setEdited] = useState<Row | 'new' | null>(null);
   const { data, error, refresh } = useQuery(path, (signal) => api.get(path, { signal }));
   const may = Boolean(me && mayOperate(me));
-  const remove = async (row: Row) => {
+  const remove = (row: Row) => {
     const place = placeOf(row.model ?? '');
-    try {
-      await api.ask('delete', place.path, { path: place.names, query: ofOne(row) });
-      toast(row.org_id ? `The price of ${row.model} for this organization is gone; it pays what everybody does.`
-        : `The price that was set for ${row.model} is gone; the shipped one holds, if there is one.`);
-    } catch (refused) {
-      toast(wordsOf(refused), { tone: 'bad' });
-    }
-    invalidate(path);
+    return told(row.org_id ? `The price of ${row.model} for the organization ${row.org_id} is gone; it pays what everybody does.`
+      : `The price that was set for ${row.model} is gone; the shipped one holds, if there is one.`,
+    () => api.ask('delete', place.path, { path: place.names, query: ofOne(row) }), path);
   };
   const all: Row[] | undefined = data && priceRows(data.overrides, data.prices);
   const words = q.toLocaleLowerCase();

@@ -18,7 +18,7 @@ const kinds: { value: Kind; label: string }[] = [
 async function check(provider: Provider): Promise<void> {
   const about = `${path}/${provider.name}/test`;
   try {
-    const { data } = await api.ask<Schema<'ProviderChecked'>>('post', '/admin/ai/providers/{name}/test', { path: { name: provider.name }, body: {} as never });
+    const { data } = await api.ask<Schema<'ProviderChecked'>>('post', '/admin/ai/providers/{name}/test', { path: { name: provider.name }, body: {} });
     toast(data.ok ? `${provider.name} takes the key${typeof data.models === 'number' ? `: ${counted(data.models, 'model')}` : ''}, in ${data.duration_ms} ms.`
       : `${provider.name}: ${data.error ?? 'the check failed'}`, { about, ...(!data.ok && { tone: 'bad' }) });
   } catch (error) {

@@ -1,7 +1,6 @@
 // Reads the events of a streamed chat: text/event-stream (WHATWG HTML, section 9.2) with the JSON of
 // Chat Completions in each, and "[DONE]" at the end.
-import { shellWord } from '../../ui/format';
-import { modelKey } from '../../ui/lines';
+import { curlLine, modelKey } from '../../ui/lines';
 
 export interface ChatDelta { text: string; reasoning: string; refusal: string; finish: string; error: string }
 export const isEnd = (data: string): boolean => data === '[DONE]';
@@ -90,7 +89,7 @@ export function chatLines(ask: ChatAsk, base: string): Record<string, string> {
   const json = JSON.stringify(body, null, 2);
   const url = `${base}v1`;
   return {
-    curl: `curl -s ${shellWord(`${url}/chat/completions`)} \\\n  -H "Authorization: Bearer $${modelKey}" \\\n  -H 'Content-Type: application/json' \\\n  -d ${shellWord(JSON.stringify(body))}`,
+    curl: curlLine({ url: `${url}/chat/completions`, body: JSON.stringify(body), key: modelKey }),
     Python: `import json, os\nfrom openai import OpenAI\n\nclient = OpenAI(base_url=${JSON.stringify(url)}, api_key=os.environ["${modelKey}"])\nbody = json.loads(${JSON.stringify(JSON.stringify(body))})\nanswer = client.chat.completions.create(**body)\nprint(answer.choices[0].message.content)`,
     JS: `import OpenAI from 'openai';\n\nconst client = new OpenAI({ baseURL: ${JSON.stringify(url)}, apiKey: process.env.${modelKey} });\nconst answer = await client.chat.completions.create(${json});\nconsole.log(answer.choices[0].message.content);`,
   };

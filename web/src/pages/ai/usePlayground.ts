@@ -54,7 +54,7 @@ async function usageOf(id: string, user: string): Promise<Schema<'RequestUsage'>
 }
 
 // What was said so far, as the next question takes it along: a question that got no answer is not said.
-export function saidOf(turns: Turn[]): Turn[] {
+function saidOf(turns: Turn[]): Turn[] {
   return turns.filter((one, at) => one.content !== '' && (one.role === 'assistant' || (turns[at + 1]?.content ?? '') !== ''));
 }
 

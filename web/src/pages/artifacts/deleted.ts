@@ -3,7 +3,7 @@ import { api, type Schema } from '../../api/client';
 import { usePages, useQuery } from '../../api/query';
 
 export type Deleted = Schema<'DeletedArtifact'>;
-export const deletedPath = '/api/v1/artifacts/deleted';
+const deletedPath = '/api/v1/artifacts/deleted';
 
 // How many seconds a deleted artifact is kept; 0: it is gone at once.
 export const useLifetime = () =>

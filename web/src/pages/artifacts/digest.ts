@@ -1,5 +1,5 @@
 // The SHA-256 of a file, in a worker.
-import { staleError } from '../../api/error';
+import { partMissing } from '../../api/error';
 import type { Said } from './digest-worker';
 
 // The name of the worker's file beside this one, put in by the build.
@@ -19,7 +19,7 @@ export function digestOf(
     signal.addEventListener('abort', () =>
       end(() => reject(new DOMException('Stopped.', 'AbortError'))),
     );
-    worker.onerror = () => end(() => reject(staleError()));
+    worker.onerror = () => end(() => reject(partMissing()));
     worker.onmessage = ({ data }: MessageEvent<Said>) => {
       if ('done' in data) onProgress(data.done);
       else if ('sha256' in data) end(() => resolve(data.sha256));

@@ -2,7 +2,7 @@
 // that the daemon has; so is a session that ended, once somebody signed in.
 import type { DetailedError, Upload } from 'tus-js-client';
 import { api, ApiError } from '../../api/client';
-import { refusalOf as readRefusal, staleError } from '../../api/error';
+import { refusalOf as readRefusal, partMissing } from '../../api/error';
 import { askSignIn, loadMe, meStore } from '../../api/session';
 import { refusalOf } from './refusal';
 
@@ -71,7 +71,7 @@ export async function send(
   hooks: Hooks,
 ): Promise<Sending> {
   const tus = await import('tus-js-client').catch(() => {
-    throw staleError();
+    throw partMissing();
   });
   let mended = 0;
   const upload: Upload = new tus.Upload(file, {

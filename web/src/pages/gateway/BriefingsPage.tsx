@@ -4,14 +4,8 @@ import { usePages, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { serverNow } from '../../clock';
 import { useParam } from '../../router';
-import { Button, type Column, Empty, ErrorBox, Field, FilterBar, NewRows, Page, Pager, Section, Skeleton, State, Table, Time, told } from '../../ui';
-
-type Decision = Schema<'Decision'>;
-const path = '/admin/decisions';
-
-const decide = (one: Decision, status: 'accepted' | 'rejected') =>
-  told(`${status === 'accepted' ? 'Accepted' : 'Rejected'}: ${one.suggestion}`,
-    () => api.patch('/admin/decisions/{id}', { path: { id: one.id }, body: { status } }), path);
+import { Button, type Column, Empty, ErrorBox, Field, FilterBar, NewRows, Page, Pager, Section, Skeleton, State, Table, Time } from '../../ui';
+import { decide, type Decision, decisionsPath as path } from './decisions';
 
 function Words({ date }: { date: string }) {
   const { data, error } = useQuery(`/admin/briefings/${date}`, async (signal) =>

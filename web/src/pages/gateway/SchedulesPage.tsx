@@ -24,7 +24,7 @@ function Editor({ tenant }: { tenant: string }) {
       } catch (wrong) {
         throw new Error(`This is not JSON: ${wrong instanceof Error ? wrong.message : String(wrong)}`);
       }
-      await api.ask('put', path, { path: { tenant }, body: body as never, ...(data.etag !== '' && { ifMatch: data.etag }) });
+      await api.ask('put', path, { path: { tenant }, body, ...(data.etag !== '' && { ifMatch: data.etag }) });
       invalidate(key);
       toast('Saved.');
     }}>

@@ -103,7 +103,7 @@ export default function TenantsPage() {
     toast(stop ? 'Suspended: its tokens are refused from now on.' : 'Works again.');
   });
   const purge = useAction(async () => {
-    const { purged } = await api.delete('/admin/cache', { query: { tenant: tenants.chosen } as never });
+    const { purged } = await api.delete('/admin/cache', { query: { tenant: tenants.chosen } });
     toast(`${purged} kept answers are gone.`);
   });
   if (tenants.error && !tenants.all) return <Page title="Tenants and tokens"><ErrorBox error={tenants.error} onRetry={tenants.refresh} /></Page>;

@@ -1,32 +1,27 @@
 // What the morning's briefing proposes, to be accepted or rejected.
-import { api, type Schema, wordsOf } from '../../api/client';
+import { api } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { mayOperate, type Me } from '../../api/session';
 import { href } from '../../router';
-import { Button, Section, State, Time, toast, type Tone } from '../../ui';
+import { Button, Section, State, Time, type Tone } from '../../ui';
+import { decide, type Decision, decisionsPath } from '../gateway/decisions';
 
-type Decision = Schema<'Decision'>;
 const tones: Record<string, Tone> = { critical: 'bad', warning: 'warn', info: 'info' };
 
 export function Proposals({ me }: { me: Me }) {
   const list = useQuery(
-    '/admin/decisions?status=proposed',
-    (signal) => api.get('/admin/decisions', { query: { status: 'proposed', limit: 20 }, signal }),
+    `${decisionsPath}?status=proposed`,
+    (signal) => api.get(decisionsPath, { query: { status: 'proposed', limit: 20 }, signal }),
     { pollMs: 60_000 },
   );
   const rows = list.data?.decisions ?? [];
   if (rows.length === 0) return null;
-  const decide = async (row: Decision, status: 'accepted' | 'rejected') => {
+  // It is gone from the list at once, and back when it was refused.
+  const settle = (row: Decision, status: 'accepted' | 'rejected') => {
     const before = list.data;
     if (before)
       list.set({ ...before, decisions: before.decisions.filter((one) => one.id !== row.id) });
-    try {
-      await api.patch('/admin/decisions/{id}', { path: { id: row.id }, body: { status } });
-      toast(status === 'accepted' ? 'Accepted.' : 'Rejected.');
-    } catch (error) {
-      list.refresh();
-      toast(wordsOf(error), { tone: 'bad' });
-    }
+    void decide(row, status);
   };
   return (
     <Section
@@ -51,14 +46,14 @@ export function Proposals({ me }: { me: Me }) {
               <div class="form-actions">
                 <Button
                   label={`Accept: ${row.suggestion}`}
-                  onClick={() => void decide(row, 'accepted')}
+                  onClick={() => settle(row, 'accepted')}
                 >
                   Accept
                 </Button>
                 <Button
                   kind="quiet"
                   label={`Reject: ${row.suggestion}`}
-                  onClick={() => void decide(row, 'rejected')}
+                  onClick={() => settle(row, 'rejected')}
                 >
                   Reject
                 </Button>

@@ -48,10 +48,21 @@ function Sessions() {
         </span>
       ),
     },
+    { key: 'address', label: 'Address', cell: (row) => <code>{row.address}</code>, narrow: 'sub' },
+    {
+      key: 'used',
+      label: 'Last used',
+      cell: (row) => <Time at={row.last_used_at ?? row.created_at} />,
+      narrow: 'end',
+    },
+    { key: 'by', label: 'Signed in by', cell: (row) => row.provider, narrow: 'hide' },
+    { key: 'since', label: 'Since', cell: (row) => <Time at={row.created_at} />, narrow: 'hide' },
+    { key: 'ends', label: 'Ends', cell: (row) => <Time at={row.expires_at} />, narrow: 'hide' },
     {
       key: 'end',
       label: '',
       align: 'right',
+      narrow: 'side',
       cell: (row) =>
         !row.current && (
           <Button
@@ -63,15 +74,6 @@ function Sessions() {
           </Button>
         ),
     },
-    { key: 'address', label: 'Address', cell: (row) => <code>{row.address}</code> },
-    {
-      key: 'used',
-      label: 'Last used',
-      cell: (row) => <Time at={row.last_used_at ?? row.created_at} />,
-    },
-    { key: 'by', label: 'Signed in by', cell: (row) => row.provider },
-    { key: 'since', label: 'Since', cell: (row) => <Time at={row.created_at} /> },
-    { key: 'ends', label: 'Ends', cell: (row) => <Time at={row.expires_at} /> },
   ];
   const several = (list.data?.sessions.length ?? 0) > 1;
   return (
@@ -89,10 +91,7 @@ function Sessions() {
       <Table
         label="Sessions"
         rows={list.data?.sessions}
-        columns={[columns[0]!, ...columns.slice(2), columns[1]!].map((one, at) => ({
-          ...one,
-          narrow: (['title', 'sub', 'end', 'hide', 'hide', 'hide', 'side'] as const)[at] ?? 'hide',
-        }))}
+        columns={columns}
         idOf={(row) => row.session_id}
         error={list.error}
         onRetry={list.refresh}
