@@ -206,36 +206,38 @@ async function relayTo(target) {
   return relay;
 }
 
-const storedOf = async (name) => (await daemon.api('GET', `/api/v1/artifacts?name=${name}`)).body.artifacts[0];
-
-inBrowser('an upload that is interrupted five times arrives', async () => {
-  const path = kvFile('cut.kv', 24_000, 1);
+// A page of the owner's, signed in at the address of a relay of its own.
+async function throughRelay(run) {
   const relay = await relayTo(daemon);
   const other = await browser.open();
   try {
     await other.goto(`${relay.url}/#/artifacts`);
     await signIn(other);
     await other.getByRole('heading', { name: 'Artifacts', level: 1 }).waitFor();
+    await run(other, relay);
+  } finally {
+    await other.context().close();
+    relay.stop();
+  }
+}
+
+const storedOf = async (name) => (await daemon.api('GET', `/api/v1/artifacts?name=${name}`)).body.artifacts[0];
+
+inBrowser('an upload that is interrupted five times arrives', async () => {
+  const path = kvFile('cut.kv', 24_000, 1);
+  await throughRelay(async (other, relay) => {
     relay.cuts = 5;
     await other.getByLabel('Files to upload').setInputFiles(path);
     await lineOf(other, 'cut').getByText('stored').waitFor({ timeout: 60_000 });
     assert.equal(relay.made, 5);
     const { sha256: digest, num_tokens, model_name } = await storedOf('cut');
     assert.deepEqual([digest, num_tokens, model_name], [sha256(readFileSync(path)), 24_000, 'test/one-layer']);
-  } finally {
-    await other.context().close();
-    relay.stop();
-  }
+  });
 });
 
 inBrowser('an upload is paused, outlives a reload, and goes on with the same file', async () => {
   const path = kvFile('rest.kv', 24_000, 2);
-  const relay = await relayTo(daemon);
-  const other = await browser.open();
-  try {
-    await other.goto(`${relay.url}/#/artifacts`);
-    await signIn(other);
-    await other.getByRole('heading', { name: 'Artifacts', level: 1 }).waitFor();
+  await throughRelay(async (other, relay) => {
     Object.assign(relay, { hold: true, afterBytes: 4_000_000 });
     await other.getByLabel('Files to upload').setInputFiles(path);
     const line = lineOf(other, 'rest');
@@ -249,10 +251,7 @@ inBrowser('an upload is paused, outlives a reload, and goes on with the same fil
     await line.getByText('stored').waitFor({ timeout: 60_000 });
     assert.equal((await storedOf('rest')).sha256, sha256(readFileSync(path)));
     assert.equal(await other.evaluate(() => localStorage.getItem('kvcs.uploads')), null);
-  } finally {
-    await other.context().close();
-    relay.stop();
-  }
+  });
 });
 
 inBrowser('what is known is not sent again, and what is no .kv file is not sent at all', async () => {
@@ -279,12 +278,7 @@ inBrowser('a session that ends in an upload is begun anew on top of it', async (
 
 inBrowser('a sign-in that was put away in an upload is asked for again by Go on', async () => {
   const path = kvFile('away.kv', 24_000, 4);
-  const relay = await relayTo(daemon);
-  const other = await browser.open();
-  try {
-    await other.goto(`${relay.url}/#/artifacts`);
-    await signIn(other);
-    await other.getByRole('heading', { name: 'Artifacts', level: 1 }).waitFor();
+  await throughRelay(async (other, relay) => {
     relay.hold = true;
     await other.getByLabel('Files to upload').setInputFiles(path);
     const line = lineOf(other, 'away');
@@ -301,10 +295,7 @@ inBrowser('a sign-in that was put away in an upload is asked for again by Go on'
     await signIn(other);
     await line.getByText('stored').waitFor({ timeout: 60_000 });
     assert.equal((await storedOf('away')).sha256, sha256(readFileSync(path)));
-  } finally {
-    await other.context().close();
-    relay.stop();
-  }
+  });
 });
 
 inBrowser('a part of the page that does not come stops an upload, which goes on with it', async () => {

@@ -38,10 +38,10 @@ const isFrame = (url) => ['/api/v1/me', '/health'].includes(url.pathname);
 
 // A page of the signed-in browser whose calls go through `fault(route, url)`, none of them answered before.
 // `asked`: how many calls met it.
-async function faulty(fault, { url = daemon.url } = {}) {
+async function faulty(fault) {
   const other = await browser.open({ context: page.context() });
   other.asked = 0;
-  await other.goto(`${url}/#/nothing`);
+  await other.goto(`${daemon.url}/#/nothing`);
   await settled(other);
   await other.route((to) => isCall(to) && !isFrame(to), async (route) => {
     other.asked++;

@@ -154,8 +154,8 @@ export class Daemon {
   }
 }
 
-export async function withDaemon(run) {
-  const daemon = new Daemon();
+export async function withDaemon(run, env = {}) {
+  const daemon = new Daemon(env);
   try {
     await daemon.start();
     await run(daemon);

@@ -100,7 +100,6 @@ export class Soak {
       request.on('error', () => {});
       request.on('close', resolve);
       request.end(body);
-      // It leaves at a moment of chance, before the answer or in it.
       setTimeout(() => request.destroy(), between(0, 60));
     });
   }

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { each, kNoLimits, sha256 } from './chance.mjs';
 import { makeCertificate } from './certificate.mjs';
-import { Daemon } from './daemon.mjs';
+import { Daemon, withDaemon } from './daemon.mjs';
 import { FaultRelay, ForwardProxy, ways } from './fault_relay.mjs';
 import { kvFile } from './kv_file.mjs';
 
@@ -16,16 +16,7 @@ import { kvFile } from './kv_file.mjs';
 const kAtOnce = 8;
 const kStatuses = [408, 425, 429, 500, 502, 503, 504];
 
-async function withDaemon(env, run) {
-  const daemon = new Daemon({ ...kNoLimits, ...env });
-  try {
-    await daemon.start();
-    await run(daemon);
-  } finally {
-    await daemon.stop();
-    daemon.remove();
-  }
-}
+const unlimited = (run) => withDaemon(run, kNoLimits);
 
 async function withRelay(daemon, faults, run) {
   const relay = await new FaultRelay(daemon, faults).start();
@@ -41,7 +32,7 @@ const readyOnes = async (daemon, name) =>
     .filter((one) => one.name === name && one.status === 'ready');
 
 test('transport: each request of an upload may fail once in each way', async () => {
-  await withDaemon({}, async (daemon) => {
+  await unlimited(async (daemon) => {
     const requests = [['POST', /upload-url$/], ['PUT', /^\/blobs\//], ['POST', /confirm-upload$/],
       ['GET', /^\/api\/v1\/artifacts\/[0-9a-f-]+\?/]];
     const rows = requests.flatMap(([method, path]) =>
@@ -64,7 +55,7 @@ test('transport: each request of an upload may fail once in each way', async () 
 });
 
 test('transport: each request of a download may fail once in each way', async () => {
-  await withDaemon({}, async (daemon) => {
+  await unlimited(async (daemon) => {
     const bytes = kvFile(200_000, 1);
     writeFileSync(join(daemon.folder, 'whole.kv'), bytes);
     const id = JSON.parse((await daemon.cli('upload', 'whole.kv', '--json')).stdout).artifact_id;
@@ -87,7 +78,7 @@ test('transport: each request of a download may fail once in each way', async ()
 });
 
 test('transport: a large upload goes on over faults of all its requests', async () => {
-  await withDaemon({}, async (daemon) => {
+  await unlimited(async (daemon) => {
     writeFileSync(join(daemon.folder, 'large.kv'), kvFile(66 << 20, 1));
     const parts = /^\/api\/v1\/uploads\//, all = /^\/api\/v1\/uploads$/;
     const faults = [{ method: 'POST', path: all, way: 502 }, { method: 'POST', path: all, way: 'reset' },
@@ -103,7 +94,7 @@ test('transport: a large upload goes on over faults of all its requests', async 
 });
 
 test('transport: what is refused or interrupted is withdrawn', async () => {
-  await withDaemon({}, async (daemon) => {
+  await unlimited(async (daemon) => {
     writeFileSync(join(daemon.folder, 'a.kv'), kvFile(20_000, 1));
     const held = async () => (await daemon.api('GET', '/api/v1/quota')).body.used.storage_bytes;
     const before = await held();
@@ -129,7 +120,7 @@ test('transport: what is refused or interrupted is withdrawn', async () => {
 });
 
 test('transport: who stops a command with --json reads why', async () => {
-  await withDaemon({}, async (daemon) => {
+  await unlimited(async (daemon) => {
     writeFileSync(join(daemon.folder, 'a.kv'), kvFile(20_000, 1));
     const id = JSON.parse((await daemon.cli('upload', 'a.kv', '--json')).stdout).artifact_id;
     writeFileSync(join(daemon.folder, 'b.kv'), kvFile(20_000, 2));
@@ -157,7 +148,7 @@ test('transport: who stops a command with --json reads why', async () => {
 });
 
 test('transport: a download that is interrupted says where it goes on', async () => {
-  await withDaemon({}, async (daemon) => {
+  await unlimited(async (daemon) => {
     const bytes = kvFile(200_000, 1);
     writeFileSync(join(daemon.folder, 'whole.kv'), bytes);
     const id = JSON.parse((await daemon.cli('upload', 'whole.kv', '--json')).stdout).artifact_id;
