@@ -77,7 +77,7 @@ export function useTyped<T>(
   const q = (usePlace().query.get('q') ?? '').toLocaleLowerCase();
   const count = rows?.length ?? 0;
   return {
-    rows: rows?.filter((row) => textOf(row).toLocaleLowerCase().includes(q)),
+    rows: q === '' ? rows : rows?.filter((row) => textOf(row).toLocaleLowerCase().includes(q)),
     bar: (q !== '' || count > fewRows) && (
       <>
         <FilterBar search="q" placeholder={placeholder} />

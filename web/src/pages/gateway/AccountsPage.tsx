@@ -7,13 +7,12 @@ import { href, useParam, useShortcut } from '../../router';
 import {
   Button, type Column, Confirm, counted, Empty, ErrorBox, FilterBar, Menu, Notice, Page, Skeleton, State, Table, Time, toast, told,
 } from '../../ui';
-import { type Account, fitsState, isEnding, isGood } from './accounts';
+import { type Account, accountPath, fitsState, isEnding, isGood } from './accounts';
 import { ConnectDialog } from './ConnectDialog';
 import { ExpiryStrip } from './ExpiryStrip';
 import { NoTenant, TenantBar } from './TenantBar';
 import { useTenants } from './tenants';
 
-const accountPath = '/admin/tenants/{tenant}/providers/{provider}/accounts/{account}';
 const placeOf = (one: Account) => ({ tenant: one.tenant, provider: one.provider, account: one.account_id });
 
 const refreshNow = (one: Account) =>

@@ -6,15 +6,16 @@ import { mustBeFree } from '../../api/free';
 import { invalidate, useAction, useQuery } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { Button, Dialog, ErrorBox, Field, Form, LinkButton, Notice, Select, TextField, Time, toast, type Values } from '../../ui';
+import { accountPath } from './accounts';
 import { ApplicationForm } from './Application';
 import { fieldsOf, hasConsent, isReady, leadTo, type Provider, useProviders } from './providers';
 
-const accountPath = '/admin/tenants/{tenant}/providers/{provider}/accounts/{account}';
-const looked = (tenant: string, provider: Provider, account: string) =>
-  mustBeFree(api.get(accountPath, { path: { tenant, provider: provider.provider, account: account || 'default' } }), 'account', account || 'default');
+interface Place { tenant: string; provider: string; account: string }
+const placeOf = (tenant: string, { provider }: Provider, account: string): Place => ({ tenant, provider, account: account || 'default' });
+const mustBeNew = (path: Place) => mustBeFree(api.get(accountPath, { path }), 'account', path.account);
 
 // Grows each time that the account is stored; 0 while it is not there.
-async function versionOf(path: { tenant: string; provider: string; account: string }): Promise<number> {
+async function versionOf(path: Place): Promise<number> {
   try {
     return (await api.get(accountPath, { path })).version;
   } catch (error) {
@@ -25,7 +26,7 @@ async function versionOf(path: { tenant: string; provider: string; account: stri
 
 function Consent({ tenant, provider, account, isNew, onDone }: { tenant: string; provider: Provider; account: string; isNew: boolean; onDone: () => void }) {
   const [link, setLink] = useState<{ url: string; expires_at: string; before: number } | null>(null);
-  const place = { tenant, provider: provider.provider, account: account || 'default' };
+  const place = placeOf(tenant, provider, account);
   // The consent is given in another window, and ends with the account stored.
   const { data: version } = useQuery(link && `/admin/tenants/${tenant}/providers/${place.provider}/accounts/${place.account}#${link.url}`,
     () => versionOf(place), { pollMs: 2000 });
@@ -39,7 +40,7 @@ function Consent({ tenant, provider, account, isNew, onDone }: { tenant: string;
     // The window is opened by the click itself; browsers refuse one that is opened later.
     const page = window.open('about:blank', '_blank');
     try {
-      if (isNew) await looked(tenant, provider, account);
+      if (isNew) await mustBeNew(place);
       const before = isNew ? 0 : await versionOf(place);
       const made = await api.post('/admin/tenants/{tenant}/providers/{provider}/connect', {
         path: { tenant, provider: provider.provider }, body: account === '' ? {} : { account_id: account },
@@ -116,10 +117,9 @@ export function ConnectDialog({ tenant, provider: given, account: existing, onCl
       {provider && byConsent && <p class="small"><button type="button" class="button quiet" onClick={() => setTyping(true)}>Type a refresh token instead</button></p>}
       {provider && !byConsent && (
         <Form key={name} submit="Store the account" onCancel={onClose} onSubmit={async (values) => {
-          if (!existing) await looked(tenant, provider, account);
-          await api.put(accountPath, {
-            path: { tenant, provider: provider.provider, account: account || 'default' }, body: bodyOf(provider, values),
-          });
+          const path = placeOf(tenant, provider, account);
+          if (!existing) await mustBeNew(path);
+          await api.put(accountPath, { path, body: bodyOf(provider, values) });
           invalidate('/admin/tenants/');
           toast('The account is stored, sealed. Whether the service takes it shows its first call.');
           onClose();

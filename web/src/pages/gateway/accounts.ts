@@ -3,6 +3,7 @@ import type { Schema } from '../../api/client';
 import { serverNow } from '../../clock';
 
 export type Account = Schema<'Account'>;
+export const accountPath = '/admin/tenants/{tenant}/providers/{provider}/accounts/{account}';
 
 const goodStates = ['active', 'valid', 'ok'];
 export const isGood = ({ state }: Pick<Account, 'state'>): boolean => goodStates.includes(state);
