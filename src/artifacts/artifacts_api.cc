@@ -1,6 +1,6 @@
 // Handlers of the portal's JSON routes for artifacts. The bytes themselves go through bytes_api.cc,
-// lists through list_api.cc, search through search_api.cc. Every answer is private to the caller and
-// not to be cached.
+// lists through list_api.cc, search through search_api.cc. Every answer is private to the caller
+// and not to be cached.
 #include "artifacts/artifacts_api.h"
 
 #include <nlohmann/json.hpp>
