@@ -56,10 +56,12 @@ test('a link of the command line is used as often as it may be, also over a kill
   assert.ok(daemon.log.includes('/share/{token}') && !daemon.log.includes(url.split('/').at(-1)));
 }));
 
-// Fetches from `offset` on and breaks the connection off at the first bytes.
+// Fetches a MiB from `offset` on and breaks the connection off at the first bytes. What the buffers
+// of the connection took until then is lost, which is no more than was asked for.
 function breakOff(url, offset) {
   return new Promise((resolve, reject) => {
-    const request = get(url, { headers: { range: `bytes=${offset}-` }, agent: false }, (answer) => {
+    const range = `bytes=${offset}-${offset + 2 ** 20}`;
+    const request = get(url, { headers: { range }, agent: false }, (answer) => {
       answer.once('data', () => {
         answer.destroy();
         resolve(answer.statusCode);

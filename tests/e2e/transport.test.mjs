@@ -198,7 +198,7 @@ test('transport: a download that is stopped while it checks its part leaves that
 });
 
 test('transport: what a large upload has made on the server is given back when it is ended', async () => {
-  await withDaemon({}, async (daemon) => {
+  await withDaemon(async (daemon) => {
     writeFileSync(join(daemon.folder, 'large.kv'), kvFile(66 << 20, 1));
     const all = /^\/api\/v1\/uploads$/;
     await withRelay(daemon, [], async (relay) => {
