@@ -16,6 +16,10 @@
 #include "base/descriptor_room.h"
 #include "base/log.h"
 
+// jemalloc's own (its manual, "mallctl"); a build with another allocator has none.
+extern "C" __attribute__((weak)) int mallctl(const char* name, void* old_value, size_t* old_size,
+                                             void* new_value, size_t new_size);
+
 namespace kvcs {
 namespace {
 
@@ -52,6 +56,16 @@ void reload(App& app, const std::function<LoadedConfig()>& reload_config) {
   sd_notify(0, "READY=1");
 }
 
+// The allocator gives memory back while threads ask it for more. This has it do so by itself too,
+// some ten seconds after a burst of requests that none follows; it goes on without where it cannot.
+void give_back_memory_when_idle() {
+  bool is_wanted = true;
+  if (&mallctl == nullptr) return;
+  if (mallctl("background_thread", nullptr, nullptr, &is_wanted, sizeof is_wanted) != 0) {
+    log::warn("memory.not_given_back_when_idle");
+  }
+}
+
 // Connections that could not be accepted are better refused, with a word, than left waiting.
 Status fit_to_descriptors(Config& config) {
   http::ServerConfig& server = config.http.server;
@@ -80,6 +94,7 @@ Status serve_until_signalled(Config config, const std::function<LoadedConfig()>&
   if (log::parse_level(config.log.level, level)) log::set_level(level);
   (void)log::set_format(config.log.format);  // The configuration was validated.
 
+  give_back_memory_when_idle();
   raise_descriptor_limit();
   KVCS_TRY(fit_to_descriptors(config));
   const int64_t stop_limit_ms = config.shutdown_grace_s * int64_t{1000} + kStopBeyondGraceMs;
