@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/hash_pipe.h"
 #include "support/wait.h"
@@ -43,6 +44,34 @@ TEST_CASE("sha256: NIST's vectors", "[unit]") {
   CHECK(sha256_hex("abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   CHECK(sha256_hex(std::string(1'000'000, 'a')) ==
         "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+// RFC 4231 §4.2, 4.3, 4.4, 4.7 and 4.8; then keys around the size of a block, by which they are
+// padded or hashed (made with Python's hmac).
+TEST_CASE("hmac: the RFC's vectors, and keys around the size of a block", "[unit]") {
+  const auto hmac = [](const std::string& key, std::string_view data) {
+    return to_hex(hmac_sha256(key, data));
+  };
+  CHECK(hmac(std::string(20, '\x0b'), "Hi There") ==
+        "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+  CHECK(hmac("Jefe", "what do ya want for nothing?") ==
+        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+  CHECK(hmac(std::string(20, '\xaa'), std::string(50, '\xdd')) ==
+        "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe");
+  CHECK(hmac(std::string(131, '\xaa'), "Test Using Larger Than Block-Size Key - Hash Key First") ==
+        "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+  CHECK(hmac(std::string(131, '\xaa'),
+             "This is a test using a larger than block-size key and a larger than block-size data. "
+             "The key needs to be hashed before being used by the HMAC algorithm.") ==
+        "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2");
+  CHECK(hmac(std::string(0, 'k'), "text") ==
+        "0611b704abab473f956257a09cc2fc2c867211d077bdffc5a91bd8a5047826ff");
+  CHECK(hmac(std::string(63, 'k'), "text") ==
+        "c90d83e78c64ee16fe2eefa3e8a834d79d1d3d0ea483f8d9908323b714c7f134");
+  CHECK(hmac(std::string(64, 'k'), "text") ==
+        "0414bb1d8c0c4556cdb2028727b16610ae377b1a194b6db1f853d4297f2329bc");
+  CHECK(hmac(std::string(65, 'k'), "text") ==
+        "5b69580123e3d7e788b7e8352ac37a3247b911c5ec0837147b74109a6382d3f5");
 }
 
 TEST_CASE("sha256: whole, by bytes and through the pipe are one", "[unit]") {
