@@ -191,15 +191,16 @@ struct Authenticator::Impl {
     principal.organization_id = principal.organization = principal.project_id = "";
     principal.org_role = OrgRole::kNone;
     principal.scope = Scope::kNone;
-    const Status none =
-        not_found("No organization '" + printable(organization_id, kShownName) + "'.")
-            .with_reason("org_not_found");
+    const auto none = [&] {
+      return not_found("No organization '" + printable(organization_id, kShownName) + "'.")
+          .with_reason("org_not_found");
+    };
     const auto roster = directory.roster(organization_id);
     if (!roster.ok()) return read_failure(roster.status());
     const OrgRole role = roster.value()->role_of(principal.person_id);
-    if (role == OrgRole::kNone) return none;
+    if (role == OrgRole::kNone) return none();
     const auto organization = directory.organization(organization_id);
-    if (organization.code() == Code::kNotFound) return none;
+    if (organization.code() == Code::kNotFound) return none();
     if (!organization.ok()) return read_failure(organization.status());
     const bool is_leaving = organization.value()->deletion_ms != 0;
     if (!organization.value()->active && !(even_leaving && is_leaving)) {
@@ -216,28 +217,38 @@ struct Authenticator::Impl {
   }
 
   Status enter_tenant(std::string_view slug, Principal& principal) const {
-    const Status none = not_found("No tenant '" + printable(slug, kShownName) + "'.")
-                            .with_reason("TENANT_NOT_FOUND");
+    const auto none = [&] {
+      return not_found("No tenant '" + printable(slug, kShownName) + "'.")
+          .with_reason("TENANT_NOT_FOUND");
+    };
     const auto organization = directory.organization_by_slug(slug);
-    if (organization.code() == Code::kNotFound) return none;
+    if (organization.code() == Code::kNotFound) return none();
     if (!organization.ok()) return read_failure(organization.status());
     Status entered = enter(organization.value()->id, principal);
-    return entered.code() == Code::kNotFound ? none : entered;
+    return entered.code() == Code::kNotFound ? none() : entered;
   }
 
   // Leaves the user in `found`.
   Status enter_organization_of_user(std::string_view id, Principal& principal,
                                     std::shared_ptr<const User>& found) const {
-    const Status none =
-        not_found("No user '" + printable(id, kShownName) + "' in an organization of yours.")
-            .with_reason("user_not_found");
-    if (!is_uuid(id) && !is_slug(id)) return none;
+    const auto none = [&] {
+      return not_found("No user '" + printable(id, kShownName) + "' in an organization of yours.")
+          .with_reason("user_not_found");
+    };
+    if (!is_slug(id) && !is_uuid(id)) return none();
     const auto user = directory.user(id);
-    if (user.code() == Code::kNotFound) return none;
+    if (user.code() == Code::kNotFound) return none();
     if (!user.ok()) return read_failure(user.status());
     found = user.value();
+    // Most act where their session is, which this request has entered already.
+    const bool is_there =
+        principal.org_role != OrgRole::kNone && found->organization_id == principal.organization_id;
+    if (is_there) {
+      principal.project_id.clear();
+      return ok();
+    }
     Status entered = enter(found->organization_id, principal);
-    return entered.code() == Code::kNotFound ? none : entered;
+    return entered.code() == Code::kNotFound ? none() : entered;
   }
 
   // The organization is the user's, and what the person may do besides is left behind.

@@ -58,9 +58,9 @@ Status check_origin(const http::Request& request, const BrowserRules& rules) {
 
 bool has_bearer(const http::Request& request) {
   return std::any_of(request.headers.begin(), request.headers.end(), [](const http::Header& one) {
+    if (!equal_ignore_case(one.name, "authorization")) return false;
     const std::string_view value = trim(one.value);
-    return equal_ignore_case(one.name, "authorization") &&
-           equal_ignore_case(value.substr(0, value.find(' ')), "bearer");
+    return equal_ignore_case(value.substr(0, value.find(' ')), "bearer");
   });
 }
 

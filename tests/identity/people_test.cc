@@ -252,6 +252,34 @@ TEST_CASE("members: the last owner who can sign in stays", "[unit][identity]") {
   CHECK(rig.members.remove(org, ada.id, rig.who, kAnyRole).ok());
 }
 
+TEST_CASE("people: who acts for a user is where the user is, and at no project",
+          "[unit][identity]") {
+  PeopleRig rig;
+  const Organization here = rig.organization(), there = rig.organization("Beta");
+  const User own = rig.user(here), other = rig.user(there, "b@x.org");
+  const Person ada = rig.person("ada");
+  REQUIRE(rig.members.add(here.id, ada.id, OrgRole::kMember, rig.who).ok());
+  const auto started = rig.sessions.start(
+      {.person_id = ada.id, .organization_id = here.id, .project_id = "p1"}, rig.who);
+  const Principal caller = rig.doors.authenticate(started->token.reveal()).value();
+  CHECK(caller.project_id == "p1");
+  const auto act = [&](Principal who, const User& user) {
+    const Status acts = rig.doors.act_for(user.id, PrincipalKind::kUserKey, who);
+    if (!acts.ok()) return std::string(acts.reason());
+    return who.organization + "/" + who.project_id + "/" + who.user_id;
+  };
+  CHECK(act(caller, own) == here.slug + "//" + own.id);
+  CHECK(act(caller, other) == "user_not_found");
+  REQUIRE(rig.members.add(there.id, ada.id, OrgRole::kMember, rig.who).ok());
+  CHECK(act(caller, other) == there.slug + "//" + other.id);
+  REQUIRE(rig.members.set_role(there.id, ada.id, OrgRole::kViewer, rig.who, kAnyRole).ok());
+  CHECK(act(caller, other) == "insufficient_role");
+  Principal nowhere = caller;
+  nowhere.organization_id = "";
+  nowhere.org_role = OrgRole::kNone;
+  CHECK(act(nowhere, own) == here.slug + "//" + own.id);
+}
+
 TEST_CASE("people: a caller is looked up again with what is left to it", "[unit][identity]") {
   PeopleRig rig;
   const std::string org = rig.organization().id;
