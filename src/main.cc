@@ -7,5 +7,5 @@
 int main(int argc, char** argv) {
   // libsodium chooses its implementations here, which must come before any thread.
   kvcs::init_crypto();
-  return kvcs::cli::run_cli(argc, argv, kvcs::app_commands());
+  return kvcs::cli::run_cli(argc, argv, kvcs::app_commands);
 }

@@ -287,6 +287,10 @@ std::vector<Option> server_options() {
 
 namespace {
 
+std::string version_line() {
+  return std::string("kvcs ") + version() + "\n";
+}
+
 // What shells and packages ask for; nothing for a command line of a user.
 std::optional<int> run_hidden(const std::vector<std::string>& arguments,
                               const std::vector<Command>& all, const Console::Writer& out,
@@ -313,7 +317,7 @@ int run_cli(const std::vector<std::string>& typed, const std::vector<Command>& a
             const Console::Writer& out, const Console::Writer& error) {
   if (const auto ran = run_hidden(typed, all, out, error)) return *ran;
   CLI::App root("kvcs: artifact store, tool gateway and AI gateway in one daemon.", "kvcs");
-  root.set_version_flag("-V,--version", std::string("kvcs ") + version());
+  root.set_version_flag("-V,--version", version_line());
   root.require_subcommand(1);
   root.footer("`kvcs help COMMAND` shows options and examples.\n");
   std::vector<BoundCommand> bound;
@@ -327,7 +331,7 @@ int run_cli(const std::vector<std::string>& typed, const std::vector<Command>& a
     const std::vector<std::string> read = with_dash_words(arguments, all);
     root.parse(std::vector<std::string>(read.rbegin(), read.rend()));
   } catch (const CLI::CallForVersion&) {
-    out(std::string("kvcs ") + version() + "\n");
+    out(version_line());
     return kExitOk;
   } catch (const CLI::CallForHelp&) {
     // Goes down to the subcommand that was reached by itself.
@@ -361,22 +365,28 @@ int run_cli(const std::vector<std::string>& typed, const std::vector<Command>& a
 namespace {
 
 // argv[0] is the program's name and is left out; a caller may pass no argument at all.
-int run_process(int argc, const char* const* argv, std::vector<Command> more) {
-  std::vector<Command> all = std::move(more);
+int run_process(int argc, const char* const* argv, CommandMaker more) {
+  const std::vector<std::string> typed(argv + (argc > 0 ? 1 : 0), argv + argc);
+  const Console::Writer out = stream_writer(stdout);
+  // The descriptions of all commands, and the parser made of them, take longer than the answer.
+  if (typed.size() == 1 && (typed[0] == "--version" || typed[0] == "-V")) {
+    out(version_line());
+    return kExitOk;
+  }
+  std::vector<Command> all = more();
   for (Command& command : all) command.asks_server = false;  // They are the daemon's own.
   for (Command& command : commands()) all.push_back(std::move(command));
-  return run_cli(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc), all,
-                 stream_writer(stdout), stream_writer(stderr));
+  return run_cli(typed, all, out, stream_writer(stderr));
 }
 
 }  // namespace
 
-int run_cli(int argc, const char* const* argv, std::vector<Command> more) {
+int run_cli(int argc, const char* const* argv, CommandMaker more) {
   open_standard_streams();
   std::signal(SIGXFSZ, SIG_IGN);  // A file that may not grow is a failure as a full disk is.
   int code = kExitFailed;
   try {
-    code = run_process(argc, argv, std::move(more));
+    code = run_process(argc, argv, more);
   } catch (const std::bad_alloc&) {  // Not even enough to begin, or to say so by the usual way.
     std::fprintf(stderr, "error: %s.\n", kvfile::kOutOfMemory.data());
   }

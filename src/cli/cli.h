@@ -22,9 +22,11 @@ std::string asked_name(const Option& option);
 // How help calls the value: "DIR", "a|b", "N"; "" of a flag.
 std::string value_word(const Option& option);
 
-// Runs argv against commands() and `more`, and returns the exit code. `more` holds the commands
-// that need the daemon's own parts (serve, config), which come from app/: cli may not include app.
-int run_cli(int argc, const char* const* argv, std::vector<Command> more = {});
+// Runs argv against commands() and those of `more`, and returns the exit code. `more` makes the
+// commands that need the daemon's own parts (serve, config), which come from app/: cli may not
+// include app.
+using CommandMaker = std::vector<Command> (*)();
+int run_cli(int argc, const char* const* argv, CommandMaker more);
 // The same for arguments without the program's name, with `all` as the only commands and other
 // writers than the process's streams; for tests, and for commands that run another command.
 int run_cli(const std::vector<std::string>& arguments, const std::vector<Command>& all,
