@@ -1,7 +1,7 @@
-// Sends a large file in several parts at once, by the server's uploads that can be resumed, and
-// puts them together there. What was begun stands in a file beside the configuration, so that the
-// same command goes on after the death of either side. One upload at a time; its threads end with
-// the call.
+// Sends a large file in several parts at once, to this machine in one, by the server's uploads that
+// can be resumed, and makes an artifact of them there. What was begun stands in a file beside the
+// configuration, so that the same command goes on after the death of either side. One upload at a
+// time; its threads end with the call.
 #pragma once
 #include <cstdint>
 #include <functional>
