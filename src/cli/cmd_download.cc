@@ -9,14 +9,15 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <vector>
 
 #include "base/bytes.h"
-#include "base/crypto.h"
 #include "base/file.h"
 #include "cli/api_client.h"
 #include "cli/cat.h"
 #include "cli/commands.h"
+#include "cli/hash_behind.h"
 #include "cli/interrupt.h"
 #include "cli/kept_transfers.h"
 #include "cli/progress.h"
@@ -28,7 +29,8 @@
 namespace kvcs::cli {
 namespace {
 
-constexpr size_t kStepBytes = 256 << 10;
+// The disk begins to write after so many bytes, so that the last sync finds little to do.
+constexpr uint64_t kWritebackStepBytes = 8 << 20;
 constexpr std::string_view kRangeRefused = "range_refused";
 constexpr std::string_view kStdout = "-";
 
@@ -62,11 +64,12 @@ void choose_paths(const Invocation& in, Wanted& wanted) {
                     .string();
 }
 
-// The file that grows, and what is known of its bytes.
+// The file that grows. What is published is what lies on the disk, whatever was received, and its
+// digest is taken of that.
 struct Part {
   Descriptor file;
-  std::unique_ptr<Sha256> hash = std::make_unique<Sha256>();
-  uint64_t have = 0;
+  std::unique_ptr<HashBehind> hash = {};
+  uint64_t have = 0, writeback_from = 0;
   bool began_anew = false;
 };
 
@@ -78,14 +81,14 @@ void remove_part(const Wanted& wanted) {
 // Nothing of what is there is the beginning of what is wanted.
 Status empty_part(const Wanted& wanted, Part& part) {
   if (::ftruncate(part.file.get(), 0) != 0) return io_error("truncate", wanted.part, errno);
-  part.hash = std::make_unique<Sha256>();
-  part.have = 0;
+  part.hash = std::make_unique<HashBehind>(part.file.get(), wanted.part);
+  part.have = part.writeback_from = 0;
   return ok();
 }
 
 // The part, for this process alone: two that write into one file make neither of them. The lock
 // stays with the file, so that whoever got it behind another's rename holds the published one, and
-// takes the name again. A file system without locks (some NFS) has none to wait for; read_back()
+// takes the name again. A file system without locks (some NFS) has none to wait for; digest_of()
 // finds what another has written in between.
 Result<Descriptor> take_part(const Wanted& wanted) {
   constexpr int kTriesMax = 100;
@@ -107,33 +110,33 @@ Result<Descriptor> take_part(const Wanted& wanted) {
                   " is renamed again and again.");
 }
 
-// Hashes what an earlier run left, so that the transfer goes on behind it. A part that is longer
-// than the artifact cannot be its beginning and is emptied.
-Status hash_part(const Wanted& wanted, Part& part, Console& console) {
+Result<uint64_t> length_of(const Wanted& wanted, const Part& part) {
   struct stat facts {};
   if (::fstat(part.file.get(), &facts) != 0) return io_error("stat", wanted.part, errno);
-  part.have = static_cast<uint64_t>(facts.st_size);
-  if (part.have > wanted.size_bytes) return empty_part(wanted, part);
-  Progress progress(console, "Checking", part.have);
-  std::vector<char> buffer(kStepBytes);
-  for (uint64_t at = 0; at < part.have;) {
-    if (interrupted()) return interruption();
-    const size_t want = std::min<uint64_t>(buffer.size(), part.have - at);
-    const ssize_t n = ::pread(part.file.get(), buffer.data(), want, static_cast<off_t>(at));
-    if (n <= 0) return io_error("read", wanted.part, n < 0 ? errno : EIO);
-    part.hash->update(buffer.data(), static_cast<size_t>(n));
-    progress.update(at += static_cast<uint64_t>(n));
-  }
+  return static_cast<uint64_t>(facts.st_size);
+}
+
+// Takes over what an earlier run left, so that the transfer goes on behind it. A part that is
+// longer than the artifact cannot be its beginning and is emptied.
+Status take_over(const Wanted& wanted, Part& part) {
+  const uint64_t there = KVCS_TRY(length_of(wanted, part));
+  if (there > wanted.size_bytes) return empty_part(wanted, part);
+  part.hash = std::make_unique<HashBehind>(part.file.get(), wanted.part);
+  part.have = part.writeback_from = there;
+  part.hash->note_written(there);
   return ok();
 }
 
-// What is published is what lies on the disk, whatever was received: its digest is taken of that.
-Status read_back(const Wanted& wanted, Part& part, Console& console) {
-  part.hash = std::make_unique<Sha256>();
-  KVCS_TRY(hash_part(wanted, part, console));
-  if (part.have == wanted.size_bytes) return ok();
+// The digest of the whole file. Whoever else writes into it appends, too: behind what was read
+// already, or to where our bytes were to be.
+Result<std::string> digest_of(const Wanted& wanted, Part& part, Console& console) {
+  Progress progress(console, "Checking", wanted.size_bytes);
+  std::string digest =
+      KVCS_TRY(part.hash->finish([&progress](uint64_t hashed) { progress.update(hashed); }));
+  const uint64_t there = KVCS_TRY(length_of(wanted, part));
+  if (there == wanted.size_bytes) return digest;
   return upstream_failed("Another program has changed " + printable(wanted.part, kShownText) +
-                         ": it has " + std::to_string(part.have) + " bytes in place of " +
+                         ": it has " + std::to_string(there) + " bytes in place of " +
                          std::to_string(wanted.size_bytes) + ".");
 }
 
@@ -149,11 +152,17 @@ Status append(const Wanted& wanted, Part& part, std::string_view bytes) {
           .with_reason("disk_full");
     }
     if (n < 0) return io_error("write", wanted.part, errno);
-    part.hash->update(data, static_cast<size_t>(n));
     part.have += static_cast<uint64_t>(n);
     data += n;
     left -= static_cast<size_t>(n);
   }
+  part.hash->note_written(part.have);
+  if (part.have - part.writeback_from < kWritebackStepBytes) return ok();
+  // Only advice: where a file system cannot do it, the last sync does all.
+  (void)::sync_file_range(part.file.get(), static_cast<off_t>(part.writeback_from),
+                          static_cast<off_t>(part.have - part.writeback_from),
+                          SYNC_FILE_RANGE_WRITE);
+  part.writeback_from = part.have;
   return ok();
 }
 
@@ -303,12 +312,12 @@ Status check_free(const Wanted& wanted, bool force) {
   return ok();
 }
 
-// All bytes into the part, and read again.
-Status fill_part(ApiClient& api, const Invocation& in, Wanted& wanted, Part& part, Repeat& repeat,
-                 Console& console) {
-  KVCS_TRY(hash_part(wanted, part, console));
+// All bytes into the part; their digest.
+Result<std::string> fill_part(ApiClient& api, const Invocation& in, Wanted& wanted, Part& part,
+                              Repeat& repeat, Console& console) {
+  KVCS_TRY(take_over(wanted, part));
   const Status got = transfer(api, in, wanted, part, repeat, console);
-  if (got.ok()) return read_back(wanted, part, console);
+  if (got.ok()) return digest_of(wanted, part, console);
   if (part.have == 0) remove_part(wanted);
   if (part.have == 0 || interrupted()) return got;
   return Status(got.code(), got.message() + " " + kept_words(wanted, part))
@@ -321,14 +330,14 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Repeat& repea
   const Interrupts interrupts;
   Part part{KVCS_TRY(take_part(wanted))};
   note_download(wanted.part, wanted.target, wanted.size_bytes);
-  const Status filled = fill_part(api, in, wanted, part, repeat, console);
+  const Result<std::string> filled = fill_part(api, in, wanted, part, repeat, console);
   if (!filled.ok() && interrupted()) {
     // The process ends with this function, so it is said here.
     const std::string kept = part.have > 0 ? " " + kept_words(wanted, part) : "";
     console.fail(interruption("Interrupted." + kept));
   }
-  KVCS_TRY(Status(filled));
-  KVCS_TRY(check_bytes(wanted, part.hash->finish_hex()));
+  KVCS_TRY(filled.status());
+  KVCS_TRY(check_bytes(wanted, *filled));
   KVCS_TRY(publish(wanted, part, in.flag("force")));
   forget_download(wanted.part);
   return ok();

@@ -47,7 +47,8 @@ class RangeReader final {
   Status pass_on(const std::function<Status(std::string_view)>& take);
   void fetch_some();
   bool claim(uint64_t& piece);
-  Result<std::string> fetch(ApiClient& api, uint64_t piece) const;
+  std::string take_spare();
+  Result<std::string> fetch(ApiClient& api, uint64_t piece);
   // What has failed first is the reason of all that ends after it.
   void end(Status failure) {
     const MutexLock lock(mutex_);
@@ -65,8 +66,9 @@ class RangeReader final {
   Mutex mutex_;
   CondVar changed_;
   std::map<uint64_t, std::string> waiting_ KVCS_GUARDED_BY(mutex_);  // By piece.
-  uint64_t next_ KVCS_GUARDED_BY(mutex_) = 0;                        // To be fetched.
-  uint64_t passed_ KVCS_GUARDED_BY(mutex_) = 0;                      // So many were handed over.
+  std::vector<std::string> spare_ KVCS_GUARDED_BY(mutex_);
+  uint64_t next_ KVCS_GUARDED_BY(mutex_) = 0;    // To be fetched.
+  uint64_t passed_ KVCS_GUARDED_BY(mutex_) = 0;  // So many were handed over.
   Status failure_ KVCS_GUARDED_BY(mutex_);
 };
 
@@ -82,6 +84,7 @@ Status RangeReader::pass_on(const std::function<Status(std::string_view)>& take)
   KVCS_TRY(take(bytes));
   const MutexLock lock(mutex_);
   passed_++;
+  spare_.push_back(std::move(bytes));
   changed_.notify_all();
   return ok();
 }
@@ -106,10 +109,20 @@ void RangeReader::fetch_some() {
   }
 }
 
-Result<std::string> RangeReader::fetch(ApiClient& api, uint64_t piece) const {
+// Memory that has held a piece: the system would have to clear new memory for each.
+std::string RangeReader::take_spare() {
+  const MutexLock lock(mutex_);
+  if (spare_.empty()) return {};
+  std::string bytes = std::move(spare_.back());
+  spare_.pop_back();
+  bytes.clear();
+  return bytes;
+}
+
+Result<std::string> RangeReader::fetch(ApiClient& api, uint64_t piece) {
   const uint64_t from = source_.from + piece * kPieceBytes;
   const uint64_t to = std::min(from + kPieceBytes, source_.to);
-  std::string bytes;
+  std::string bytes = take_spare();
   bytes.reserve(to - from);
   const auto take = [&](const http::FetchAnswer& head, std::string_view more) -> Status {
     if (head.status != 206) {
