@@ -239,9 +239,9 @@ const Option kDryRun = {.name = "--dry-run",
 const Option kParallel = {.name = "--parallel",
                           .kind = ValueKind::kNumber,
                           .help = "So many small files at a time.",
-                          .fallback = "4",
+                          .fallback = "16",
                           .min = 1,
-                          .max = 16};
+                          .max = 64};
 
 // What is said of each artifact that is made.
 std::vector<Option> with_wishes(std::vector<Option> options) {

@@ -28,7 +28,7 @@ struct BatchRules {
   // Bytes that the place has already, or that came with another file of the batch, are passed over.
   bool skips_known = false;
   bool dry_run = false;
-  int parallel = 4;  // Small files at a time; at least 1.
+  int parallel = 16;  // Small files at a time; at least 1.
 };
 
 enum class FileState : uint8_t {
