@@ -5,7 +5,8 @@
 . "$(dirname "$0")/common.bash"
 need openssl dd python3 curl
 mib=${2:-2048} files=${3:-10000}
-start_daemon KVCDN_QUOTA_ARTIFACTS=1000000
+# Each small file takes two requests of one key, which may ask 6000 times a minute otherwise.
+start_daemon KVCDN_QUOTA_ARTIFACTS=1000000 KVCS_ARTIFACTS_REQUESTS_PER_MINUTE=-1
 export KVCS_API_URL=$url KVCS_API_KEY=$api_key XDG_CONFIG_HOME=$work/config
 kvcs=$build/kvcs
 cd "$work"
@@ -74,7 +75,8 @@ row "kvcs upload of $mib MiB (target 0.80)" "$(calc "$mib / $up_s" 0) MiB/s" "$(
   "$(ratio "$bound_s" "$up_s")" "$bounds"
 row "kvcs download of $mib MiB (target 0.80)" "$(calc "$mib / $down_s" 0) MiB/s" \
   "$(calc "$mib / $bound_s" 0) MiB/s" "$(ratio "$bound_s" "$down_s")" "checked and synced"
-row "kvcs upload of $files files (target 300/s)" "$(calc "$files / $many_s" 0) /s" - "" "two tensors of 2 KiB each"
+row "kvcs upload of $files files (target 300/s)" "$(calc "$files / $many_s" 0) /s" - "" \
+  "two tensors of 2 KiB each; no limit of requests"
 version_ms=999
 for _ in 1 2 3 4 5; do
   ms=$(calc "$(seconds_of "$kvcs" --version) * 1000" 1)
