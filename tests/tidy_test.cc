@@ -79,6 +79,7 @@ const Row& thread_local_files() {
       "src/base/crypto.cc",
       "src/base/json.cc",
       "src/base/mutex.cc",
+      "src/base/search_text.cc",
       "src/base/wait.cc",
       "src/db/db_writer.cc",
       "src/ledger/usage_record.cc",

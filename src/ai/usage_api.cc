@@ -218,7 +218,7 @@ Result<Json> AiAdminApi::report_budget(const UsageAsk& ask) {
     limit_nano_usd = user->monthly_limit_nano_usd;
   } else {
     if (id.empty()) {
-      const OrganizationPage page = KVCS_TRY(organizations_.list("", 2));
+      const OrganizationPage page = KVCS_TRY(organizations_.list({.limit = 2}));
       if (page.organizations.size() != 1) return Json();
       id = page.organizations.front().id;
     }

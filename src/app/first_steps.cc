@@ -52,7 +52,7 @@ Result<bool> has_key(const Parts& parts, const Organization& organization) {
   const KeyOwner whole{PrincipalKind::kProjectKey, organization.id, "", ""};
   std::string cursor;
   do {
-    const KeyPage page = KVCS_TRY(parts.keys->list(whole, cursor, kPage));
+    const KeyPage page = KVCS_TRY(parts.keys->list(whole, {cursor, kPage}));
     for (const KeyRecord& key : page.keys) {
       const bool is_made = key.name != kInitialKeyName || key.last_used_ms > 0;
       if (is_made && key.status == KeyStatus::kActive) return true;
@@ -77,7 +77,7 @@ Result<bool> has_user(const Parts& parts, const Organization& organization) {
   if (organization.monthly_budget_nano_usd == 0) return false;
   std::string cursor;
   do {
-    const UserPage page = KVCS_TRY(parts.users->list(organization.id, cursor, kPage));
+    const UserPage page = KVCS_TRY(parts.users->list(organization.id, {cursor, kPage}));
     for (const User& user : page.users) {
       if (user.active && user.monthly_limit_nano_usd != 0) return true;
     }

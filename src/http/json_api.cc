@@ -50,6 +50,10 @@ Result<PageAsk> read_page(const Request& request) {
   return ask;
 }
 
+Result<SearchText> read_search(const Request& request) {
+  return SearchText::read(request.query_value("q").value_or(""));
+}
+
 Result<bool> read_flag(const Request& request, std::string_view name) {
   const std::string value = request.query_value(name).value_or("false");
   if (value == "true" || value == "1") return true;

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "base/json.h"
+#include "base/search_text.h"
 #include "base/status.h"
 #include "http/http.h"
 
@@ -27,6 +28,8 @@ struct PageAsk {
   size_t limit = kPageDefault;
 };
 Result<PageAsk> read_page(const Request& request);  // ?limit=&cursor=
+// ?q=, of lists that are searched.
+Result<SearchText> read_search(const Request& request);
 // ?name=true or 1, false or 0; false when absent.
 Result<bool> read_flag(const Request& request, std::string_view name);
 // A store's cursor for the caller: opaque text, null on the last page. read_page takes it back.

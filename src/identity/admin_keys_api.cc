@@ -45,8 +45,9 @@ void AdminKeysApi::add_routes(std::vector<http::Row>& table, const http::AdminAc
   rows.add(kPost, "", access.owner, kib(16), &AdminKeysApi::create,
            "Create an admin key; shown once.",
            {.id = "createAdminKey", .body = "NewAdminKey", .status = 201, .answer = "KeyCreated"});
-  rows.add(kGet, "", access.viewer, kNoBody, &AdminKeysApi::list, "List admin keys.",
-           {.id = "listAdminKeys", .query = "limit cursor", .answer = "AdminKeyPage"});
+  rows.add(kGet, "", access.viewer, kNoBody, &AdminKeysApi::list,
+           "List admin keys. ?q= looks at name, key_id and key_prefix.",
+           {.id = "listAdminKeys", .query = "q:inside limit cursor", .answer = "AdminKeyPage"});
   rows.add(kDelete, "/{key_id}", access.owner, kNoBody, &AdminKeysApi::revoke,
            "Revoke an admin key, at once.",
            {.id = "revokeAdminKey", .answer = "KeyRevoked", .also = "409"});
@@ -69,7 +70,8 @@ Result<http::Response> AdminKeysApi::create(http::Request& request) {
 
 Result<http::Response> AdminKeysApi::list(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
-  const KeyPage page = KVCS_TRY(keys_.list(kAdmins, ask.cursor, ask.limit));
+  const SearchText search = KVCS_TRY(http::read_search(request));
+  const KeyPage page = KVCS_TRY(keys_.list(kAdmins, {ask.cursor, ask.limit, search}));
   Json keys = Json::array();
   for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
   return http::reply(200, Json{{"admin_keys", keys}, {"cursor", http::cursor_json(page.cursor)}});

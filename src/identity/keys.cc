@@ -188,7 +188,7 @@ Result<CreatedKey> KeyService::create(const KeyOwner& owner, const NewKey& wante
   NewKey named = wanted;
   named.name = KVCS_TRY(name_of_key(wanted.name));
   const MutexLock lock(making_);
-  const KeyPage page = KVCS_TRY(list(owner, "", kKeysPerOwnerMax));
+  const KeyPage page = KVCS_TRY(list(owner, {.limit = kKeysPerOwnerMax}));
   KvBatch batch;
   if (page.keys.size() >= kKeysPerOwnerMax) KVCS_TRY(make_room(owner, page.keys, batch));
   CreatedKey created = prepare(owner, named, batch);
@@ -258,24 +258,20 @@ Result<std::optional<KeyRecord>> KeyService::find_replaced(const KeyRecord& key)
   return std::optional<KeyRecord>(std::move(old));
 }
 
-// Reads on until the page is full, as entries of other projects are left out. The cursor is the
-// last entry looked at, so that the next page begins behind it.
-Result<KeyPage> KeyService::list(const KeyOwner& owner, std::string_view cursor,
-                                 size_t limit) const {
+Result<KeyPage> KeyService::list(const KeyOwner& owner, const ListAsk& ask) const {
   KeyPage page;
-  std::string from(cursor);
-  do {
-    KvPage raw = KVCS_TRY(kv_.scan(KvFamily::kConfig, list_prefix(owner), from,
-                                   std::min(limit - page.keys.size(), kKvScanMax)));
-    for (const KvItem& item : raw.items) {
-      KeyRecord key = KVCS_TRY(parse_key(item.entry.value, owner.kind));
-      if (!belongs_to(key, owner)) continue;
-      key.last_used_ms = find_last_used_ms(kv_, key.id);
-      page.keys.push_back(std::move(key));
+  const auto step = [&](const KvItem& item) -> Result<Walked> {
+    // Before the whole record is read, which takes longer.
+    if (!ask.search.fits_members(item.entry.value, {"name", "key_id", "key_prefix"})) {
+      return Walked::kPassed;
     }
-    from = std::move(raw.cursor);
-  } while (!from.empty() && page.keys.size() < limit);
-  page.cursor = std::move(from);
+    KeyRecord key = KVCS_TRY(parse_key(item.entry.value, owner.kind));
+    if (!belongs_to(key, owner)) return Walked::kPassed;
+    key.last_used_ms = find_last_used_ms(kv_, key.id);
+    page.keys.push_back(std::move(key));
+    return Walked::kTaken;
+  };
+  page.cursor = KVCS_TRY(walk_list(kv_, KvFamily::kConfig, list_prefix(owner), ask, step));
   return page;
 }
 

@@ -13,6 +13,7 @@
 #include "base/secret.h"
 #include "identity/records.h"
 #include "kv/audited_kv.h"
+#include "kv/list_walk.h"
 
 namespace kvcs {
 
@@ -68,8 +69,9 @@ class KeyService final {
   // The key that a rotation has replaced, while it works on; nothing: there is none.
   Result<std::optional<KeyRecord>> find_replaced(const KeyRecord& key) const;
   // In order of id (which is of time). A project sees its own keys only; a project owner without a
-  // project stands for all of its organization's, its own among them.
-  Result<KeyPage> list(const KeyOwner& owner, std::string_view cursor, size_t limit) const;
+  // project stands for all of its organization's, its own among them. A search looks at name, id
+  // and key_prefix.
+  Result<KeyPage> list(const KeyOwner& owner, const ListAsk& ask) const;
 
   // A repeat answers the same record. NotFound.
   Result<KeyRecord> revoke(const KeyOwner& owner, std::string_view key_id, const AuditContext& who);

@@ -303,18 +303,23 @@ Result<Organization> OrganizationService::update_with(std::string_view id, const
   return stored;
 }
 
-Result<OrganizationPage> OrganizationService::list(std::string_view cursor, size_t limit) const {
-  // Walked by slug: one short entry per organization, while org: also holds keys and tokens.
-  const KvPage slugs = KVCS_TRY(
-      kv_.scan(KvFamily::kConfig, keyspace::org_slug(""), cursor, std::min(limit, kKvScanMax)));
+Result<OrganizationPage> OrganizationService::list(const ListAsk& ask) const {
   OrganizationPage page;
-  for (const KvItem& item : slugs.items) {
-    Result<Organization> organization = find(item.entry.value);
-    if (organization.code() == Code::kNotFound) continue;  // Removed since the scan.
-    if (!organization.ok()) return organization.status();
-    page.organizations.push_back(std::move(organization).value());
-  }
-  page.cursor = slugs.cursor;
+  const auto step = [&](const KvItem& item) -> Result<Walked> {
+    const std::string& id = item.entry.value;
+    if (!parse_slug_alias(id).empty()) return Walked::kNoRow;  // Another slug of one listed once.
+    const Result<KvEntry> entry = kv_.get(KvFamily::kConfig, keyspace::org_config(id));
+    if (entry.code() == Code::kNotFound) return Walked::kNoRow;  // Removed since the scan.
+    KVCS_TRY(entry.status());
+    // Before the whole record is read, which takes longer.
+    if (!ask.search.fits_members(entry->value, {"name", "slug", "shown_slug", "org_id"})) {
+      return Walked::kPassed;
+    }
+    page.organizations.push_back(KVCS_TRY(parse_organization(entry->value)));
+    return Walked::kTaken;
+  };
+  // Walked by slug: one short entry per organization, while org: also holds keys and tokens.
+  page.cursor = KVCS_TRY(walk_list(kv_, KvFamily::kConfig, keyspace::org_slug(""), ask, step));
   return page;
 }
 

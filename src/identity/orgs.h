@@ -11,6 +11,7 @@
 #include "base/entropy.h"
 #include "identity/records.h"
 #include "kv/audited_kv.h"
+#include "kv/list_walk.h"
 
 namespace kvcs {
 
@@ -68,8 +69,8 @@ class OrganizationService final {
   Result<std::vector<PlannedDeletion>> list_planned() const;
   // Slugs in use that are words of the API's own paths by now, as a release may make them.
   Result<std::vector<std::string>> find_reserved(const std::vector<std::string>& words) const;
-  // In order of slug, after `cursor` ("" = from the first); the page's cursor is "" at the end.
-  Result<OrganizationPage> list(std::string_view cursor, size_t limit) const;
+  // In order of slug; the page's cursor is "" at the end. A search looks at name, slugs and id.
+  Result<OrganizationPage> list(const ListAsk& ask) const;
 
  private:
   Result<Organization> add(Organization wanted, const AuditContext& who, bool for_tenant,

@@ -256,8 +256,12 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
             .status = 201,
             .answer = "Organization"});
   rows.add(kGet, "", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody,
-           &OrganizationsApi::list, "List organizations; without an operator's role the own.",
-           {.id = "adminListOrganizations", .query = "limit cursor", .answer = "OrganizationPage"});
+           &OrganizationsApi::list,
+           "List organizations; without an operator's role the own. ?q= looks at name, slug, "
+           "shown_slug and org_id.",
+           {.id = "adminListOrganizations",
+            .query = "q:inside limit cursor",
+            .answer = "OrganizationPage"});
   rows.add(kGet, org, own_viewer, kNoBody, &OrganizationsApi::get, "One organization.",
            {.id = "adminGetOrganization", .answer = "Organization"});
   rows.add(kPatch, org, own_admin, kib(64), &OrganizationsApi::update,
@@ -282,8 +286,8 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
       "Create a project key; shown once.",
       {.id = "createProjectKey", .body = "NewProjectKey", .status = 201, .answer = "KeyCreated"});
   rows.add(kGet, keys, own_viewer, kNoBody, &OrganizationsApi::list_keys,
-           "List them; never the keys themselves.",
-           {.id = "listProjectKeys", .query = "limit cursor", .answer = "ProjectKeyPage"});
+           "List them; never the keys themselves. ?q= looks at name, key_id and key_prefix.",
+           {.id = "listProjectKeys", .query = "q:inside limit cursor", .answer = "ProjectKeyPage"});
   rows.add(kDelete, key, own_admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
            {.id = "revokeProjectKey", .answer = "KeyRevoked"});
   rows.add(kPatch, key, own_admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
@@ -298,9 +302,10 @@ void OrganizationsApi::add_routes(std::vector<http::Row>& table, const http::Adm
             .body = "NewTenantToken",
             .status = 201,
             .answer = "KeyCreated"});
-  rows.add(kGet, tokens, own_viewer, kNoBody, &OrganizationsApi::list_keys,
-           "List them; never the keys themselves.",
-           {.id = "listOrganizationTokens", .query = "limit cursor", .answer = "TokenPage"});
+  rows.add(
+      kGet, tokens, own_viewer, kNoBody, &OrganizationsApi::list_keys,
+      "List them; never the keys themselves. ?q= looks at name, key_id and key_prefix.",
+      {.id = "listOrganizationTokens", .query = "q:inside limit cursor", .answer = "TokenPage"});
   rows.add(kDelete, token, own_admin, kNoBody, &OrganizationsApi::revoke_key, "Revoke, at once.",
            {.id = "revokeOrganizationToken", .answer = "KeyRevoked"});
   rows.add(kPost, token + "/rotate", own_admin, kib(16), &OrganizationsApi::rotate_key, "Replace.",
@@ -322,9 +327,10 @@ void OrganizationsApi::add_organization_key_routes(std::vector<http::Row>& table
             .body = "NewProjectKey",
             .status = 201,
             .answer = "KeyCreated"});
-  rows.add(kGet, "", own_viewer, http::kNoBody, &OrganizationsApi::list_keys,
-           "List them; never the keys themselves.",
-           {.id = "listOrganizationKeys", .query = "limit cursor", .answer = "ProjectKeyPage"});
+  rows.add(
+      kGet, "", own_viewer, http::kNoBody, &OrganizationsApi::list_keys,
+      "List them; never the keys themselves. ?q= looks at name, key_id and key_prefix.",
+      {.id = "listOrganizationKeys", .query = "q:inside limit cursor", .answer = "ProjectKeyPage"});
   rows.add(kDelete, key, own_admin, http::kNoBody, &OrganizationsApi::revoke_key,
            "Revoke, at once.", {.id = "revokeOrganizationKey", .answer = "KeyRevoked"});
   rows.add(kPatch, key, own_admin, kib(16), &OrganizationsApi::update_key, "Set its expiry.",
@@ -368,11 +374,15 @@ Result<http::Response> OrganizationsApi::update(http::Request& request) {
 
 Result<http::Response> OrganizationsApi::list(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
+  const SearchText search = KVCS_TRY(http::read_search(request));
   OrganizationPage page;
   if (access::is_operator(request.principal)) {
-    page = KVCS_TRY(organizations_.list(ask.cursor, ask.limit));
+    page = KVCS_TRY(organizations_.list({ask.cursor, ask.limit, search}));
   } else {
-    page.organizations.push_back(KVCS_TRY(organizations_.find(request.principal.organization_id)));
+    Organization own = KVCS_TRY(organizations_.find(request.principal.organization_id));
+    if (search.fits({own.name, own.slug, own.shown_slug, own.id})) {
+      page.organizations.push_back(std::move(own));
+    }
   }
   // Joined as text: what is stored is what is shown, and need not be parsed and printed again.
   std::string text = "{\"organizations\":[";
@@ -472,7 +482,8 @@ Result<http::Response> OrganizationsApi::create_key(http::Request& request) {
 Result<http::Response> OrganizationsApi::list_keys(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const KeyOwner owner = KVCS_TRY(owner_of(request));
-  const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
+  const SearchText search = KVCS_TRY(http::read_search(request));
+  const KeyPage page = KVCS_TRY(keys_.list(owner, {ask.cursor, ask.limit, search}));
   Json keys = Json::array();
   for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
   const bool tenant = owner.kind == PrincipalKind::kTenantToken;

@@ -216,7 +216,7 @@ Status PersonService::withdraw_removal(std::string_view id, const AuditContext& 
 Status PersonService::check_operator_stays(std::string_view leaving_id) const {
   std::string cursor;
   do {
-    const PersonPage page = KVCS_TRY(list(cursor, kKvScanMax));
+    const PersonPage page = KVCS_TRY(list({cursor}));
     for (const Person& other : page.people) {
       const bool is_owner = other.active && other.operator_role() == AdminRole::kOwner;
       if (is_owner && other.id != leaving_id) return ok();
@@ -268,22 +268,17 @@ Status PersonService::remove(std::string_view id, const AuditContext& who) {
       .with_reason("removal_ended");
 }
 
-Result<PersonPage> PersonService::list(std::string_view cursor, size_t limit) const {
+Result<PersonPage> PersonService::list(const ListAsk& ask) const {
   PersonPage page;
-  std::string after(cursor);
-  // A person has a handful of records, so a page of records holds fewer people.
-  while (page.people.size() < limit) {
-    const KvPage records = KVCS_TRY(
-        kv_.scan(KvFamily::kConfig, keyspace::kPersonPrefix, after, std::min(limit, kKvScanMax)));
-    for (const KvItem& item : records.items) {
-      after = item.key;
-      if (!keyspace::parse_person_profile(item.key)) continue;
-      page.people.push_back(KVCS_TRY(parse_person(item.entry.value)));
-      if (page.people.size() == limit) break;
+  const auto step = [&](const KvItem& item) -> Result<Walked> {
+    if (!keyspace::parse_person_profile(item.key)) return Walked::kNoRow;
+    if (!ask.search.fits_members(item.entry.value, {"name", "email", "person_id"})) {
+      return Walked::kPassed;
     }
-    if (records.cursor.empty() && page.people.size() < limit) return page;
-  }
-  page.cursor = after;
+    page.people.push_back(KVCS_TRY(parse_person(item.entry.value)));
+    return Walked::kTaken;
+  };
+  page.cursor = KVCS_TRY(walk_list(kv_, KvFamily::kConfig, keyspace::kPersonPrefix, ask, step));
   return page;
 }
 

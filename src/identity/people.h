@@ -17,6 +17,7 @@
 #include "base/principal.h"
 #include "base/status.h"
 #include "kv/audited_kv.h"
+#include "kv/list_walk.h"
 
 namespace kvcs {
 
@@ -106,7 +107,8 @@ class PersonService final {
   // update(), by which somebody may become no owner of the daemon any more. Conflict with reason
   // last_operator when nobody else who may sign in is one.
   Result<Person> update_operator(std::string_view id, const Edit& edit, const AuditContext& who);
-  Result<PersonPage> list(std::string_view cursor, size_t limit) const;
+  // A search looks at name, address and id.
+  Result<PersonPage> list(const ListAsk& ask) const;
   // All whom a configuration has made operators. Damaged records are left out: nobody comes in by
   // them.
   Result<std::vector<Person>> list_appointed() const;

@@ -103,9 +103,11 @@ void ProjectKeysApi::add_routes(std::vector<http::Row>& table, const http::Artif
             .status = 201,
             .answer = "OwnKeyCreated",
             .also = "404 409"});
-  rows.add(kGet, "", access.admin, http::kNoBody, &ProjectKeysApi::list,
-           "The keys of the own project or organization; never the keys themselves.",
-           {.id = "listApiKeys", .query = "project_id limit cursor", .answer = "OwnKeyList"});
+  rows.add(
+      kGet, "", access.admin, http::kNoBody, &ProjectKeysApi::list,
+      "The keys of the own project or organization; never the keys themselves. ?q= looks at name, "
+      "id and hint.",
+      {.id = "listApiKeys", .query = "project_id q:inside limit cursor", .answer = "OwnKeyList"});
   rows.add(kPost, "/{key_id}/rotate", one, http::kib(1), &ProjectKeysApi::rotate,
            "Replace the secret of a key; the old one works for a while longer.",
            {.id = "rotateApiKey",
@@ -180,7 +182,8 @@ Result<http::Response> ProjectKeysApi::list(http::Request& request) {
   http::PageAsk ask = KVCS_TRY(http::read_page(request));
   if (!request.query_value("limit")) ask.limit = kKeysPerOwnerMax;
   const KeyOwner owner = KVCS_TRY(reach_of(request));
-  const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
+  const SearchText search = KVCS_TRY(http::read_search(request));
+  const KeyPage page = KVCS_TRY(keys_.list(owner, {ask.cursor, ask.limit, search}));
   Json keys = Json::array();
   for (const KeyRecord& key : page.keys) {
     if (key.status == KeyStatus::kRevoked) continue;

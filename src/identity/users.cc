@@ -126,21 +126,22 @@ Result<User> UserService::update(std::string_view id, const Edit& edit, const Au
   return stored;
 }
 
-Result<UserPage> UserService::list(std::string_view organization_id, std::string_view cursor,
-                                   size_t limit) const {
-  const KvPage emails =
-      KVCS_TRY(kv_.scan(KvFamily::kConfig,
-                        organization_id.empty() ? std::string(keyspace::kUserEmailPrefix)
-                                                : keyspace::user_email(organization_id, ""),
-                        cursor, std::min(limit, kKvScanMax)));
+Result<UserPage> UserService::list(std::string_view organization_id, const ListAsk& ask) const {
   UserPage page;
-  for (const KvItem& item : emails.items) {
+  const auto step = [&](const KvItem& item) -> Result<Walked> {
+    const std::string_view email = keyspace::email_of_user(item.key);
+    if (!ask.search.fits({email, item.entry.value})) return Walked::kPassed;
     Result<User> user = find(item.entry.value);
-    if (user.code() == Code::kNotFound) continue;  // Removed since the scan.
+    if (user.code() == Code::kNotFound) return Walked::kNoRow;  // Removed since the scan.
     if (!user.ok()) return user.status();
     page.users.push_back(std::move(user).value());
-  }
-  page.cursor = emails.cursor;
+    return Walked::kTaken;
+  };
+  page.cursor =
+      KVCS_TRY(walk_list(kv_, KvFamily::kConfig,
+                         organization_id.empty() ? std::string(keyspace::kUserEmailPrefix)
+                                                 : keyspace::user_email(organization_id, ""),
+                         ask, step));
   return page;
 }
 

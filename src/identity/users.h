@@ -10,6 +10,7 @@
 #include "base/entropy.h"
 #include "identity/records.h"
 #include "kv/audited_kv.h"
+#include "kv/list_walk.h"
 
 namespace kvcs {
 
@@ -30,9 +31,9 @@ class UserService final {
   // `edit` may change anything but id, organization, email and times; it may run more than once.
   using Edit = std::function<Status(User& user)>;
   Result<User> update(std::string_view id, const Edit& edit, const AuditContext& who);
-  // Of one organization, in order of email; "": of all, one organization after the other.
-  Result<UserPage> list(std::string_view organization_id, std::string_view cursor,
-                        size_t limit) const;
+  // Of one organization, in order of email; "": of all, one organization after the other. A search
+  // looks at address and id.
+  Result<UserPage> list(std::string_view organization_id, const ListAsk& ask) const;
 
  private:
   const KvStore& kv_;

@@ -259,8 +259,9 @@ void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess
            {.id = "createUser", .body = "NewUser", .status = 201, .answer = "UserCreated"});
   rows.add(
       kGet, "", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody, &UsersApi::list,
-      "List users, of all organizations or of ?org_id=; without an operator's role of the own.",
-      {.id = "listUsers", .query = "org_id limit cursor", .answer = "UserPage"});
+      "List users, of all organizations or of ?org_id=; without an operator's role of the own. "
+      "?q= looks at email and user_id.",
+      {.id = "listUsers", .query = "org_id q:inside limit cursor", .answer = "UserPage"});
   rows.add(kGet, user, own_viewer, kNoBody, &UsersApi::get, "One user with this month's usage.",
            {.id = "getUser", .answer = "User"});
   rows.add(kPatch, user, own_admin, kib(64), &UsersApi::update,
@@ -269,8 +270,9 @@ void UsersApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess
   rows.add(
       kPost, keys, own_admin, kib(16), &UsersApi::create_key, "Create a key; shown once.",
       {.id = "createUserKey", .body = "NewUserKey", .status = 201, .answer = "UserKeyCreated"});
-  rows.add(kGet, keys, own_viewer, kNoBody, &UsersApi::list_keys, "List a user's keys.",
-           {.id = "listUserKeys", .query = "limit cursor", .answer = "UserKeyPage"});
+  rows.add(kGet, keys, own_viewer, kNoBody, &UsersApi::list_keys,
+           "List a user's keys. ?q= looks at name, key_id and key_prefix.",
+           {.id = "listUserKeys", .query = "q:inside limit cursor", .answer = "UserKeyPage"});
   rows.add(kDelete, key, own_admin, kNoBody, &UsersApi::revoke_key, "Revoke a key, at once.",
            {.id = "revokeUserKey", .answer = "KeyRevoked"});
   rows.add(kPatch, key, own_admin, kib(16), &UsersApi::update_key, "Set a key's expiry.",
@@ -350,7 +352,8 @@ Result<http::Response> UsersApi::list(http::Request& request) {
   const std::string organization_id = access::is_operator(request.principal)
                                           ? request.query_value("org_id").value_or("")
                                           : request.principal.organization_id;
-  const UserPage page = KVCS_TRY(users_.list(organization_id, ask.cursor, ask.limit));
+  const SearchText search = KVCS_TRY(http::read_search(request));
+  const UserPage page = KVCS_TRY(users_.list(organization_id, {ask.cursor, ask.limit, search}));
   Json users = Json::array();
   for (const User& user : page.users) users.push_back(KVCS_TRY(user_json(user)));
   return http::reply(200, Json{{"users", users}, {"cursor", http::cursor_json(page.cursor)}});
@@ -386,7 +389,8 @@ Result<http::Response> UsersApi::create_key(http::Request& request) {
 Result<http::Response> UsersApi::list_keys(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
   const KeyOwner owner = KVCS_TRY(owner_of(request));
-  const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
+  const SearchText search = KVCS_TRY(http::read_search(request));
+  const KeyPage page = KVCS_TRY(keys_.list(owner, {ask.cursor, ask.limit, search}));
   Json keys = Json::array();
   for (const KeyRecord& key : page.keys) keys.push_back(key_json(key));
   return http::reply(200, Json{{"api_keys", keys}, {"cursor", http::cursor_json(page.cursor)}});

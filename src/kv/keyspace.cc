@@ -95,6 +95,9 @@ std::string user_config(std::string_view user_id) {
 std::string user_email(std::string_view org_id, std::string_view email) {
   return concat({kUserEmailPrefix, org_id, ":", email});
 }
+std::string_view email_of_user(std::string_view user_email_key) {
+  return user_email_key.substr(user_email_key.rfind(':') + 1);  // An address has no ':'.
+}
 std::string user_key(std::string_view user_id, std::string_view key_id) {
   return concat({kUserPrefix, user_id, ":keys:", key_id});
 }

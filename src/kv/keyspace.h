@@ -189,6 +189,7 @@ std::string tenant_token_prefix(std::string_view org_id);
 std::string org_credential(std::string_view org_id, std::string_view provider);
 std::string user_config(std::string_view user_id);
 std::string user_email(std::string_view org_id, std::string_view email);
+std::string_view email_of_user(std::string_view user_email_key);
 std::string user_key(std::string_view user_id, std::string_view key_id);
 std::string user_key_prefix(std::string_view user_id);
 std::string org_members(std::string_view org_id);

@@ -28,6 +28,7 @@
 
 #include "base/clock.h"
 #include "base/heartbeat.h"
+#include "base/search_text.h"
 #include "base/status.h"
 
 namespace kvcs {
@@ -81,6 +82,7 @@ struct LedgerQuery {
   std::vector<LedgerRanges> within;
   std::string tries_of;  // Of `usage`: the rows of this request, one for each try; "" = all.
   std::optional<int64_t> from_ms, to_ms;  // from ≤ time < to
+  SearchText search;  // Of `kv_audit`: what stands in a column that is no hash and no time.
   std::string cursor;
   int limit = 100;  // 1 to kLedgerPageMax
   RowFormat format = RowFormat::kJson;

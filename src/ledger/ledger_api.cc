@@ -164,12 +164,15 @@ void LedgerApi::add_routes(std::vector<http::Row>& table, const http::AdminAcces
             .query = "request_id tenant provider account_id action code status:integer from to "
                      "limit:integer(1..1000000) cursor format",
             .answer = "ErrorPage text/csv"});
-  rows.add(kGet, "/audit", access.viewer, kNoBody, &LedgerApi::list_audit,
-           "Every administrative write, newest first.",
-           {.id = "listAudit",
-            .query = "family key action source actor request_id from to limit:integer(1..1000000) "
-                     "cursor format",
-            .answer = "AuditPage text/csv"});
+  rows.add(
+      kGet, "/audit", access.viewer, kNoBody, &LedgerApi::list_audit,
+      "Every administrative write, newest first. ?q= looks at family, key, action, source, actor "
+      "and request_id.",
+      {.id = "listAudit",
+       .query =
+           "q:inside family key action source actor request_id from to limit:integer(1..1000000) "
+           "cursor format",
+       .answer = "AuditPage text/csv"});
   rows.add(kGet, "/audit/verify", access.viewer, kNoBody, &LedgerApi::verify_audit,
            "Walk the audit's hash chain.",
            {.id = "verifyAudit", .answer = "AuditChain", .also = "409"});
@@ -214,11 +217,16 @@ void LedgerApi::add_body_routes(std::vector<http::Row>& table, const http::Admin
 
 Result<http::Response> LedgerApi::list(http::Request& request, std::string_view table,
                                        std::string_view member) {
-  return list_ledger(ledger_, request, table, member,
-                     [](LedgerQuery& query, std::string_view name, const std::string& value) {
-                       query.equals.emplace_back(name, value);
-                       return ok();
-                     });
+  return list_ledger(
+      ledger_, request, table, member,
+      [table](LedgerQuery& query, std::string_view name, const std::string& value) -> Status {
+        if (table == "kv_audit" && name == "q") {
+          query.search = KVCS_TRY(SearchText::read(value));
+          return ok();
+        }
+        query.equals.emplace_back(name, value);
+        return ok();
+      });
 }
 
 Result<http::Response> LedgerApi::list_errors(http::Request& request) {

@@ -93,6 +93,8 @@ http::Response csv_response(Ledger& ledger, ListRequest list, LedgerPage first,
                                 "attachment; filename=\"" + std::string(member) + ".csv\"");
   if (list.rows_max <= kLedgerPageMax && !first.cursor.empty()) {
     response.headers.emplace_back("x-next-cursor", first.cursor);
+    // The page of a search may have fewer rows than were asked for, and the header goes on from it.
+    list.rows_max = static_cast<int64_t>(first.rows.size());
   }
   response.stream = [&ledger, list = std::move(list), first = std::move(first)](
                         http::BodyWriter& out) { return write_csv(ledger, list, first, out); };

@@ -298,6 +298,20 @@ std::string json_row(const LedgerTable& table, const Statement& row) {
   return out + "}";
 }
 
+// What a reader of the audit knows a row by; a short text of hex digits would stand in many hashes.
+bool fits_audit(const SearchText& search, const LedgerTable& table, const Statement& row) {
+  constexpr std::string_view kSearched[] = {"family", "key",   "action",
+                                            "source", "actor", "request_id"};
+  int position = 2;
+  for (const LedgerColumn& column : table.columns) {
+    const bool is_searched =
+        std::find(std::begin(kSearched), std::end(kSearched), column.name) != std::end(kSearched);
+    if (is_searched && search.fits({row.text(position)})) return true;
+    position++;
+  }
+  return false;
+}
+
 // NULL is an empty cell.
 std::string csv_row(const LedgerTable& table, const Statement& row) {
   std::vector<std::string> cells;
@@ -344,18 +358,22 @@ Result<LedgerPage> read_ledger_page(Database& db, const LedgerQuery& query) {
       std::visit([&](const auto& one) { rows.bind(position++, one); }, value);
     }
   }
-  // One more than asked for tells whether there is a next page.
-  rows.bind(position, query.limit + 1);
+  // A search looks at so many rows, and else each one counts. One more tells whether there is a
+  // next page.
+  const bool searches = !query.search.empty();
+  const auto looked_max = searches ? static_cast<int64_t>(kSearchedRowsMax) : query.limit;
+  rows.bind(position, looked_max + 1);
   LedgerPage page;
   std::string last;
-  while (KVCS_TRY(rows.step())) {
-    if (page.rows.size() == static_cast<size_t>(query.limit)) {
+  for (int64_t looked = 0; KVCS_TRY(rows.step()); looked++) {
+    if (looked == looked_max || page.rows.size() == static_cast<size_t>(query.limit)) {
       page.cursor = last;
       break;
     }
+    last = std::to_string(rows.integer(1)) + "." + std::to_string(rows.integer(0));
+    if (searches && !fits_audit(query.search, table, rows)) continue;
     page.rows.push_back(query.format == RowFormat::kCsv ? csv_row(table, rows)
                                                         : json_row(table, rows));
-    last = std::to_string(rows.integer(1)) + "." + std::to_string(rows.integer(0));
   }
   return page;
 }

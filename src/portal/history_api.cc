@@ -107,6 +107,15 @@ Json address_of(const Entry& entry) {
   return space == std::string::npos ? Json(nullptr) : Json(entry.source.substr(space + 1));
 }
 
+// By what is shown of the change, so that nobody finds what they may not see.
+bool fits(const SearchText& search, const Json& shown) {
+  for (const char* name :
+       {"actor", "name", "subject", "kind", "thing", "action", "address", "request_id"}) {
+    if (search.fits({text_member(shown, name)})) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::span<const http::ApiType> HistoryApi::types() {
@@ -117,8 +126,10 @@ void HistoryApi::add_routes(std::vector<http::Row>& table, const PersonAccess& a
   for (const std::string path : {"/api/v1/organizations/{org_id}/audit", "/api/v1/audit"}) {
     http::Rows rows(table, *this, "", id_end_of(path));
     rows.add(http::Method::kGet, path, at_path(access.viewer, path), http::kNoBody,
-             &HistoryApi::list, "Who changed what in the organization, the newest first.",
-             {.id = "listHistory", .query = "limit cursor", .answer = "History"});
+             &HistoryApi::list,
+             "Who changed what in the organization, the newest first. ?q= looks at actor, name, "
+             "subject, kind, thing, action, address and request_id.",
+             {.id = "listHistory", .query = "q:inside limit cursor", .answer = "History"});
   }
 }
 
@@ -145,6 +156,7 @@ std::string HistoryApi::name_of_actor(const std::string& organization_id, const 
 
 Result<http::Response> HistoryApi::list(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
+  const SearchText search = KVCS_TRY(http::read_search(request));
   const AuditPlace after = KVCS_TRY(parse_audit_place(ask.cursor));
   const Principal& caller = request.principal;
   std::vector<std::string> projects = KVCS_TRY(projects_.list_ids(caller.organization_id));
@@ -156,21 +168,24 @@ Result<http::Response> HistoryApi::list(http::Request& request) {
   std::vector<Entry> entries;
   // A caller who has just changed something expects to see it.
   (void)ledger_.drain();
-  // One more than asked for tells whether there is a next page.
+  const size_t looked_max = search.empty() ? ask.limit : kSearchedRowsMax;
+  // One more than that tells whether there is a next page.
   const Status read = ledger_.read([&](Database& db) -> Status {
-    entries = KVCS_TRY(read_entries(db, caller.organization_id, projects, after, ask.limit + 1));
+    entries = KVCS_TRY(read_entries(db, caller.organization_id, projects, after, looked_max + 1));
     return ok();
   });
   KVCS_TRY(Status(read));
-  std::string cursor;
-  if (entries.size() > ask.limit) {
-    entries.pop_back();
-    cursor = audit_cursor({entries.back().ts_ms, entries.back().seq});
-  }
   const bool is_admin = caller.org_role >= OrgRole::kAdmin;
   std::map<std::string, std::string> names;  // Of actors.
+  std::string cursor;
   Json list = Json::array();
-  for (const Entry& entry : entries) {
+  for (size_t looked = 0; looked < entries.size(); looked++) {
+    if (looked == looked_max || list.size() == ask.limit) {
+      const Entry& last = entries[looked - 1];
+      cursor = audit_cursor({last.ts_ms, last.seq});
+      break;
+    }
+    const Entry& entry = entries[looked];
     const auto [name, is_new_actor] = names.try_emplace(entry.actor);
     if (is_new_actor) {
       name->second = name_of_actor(caller.organization_id, entry.actor, is_admin);
@@ -179,16 +194,17 @@ Result<http::Response> HistoryApi::list(http::Request& request) {
     const auto [thing, is_new_thing] = things.try_emplace(subject);
     const bool has_record = entry.family != "project" && (is_admin || !is_for_admins(subject));
     if (is_new_thing && has_record) thing->second = name_of_record(entry.key);
-    list.push_back({{"id", entry.id},
-                    {"at", format_iso8601_ms(entry.ts_ms)},
-                    {"actor", entry.actor},
-                    {"name", http::text_or_null(name->second)},
-                    {"subject", subject},
-                    {"kind", kind_of(subject)},
-                    {"thing", http::text_or_null(thing->second)},
-                    {"action", action_of(entry)},
-                    {"address", is_admin ? address_of(entry) : Json(nullptr)},
-                    {"request_id", entry.request_id}});
+    Json shown{{"id", entry.id},
+               {"at", format_iso8601_ms(entry.ts_ms)},
+               {"actor", entry.actor},
+               {"name", http::text_or_null(name->second)},
+               {"subject", subject},
+               {"kind", kind_of(subject)},
+               {"thing", http::text_or_null(thing->second)},
+               {"action", action_of(entry)},
+               {"address", is_admin ? address_of(entry) : Json(nullptr)},
+               {"request_id", entry.request_id}};
+    if (fits(search, shown)) list.push_back(std::move(shown));
   }
   return http::private_reply(
       200, Json{{"audit", std::move(list)}, {"cursor", http::cursor_json(cursor)}});

@@ -159,7 +159,7 @@ Result<http::Response> OidcApi::list_providers(http::Request&) {
                          {"issuer", issuer.issuer},
                          {"cli_client_id", http::text_or_null(issuer.cli_client_id)}});
   }
-  const Result<PersonPage> people = s_.people.list("", 1);
+  const Result<PersonPage> people = s_.people.list({.limit = 1});
   const bool set_up = !people.ok() || !people->people.empty();
   return http::reply(200, Json{{"providers", std::move(providers)}, {"set_up", set_up}});
 }

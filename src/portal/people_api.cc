@@ -65,8 +65,9 @@ std::span<const http::ApiType> PeopleApi::types() {
 void PeopleApi::add_routes(std::vector<http::Row>& table, const http::AdminAccess& access) {
   using enum http::Method;
   http::Rows rows(table, *this, "/admin");
-  rows.add(kGet, "/people", access.viewer, http::kNoBody, &PeopleApi::list, "Who may sign in.",
-           {.id = "listPeople", .query = "limit cursor", .answer = "PersonPage"});
+  rows.add(kGet, "/people", access.viewer, http::kNoBody, &PeopleApi::list,
+           "Who may sign in. ?q= looks at name, email and person_id.",
+           {.id = "listPeople", .query = "q:inside limit cursor", .answer = "PersonPage"});
   rows.add(kPatch, "/people/{person_id}", access.owner, http::kib(1), &PeopleApi::change,
            "Suspend somebody, or make somebody an operator.",
            {.id = "updatePerson", .body = "PersonChange?", .answer = "Person", .also = "409"});
@@ -77,7 +78,8 @@ void PeopleApi::add_routes(std::vector<http::Row>& table, const http::AdminAcces
 
 Result<http::Response> PeopleApi::list(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
-  const PersonPage page = KVCS_TRY(people_.list(ask.cursor, ask.limit));
+  const SearchText search = KVCS_TRY(http::read_search(request));
+  const PersonPage page = KVCS_TRY(people_.list({ask.cursor, ask.limit, search}));
   Json people = Json::array();
   for (const Person& person : page.people) people.push_back(person_json(person));
   return http::reply(

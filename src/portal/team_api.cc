@@ -120,8 +120,9 @@ void TeamApi::add_routes(std::vector<http::Row>& table, const PersonAccess& acce
     const std::string members = "/members", member = members + "/{person_id}";
     const std::string invitations = "/invitations", invitation = invitations + "/{invitation_id}";
     rows.add(kGet, members, at_path(access.viewer, place + members), http::kNoBody,
-             &TeamApi::list_members, "The members of the organization.",
-             {.id = "listMembers", .answer = "MemberList"});
+             &TeamApi::list_members,
+             "The members of the organization. ?q= looks at name, email and person_id.",
+             {.id = "listMembers", .query = "q:inside", .answer = "MemberList"});
     rows.add(kPatch, member, at_path(access.admin, place + member), kib(1), &TeamApi::change_member,
              "Give a member another role.",
              {.id = "changeMember", .body = "MemberRole", .answer = "Member", .also = "409"});
@@ -173,12 +174,14 @@ void TeamApi::add_routes(std::vector<http::Row>& table, const PersonAccess& acce
 }
 
 Result<http::Response> TeamApi::list_members(http::Request& request) {
+  const SearchText search = KVCS_TRY(http::read_search(request));
   Json members = Json::array();
   const Roster roster = KVCS_TRY(members_.roster(request.principal.organization_id));
   for (const Member& member : roster.members) {
     const Result<Person> person = people_.find(member.person_id);
     if (person.code() == Code::kNotFound) continue;
     KVCS_TRY(person.status());
+    if (!search.fits({person->name, person->email, person->id})) continue;
     members.push_back(member_json(member, *person));
   }
   return http::private_reply(200, Json{{"members", std::move(members)}});

@@ -29,7 +29,7 @@ int memberships(TestApp& app, const std::string& id) {
   int found = 0;
   std::string cursor;
   do {
-    const OrganizationPage page = app.parts().organizations->list(cursor, 100).value();
+    const OrganizationPage page = app.parts().organizations->list({cursor, 100}).value();
     for (const Organization& one : page.organizations) {
       found += app.parts().members->roster(one.id)->role_of(id) != OrgRole::kNone ? 1 : 0;
     }
@@ -90,7 +90,7 @@ TEST_CASE("account end: organizations made at the same moment have no ghost",
     if (left.code() != Code::kNotFound) continue;  // The deletion was refused, and nothing is lost.
     int active = 0;
     std::string cursor;
-    const OrganizationPage page = app.parts().organizations->list(cursor, 100).value();
+    const OrganizationPage page = app.parts().organizations->list({cursor, 100}).value();
     for (const Organization& one : page.organizations) {
       const bool has = app.parts().members->roster(one.id)->role_of(id) != OrgRole::kNone;
       active += has && one.deletion_ms == 0 ? 1 : 0;

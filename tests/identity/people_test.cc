@@ -48,7 +48,7 @@ TEST_CASE("people: a list has each person once, page by page", "[unit][identity]
   std::set<std::string> seen;
   std::string cursor;
   do {
-    const PersonPage page = rig.people.list(cursor, 3).value();
+    const PersonPage page = rig.people.list({cursor, 3}).value();
     for (const Person& person : page.people) CHECK(seen.insert(person.name).second);
     cursor = page.cursor;
   } while (!cursor.empty());

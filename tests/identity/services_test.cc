@@ -80,7 +80,7 @@ TEST_CASE("orgs: a change keeps identity and raises the version; listing pages",
   std::vector<std::string> seen;
   std::string cursor;
   do {
-    const OrganizationPage page = rig.organizations.list(cursor, 2).value();
+    const OrganizationPage page = rig.organizations.list({cursor, 2}).value();
     for (const Organization& item : page.organizations) seen.push_back(item.slug);
     cursor = page.cursor;
   } while (!cursor.empty());
@@ -120,7 +120,7 @@ TEST_CASE("users: email is checked, normalised and unique in its organization",
     INFO(bad);
     CHECK(normal_email(bad).code() == Code::kInvalid);
   }
-  CHECK(rig.users.list(o.id, "", 10).value().users.size() == 1);
+  CHECK(rig.users.list(o.id, {.limit = 10}).value().users.size() == 1);
 }
 
 TEST_CASE("users: an organization has ten thousand at most", "[unit][identity]") {
@@ -235,7 +235,7 @@ TEST_CASE("keys: a project sees and changes its own keys only", "[unit][identity
   second.project_id = "p2";
   const CreatedKey key = rig.key(first);
   rig.key(second);
-  CHECK(rig.keys.list(first, "", 100).value().keys.size() == 1);
+  CHECK(rig.keys.list(first, {.limit = 100}).value().keys.size() == 1);
   CHECK(rig.keys.find(second, key.record.id).status().reason() == "key_not_found");
   CHECK(rig.keys.revoke(second, key.record.id, rig.who).code() == Code::kNotFound);
   CHECK(rig.keys.revoke(first, "../../x", rig.who).code() == Code::kNotFound);
@@ -298,7 +298,7 @@ TEST_CASE("services: a store that is down leaves nothing half done", "[fault][id
   CHECK(rig.keys.revoke(owner, key.record.id, rig.who).code() == Code::kUnavailable);
   CHECK(rig.organizations.find(o.id).code() == Code::kUnavailable);
   rig.down = false;
-  CHECK(rig.keys.list(owner, "", 10).value().keys.size() == 1);
+  CHECK(rig.keys.list(owner, {.limit = 10}).value().keys.size() == 1);
   CHECK(rig.authenticate(key).ok());
 }
 

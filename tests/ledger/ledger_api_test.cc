@@ -120,6 +120,39 @@ TEST_CASE("ledger api: a CSV export runs over all pages, or up to its limit", "[
   CHECK(lines("format=csv&tenant=nobody") == 1);
 }
 
+TEST_CASE("ledger api: a search of the audit looks at so many rows a page, and goes on",
+          "[unit][ledger]") {
+  ApiFixture f;
+  const size_t rows = kSearchedRowsMax + 500;
+  f.put_audit("first", "Needle-1", 500);
+  for (size_t i = 1; i < rows; i++) f.put_audit("a" + std::to_string(i), "k");
+  f.put_audit("last", "needle-2", 2000);
+  Json page = f.get_json(&LedgerApi::list_audit, "q=NEEDLE&limit=10");
+  REQUIRE(page["audit"].size() == 1);
+  CHECK(page["audit"][0]["key"] == "needle-2");
+  const std::string cursor = page["cursor"];
+  page = f.get_json(&LedgerApi::list_audit, "q=NEEDLE&limit=10&cursor=" + cursor);
+  REQUIRE(page["audit"].size() == 1);
+  CHECK(page["audit"][0]["key"] == "Needle-1");
+  CHECK(page["cursor"].is_null());
+  // A page that is full ends there, and the next one begins behind it.
+  page = f.get_json(&LedgerApi::list_audit, "q=needle&limit=1");
+  CHECK(page["cursor"] != cursor);
+  page = f.get_json(&LedgerApi::list_audit, "q=ab");
+  CHECK(page["audit"].empty());  // Hashes are not looked at.
+  CHECK(f.get(&LedgerApi::list_audit, "q=" + std::string(101, 'a')).code() == Code::kInvalid);
+
+  // The header of a CSV goes on from the rows that it has.
+  for (const std::string& after : {std::string(), "&cursor=" + cursor}) {
+    const auto csv = f.get(&LedgerApi::list_audit, "q=needle&limit=10&format=csv" + after);
+    REQUIRE(csv.ok());
+    TextWriter out;
+    REQUIRE(csv->stream(out).ok());
+    CHECK((out.text.find("needle-2") != std::string::npos) == after.empty());
+    CHECK((out.text.find("Needle-1") != std::string::npos) == !after.empty());
+  }
+}
+
 TEST_CASE("ledger api: the audit chain is proven, or the broken row named", "[unit][ledger]") {
   ApiFixture f;
   f.put_audit("a1", "k1");

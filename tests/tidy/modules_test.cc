@@ -61,8 +61,8 @@ struct Shown {
 const std::map<std::string, Shown>& shown() {
   static const std::map<std::string, Shown> table = {
       {"kv",
-       {{"audited_kv.h", "bulk_json.h", "if_match.h", "keyspace.h", "last_used.h", "outbox.h",
-         "owned.h", "record_cache.h", "room.h"},
+       {{"audited_kv.h", "bulk_json.h", "if_match.h", "keyspace.h", "last_used.h", "list_walk.h",
+         "outbox.h", "owned.h", "record_cache.h", "room.h"},
         {"kv_repair.h", "rocks_kv.h"}}},
       {"db", {{"table_owner.h"}, {"db_damage.h"}}},
       {"blob", {{"presign.h"}, {"blob_links.h"}}},

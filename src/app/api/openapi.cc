@@ -144,6 +144,7 @@ Json schema_of(const http::ApiType& type) {
 }
 
 // Query parameters that mean the same wherever they stand, and their kind where a row states none.
+// One with a word behind its name means this only where the row has the word.
 // All others are texts that the summary of their row tells of.
 struct QueryWords {
   const char *name, *kind, *words;
@@ -151,6 +152,10 @@ struct QueryWords {
 constexpr QueryWords kQueryWords[] = {
     {"limit", "integer(1..1000)", "How many at most."},
     {"cursor", "string", "Where the page begins: `cursor` of the page before."},
+    {"q:inside", "string(0..100)",
+     "Rows that have this text in one of the members that the summary names; small and large "
+     "letters are the same. A page looks at 5,000 rows at most and may have fewer than `limit`, or "
+     "none: the list ends where `cursor` is null."},
     {"format", "json|csv", "Default: json."},
     {"from", "string", "Not before this time (ISO 8601)."},
     {"to", "string", "Before this time (ISO 8601)."},
@@ -165,12 +170,14 @@ Json query_parameter(std::string_view parameter) {
   const std::string_view name = http::query_name(parameter);
   const size_t colon = parameter.find(':');
   const bool is_required = parameter.find('!') != parameter.npos;
-  const auto* known = std::find_if(std::begin(kQueryWords), std::end(kQueryWords),
-                                   [&](const QueryWords& words) { return name == words.name; });
+  const auto* known = std::find_if(
+      std::begin(kQueryWords), std::end(kQueryWords),
+      [&](const QueryWords& words) { return name == words.name || parameter == words.name; });
   const bool is_known = known != std::end(kQueryWords);
-  const std::string_view kind = colon != parameter.npos ? parameter.substr(colon + 1)
-                                : is_known              ? known->kind
-                                                        : "string";
+  const bool has_kind = colon != parameter.npos && !(is_known && parameter == known->name);
+  const std::string_view kind = has_kind   ? parameter.substr(colon + 1)
+                                : is_known ? known->kind
+                                           : "string";
   Json one{{"name", name}, {"in", "query"}, {"required", is_required}, {"schema", schema_of(kind)}};
   if (is_known) one["description"] = known->words;
   return one;

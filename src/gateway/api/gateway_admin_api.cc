@@ -202,8 +202,9 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
            "Remove what was put.", {.id = "deleteProvider", .status = 204});
   rows.add(kGet, "/tenants", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody,
            &GatewayAdminApi::list_tenants,
-           "Tenants of the tool gateway; without an operator's role the own.",
-           {.id = "listTenants", .query = "limit cursor", .answer = "TenantPage"});
+           "Tenants of the tool gateway; without an operator's role the own. ?q= looks at "
+           "tenant_id and name.",
+           {.id = "listTenants", .query = "q:inside limit cursor", .answer = "TenantPage"});
   rows.add(kGet, tenant, own_viewer, kNoBody, &GatewayAdminApi::get_tenant, "One tenant.",
            {.id = "getTenant", .answer = "Tenant"});
   rows.add(kPut, tenant, own_admin, kRecordBodyMaxBytes, &GatewayAdminApi::put_tenant,
@@ -221,8 +222,8 @@ void GatewayAdminApi::add_routes(std::vector<http::Row>& table, const http::Admi
       "Create a token; shown once.",
       {.id = "createTenantToken", .body = "NewToken?", .status = 201, .answer = "TokenCreated"});
   rows.add(kGet, tenant + "/tokens", own_viewer, kNoBody, &GatewayAdminApi::list_tokens,
-           "Its tokens; never the tokens themselves.",
-           {.id = "listTenantTokens", .query = "limit cursor", .answer = "TokenPage"});
+           "Its tokens; never the tokens themselves. ?q= looks at name and token_id.",
+           {.id = "listTenantTokens", .query = "q:inside limit cursor", .answer = "TokenPage"});
   rows.add(kDelete, tenant + "/tokens/{token_id}", own_admin, kNoBody,
            &GatewayAdminApi::revoke_token, "Revoke, at once.",
            {.id = "revokeTenantToken", .status = 204});
@@ -303,18 +304,16 @@ Result<http::Response> GatewayAdminApi::remove_provider(http::Request& request) 
 
 Result<http::Response> GatewayAdminApi::list_tenants(http::Request& request) {
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
+  const SearchText search = KVCS_TRY(http::read_search(request));
   Json list = Json::array();
   if (!access::is_operator(request.principal)) {
     Result<Json> own = tenants_.find_shown(request.principal.organization);
     if (!own.ok() && own.code() != Code::kNotFound) return own.status();
-    if (own.ok()) list.push_back(std::move(own).value());
+    if (own.ok() && Tenants::fits(search, dump_json(*own))) list.push_back(std::move(own).value());
     return reply(200, Json{{"tenants", std::move(list)}, {"cursor", nullptr}});
   }
-  const KvPage page = KVCS_TRY(tenants_.list(ask.cursor, ask.limit));
-  for (const KvItem& item : page.items) {
-    Result<Json> record = parse_json(item.entry.value);
-    if (record.ok()) list.push_back(Tenants::shown(std::move(record).value()));
-  }
+  TenantPage page = KVCS_TRY(tenants_.list({ask.cursor, ask.limit, search}));
+  for (Json& record : page.records) list.push_back(Tenants::shown(std::move(record)));
   return reply(200, Json{{"tenants", std::move(list)}, {"cursor", http::cursor_json(page.cursor)}});
 }
 
@@ -431,7 +430,8 @@ Result<http::Response> GatewayAdminApi::create_token(http::Request& request) {
 Result<http::Response> GatewayAdminApi::list_tokens(http::Request& request) {
   const KeyOwner owner = KVCS_TRY(owner_of(request));
   const http::PageAsk ask = KVCS_TRY(http::read_page(request));
-  const KeyPage page = KVCS_TRY(keys_.list(owner, ask.cursor, ask.limit));
+  const SearchText search = KVCS_TRY(http::read_search(request));
+  const KeyPage page = KVCS_TRY(keys_.list(owner, {ask.cursor, ask.limit, search}));
   Json list = Json::array();
   for (const KeyRecord& key : page.keys) list.push_back(describe_token(key));
   return reply(200, Json{{"tokens", std::move(list)}, {"cursor", http::cursor_json(page.cursor)}});

@@ -177,8 +177,21 @@ Result<int64_t> Tenants::seal_secrets(const AuditContext& who,
   return sealed;
 }
 
-Result<KvPage> Tenants::list(std::string_view cursor, size_t limit) const {
-  return kv_.scan(KvFamily::kConfig, keyspace::tenant_config(""), cursor, limit);
+bool Tenants::fits(const SearchText& search, std::string_view record) {
+  return search.fits_members(record, {"tenant_id", "name"});
+}
+
+Result<TenantPage> Tenants::list(const ListAsk& ask) const {
+  TenantPage page;
+  const auto step = [&](const KvItem& item) -> Result<Walked> {
+    if (!fits(ask.search, item.entry.value)) return Walked::kPassed;
+    Result<Json> record = parse_json(item.entry.value);
+    if (!record.ok()) return Walked::kPassed;
+    page.records.push_back(std::move(record).value());
+    return Walked::kTaken;
+  };
+  page.cursor = KVCS_TRY(walk_list(kv_, KvFamily::kConfig, keyspace::tenant_config(""), ask, step));
+  return page;
 }
 
 Result<std::string> Tenants::etag(std::string_view tenant) const {

@@ -26,6 +26,7 @@
 #include "gateway/tokens/tokens.h"
 #include "kv/audited_kv.h"
 #include "kv/kv.h"
+#include "kv/list_walk.h"
 #include "kv/record_cache.h"
 
 namespace kvcs {
@@ -42,6 +43,12 @@ struct Tenant {
   std::map<std::string, Meta, std::less<>> provider_meta;
 };
 
+// Records as stored; the cursor is "" on the last page.
+struct TenantPage {
+  std::vector<Json> records;
+  std::string cursor;
+};
+
 class Tenants final {
  public:
   Tenants(const KvStore& kv, AuditedKv& audited, WatchedKv& changes, Entropy& entropy,
@@ -56,8 +63,9 @@ class Tenants final {
   static Json shown(Json record);
   // What the record says of private_apis, or what it means by saying nothing.
   static bool has_private_apis(const Json& record);
-  // Records in order of name, after `cursor`.
-  Result<KvPage> list(std::string_view cursor, size_t limit) const;
+  // In order of id, without those that are no JSON. A search looks at id and name.
+  Result<TenantPage> list(const ListAsk& ask) const;
+  static bool fits(const SearchText& search, std::string_view record);
   // Invalid names the member that does not fit. tenant_id and a missing status are filled in;
   // without private_apis, what is stored of it stays.
   // `if_match`: see kv/if_match.h.
