@@ -144,9 +144,10 @@ void build_accounts(Parts& parts) {
     cache->purge(id.tenant, id.provider, id.account);
   });
   const gateway::AccountOriginSource reachable = make_reachable_origins(may_reach, origins);
-  gateway.accounts_api =
-      std::make_unique<gateway::AccountsApi>(*gateway.tokens, *gateway.refresher, *parts.upstream,
-                                             clients, reachable, check, parts.clock());
+  gateway.watch = std::make_unique<gateway::TokenWatch>(*gateway.tokens, parts.clock());
+  gateway.accounts_api = std::make_unique<gateway::AccountsApi>(
+      *gateway.tokens, *gateway.refresher, *parts.upstream, clients, reachable, check,
+      *gateway.watch, parts.clock());
   gateway.connect_api = std::make_unique<gateway::ConnectApi>(
       *parts.kv, *parts.audited, *gateway.tokens, *parts.upstream, clients, reachable, check_active,
       [tenants = gateway.tenants.get()](std::string_view tenant) {
@@ -156,7 +157,6 @@ void build_accounts(Parts& parts) {
       [&parts] { return parts.public_url(); });
   gateway.connect_api->set_maker_look(
       [auth = parts.auth.get()](std::string_view maker) { return auth->may_still(maker); });
-  gateway.watch = std::make_unique<gateway::TokenWatch>(*gateway.tokens, parts.clock());
   gateway.canaries = std::make_unique<gateway::Canaries>(
       *parts.kv, *gateway.tokens, *gateway.providers, *parts.upstream, parts.clock(),
       *parts.entropy,

@@ -202,9 +202,9 @@ struct GatewayParts {
   std::unique_ptr<gateway::GatewayAdminApi> admin_api;
   std::unique_ptr<gateway::AgentSchedules> agent_schedules;
   std::unique_ptr<gateway::Refresher> refresher;
+  std::unique_ptr<gateway::TokenWatch> watch;
   std::unique_ptr<gateway::AccountsApi> accounts_api;
   std::unique_ptr<gateway::ConnectApi> connect_api;
-  std::unique_ptr<gateway::TokenWatch> watch;
   std::unique_ptr<gateway::Canaries> canaries;
 };
 

@@ -76,6 +76,54 @@ TEST_CASE("token watch: counts and the troubled ones", "[unit][gateway][watch]")
   CHECK(watch.summary().total == 7);
 }
 
+TEST_CASE("token watch: an account needs somebody where nothing renews it in time",
+          "[unit][gateway][watch]") {
+  TokenWorld world;
+  const int64_t now_s = world.clock.unix_s(), day_s = 86'400;
+  const auto needs = [&](int64_t in_s, const TokenHealth& health = {},
+                         AuthType type = AuthType::kBearer) {
+    AccountView view;
+    view.type = type;
+    view.health = health;
+    view.expires_at_s = in_s == 0 ? 0 : now_s + in_s;
+    view.updated_at_s = now_s - day_s;
+    return needs_somebody(view, now_s);
+  };
+  CHECK_FALSE(needs(0));
+  CHECK_FALSE(needs(7 * day_s));
+  CHECK(needs(7 * day_s - 1));
+  CHECK(needs(-1));
+  // One that is renewed needs nobody until its end has come, or a refresh has failed.
+  CHECK_FALSE(needs(60, {}, AuthType::kOauth2RefreshToken));
+  CHECK_FALSE(
+      needs(60, {TokenState::kRefreshing, 0, now_s + 30, ""}, AuthType::kOauth2RefreshToken));
+  CHECK(needs(-1, {}, AuthType::kOauth2RefreshToken));
+  CHECK(needs(day_s, {TokenState::kOk, 1, 0, "down"}, AuthType::kOauth2RefreshToken));
+  CHECK(needs(0, {TokenState::kRetrying, 1, now_s + 60, "down"}));
+  CHECK(needs(0, {TokenState::kReauthRequired, 0, 0, "revoked"}));
+}
+
+TEST_CASE("token watch: those that need somebody are counted over all tenants, the first listed",
+          "[unit][gateway][watch]") {
+  TokenWorld world;
+  for (int i = 0; i < 12; i++) {
+    const std::string tenant = "t" + std::to_string(i);
+    for (int j = 0; j < 10; j++) {
+      world.add_account({tenant, "hubspot", "a" + std::to_string(j)}, -5, AuthType::kBearer);
+    }
+    world.add_account({tenant, "hubspot", "fine"}, 30 * 86'400, AuthType::kBearer);
+  }
+  const int64_t now_s = world.clock.unix_s();
+  const TokenSummary all = summarize_tokens(world.tokens, now_s).value();
+  CHECK(all.in_need == 120);
+  CHECK(all.needing.size() == kTroubledMax);
+  CHECK(all.counted_at_s == now_s);
+  const TokenSummary one = summarize_tokens(world.tokens, now_s, "t11").value();
+  CHECK(one.in_need == 10);
+  REQUIRE(one.needing.size() == 10);
+  CHECK(one.needing.front().id.tenant == "t11");
+}
+
 TEST_CASE("canaries: a provider that fails twice raises one alert until it is up again",
           "[unit][gateway][watch]") {
   WatchWorld world;

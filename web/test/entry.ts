@@ -36,7 +36,7 @@ export { auditVerb, auditVerbs } from '../src/pages/ops/verbs';
 export { rolesUpTo } from '../src/pages/portal/roles';
 export { callBody, callLines, readQuery } from '../src/pages/gateway/call';
 export { applicationRecord, fieldsOf, leadTo, namesIn, ownRecord } from '../src/pages/gateway/providers';
-export { fitsState, needsSomebody } from '../src/pages/gateway/accounts';
+export { fitsState } from '../src/pages/gateway/accounts';
 export { nextDays } from '../src/pages/gateway/strip';
 export { chatBody, chatLines, EventReader, readDelta } from '../src/pages/ai/stream';
 export { requestSeries, scopeOf, stackedSpend } from '../src/pages/ai/usage';

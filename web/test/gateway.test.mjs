@@ -4,7 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { loadBundle } from './bundle.mjs';
 
-const { callBody, callLines, applicationRecord, fieldsOf, fitsState, leadTo, namesIn, needsSomebody, nextDays, ownRecord, readQuery } = await loadBundle();
+const { callBody, callLines, applicationRecord, fieldsOf, fitsState, leadTo, namesIn, nextDays, ownRecord, readQuery } = await loadBundle();
 const draft = { tenant: 'acme', provider: 'github', account: '', method: 'POST', path: '/repos', query: '', body: '', user: 'u' };
 
 test('a query is one name=value a line; a name that stands twice has a list', () => {
@@ -64,27 +64,28 @@ test('tokens are counted on the day that they expire', () => {
   assert.deepEqual(days.map((day) => day.expiring.length), [1, 0, 0, 1, 0, 0, 0]);
 });
 
-test('an account needs somebody where nothing renews it in time, and is found by that', () => {
-  const inHours = (hours) => new Date(Date.now() + hours * 3_600_000).toISOString();
+test('an account is found by its end where nothing renews it in time', () => {
+  const inMinutes = (minutes) => new Date(Date.now() + minutes * 60_000).toISOString();
+  const hour = 60, day = 24 * hour;
   const account = (more) => ({ state: 'ok', failures: 0, type: 'bearer', expires_at: null, next_refresh_at: null, ...more });
   const states = ['attention', 'soon', 'expiring', 'expired'];
-  for (const [more, needs, fits] of [
-    [{}, false, []],
-    [{ expires_at: inHours(8 * 24) }, false, []],
-    [{ expires_at: inHours(24) }, true, ['expiring']],
-    [{ expires_at: inHours(0.1) }, true, ['soon', 'expiring']],
-    [{ expires_at: inHours(-1) }, true, ['soon', 'expiring', 'expired']],
-    // Whatever its type is, one that is renewed needs nobody, until its end has come.
-    [{ type: 'service_account_jwt', expires_at: inHours(0.1), next_refresh_at: inHours(0.05) }, false, []],
-    [{ type: 'oauth2_refresh_token', expires_at: inHours(-1), next_refresh_at: inHours(-1) }, true, ['expired']],
+  for (const [more, fits] of [
+    [{}, []],
+    [{ expires_at: inMinutes(7 * day + 1) }, []],
+    [{ expires_at: inMinutes(7 * day - 1) }, ['expiring']],
+    [{ expires_at: inMinutes(16) }, ['expiring']],
+    [{ expires_at: inMinutes(14) }, ['soon', 'expiring']],
+    [{ expires_at: inMinutes(-1) }, ['soon', 'expiring', 'expired']],
+    // Whatever its type is, one that is renewed is no matter of days, until its end has come.
+    [{ type: 'service_account_jwt', expires_at: inMinutes(6), next_refresh_at: inMinutes(3) }, []],
+    [{ type: 'oauth2_refresh_token', expires_at: inMinutes(-1), next_refresh_at: inMinutes(-1) }, ['expired']],
     // One of OAuth that nothing renews ends like any other.
-    [{ type: 'oauth2_refresh_token', expires_at: inHours(24) }, true, ['expiring']],
-    [{ failures: 1, expires_at: inHours(24), next_refresh_at: inHours(1) }, true, []],
-    [{ state: 'retrying', expires_at: inHours(0.1), next_refresh_at: inHours(0.05) }, true, ['attention', 'soon', 'expiring']],
-    [{ state: 'reauth_required' }, true, ['attention']],
+    [{ type: 'oauth2_refresh_token', expires_at: inMinutes(day) }, ['expiring']],
+    [{ failures: 1, expires_at: inMinutes(day), next_refresh_at: inMinutes(hour) }, []],
+    [{ state: 'retrying', expires_at: inMinutes(14), next_refresh_at: inMinutes(3) }, ['attention', 'soon', 'expiring']],
+    [{ state: 'reauth_required' }, ['attention']],
   ]) {
     const what = JSON.stringify(more);
-    assert.equal(needsSomebody(account(more)), needs, what);
     assert.deepEqual(states.filter((state) => fitsState(account(more), state)), fits, what);
     assert.ok(fitsState(account(more), ''), what);
   }

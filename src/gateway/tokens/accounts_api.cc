@@ -5,9 +5,11 @@
 #include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
+#include "gateway/tokens/token_watch.h"
 #include "http/header_list.h"
 #include "http/header_syntax.h"
 #include "http/json_api.h"
+#include "identity/access.h"
 #include "identity/admin_common.h"
 #include "oauth/jwt.h"
 
@@ -191,13 +193,14 @@ Json account_json(const AccountView& account) {
 
 AccountsApi::AccountsApi(TokenStore& tokens, Refresher& refresher, http::HttpUpstream& upstream,
                          ProviderClientSource clients, AccountOriginSource origins,
-                         TenantCheck tenants, const Clock& clock)
+                         TenantCheck tenants, TokenWatch& watch, const Clock& clock)
     : tokens_(tokens),
       refresher_(refresher),
       upstream_(upstream),
       clients_(std::move(clients)),
       origins_(std::move(origins)),
       tenants_(std::move(tenants)),
+      watch_(watch),
       clock_(clock) {}
 
 Result<AccountId> AccountsApi::account_of(const http::Request& request) const {
@@ -258,6 +261,10 @@ last_used_at!: time?)"},
     {"AccountList", R"(
 accounts!: [Account]
 truncated!: boolean)"},
+    {"AccountAttention", R"(
+accounts!: [Account] # The first 100 of them, in order of tenant, provider and account.
+total!: integer
+counted_at!: time? # Null: the store has not been read since the start.)"},
     {"AccountRemoved", R"(
 account_id!: string
 removed!: boolean
@@ -301,6 +308,14 @@ void AccountsApi::add_routes(std::vector<http::Row>& table, const http::AdminAcc
   rows.add(kPost, account + "/refresh", own_admin, kib(1), &AccountsApi::refresh,
            "Refresh its token now.",
            {.id = "refreshAccount", .answer = "Account", .also = "502 504"});
+  http::Rows all(table, *this, "/admin/accounts");
+  all.add(
+      kGet, "/attention", with_owner(access.own_viewer, http::OwnerFrom::kCaller), kNoBody,
+      &AccountsApi::list_attention,
+      "Accounts that somebody should look at, of all tenants; without an operator's role of the "
+      "own: their credential has ended, its refresh has failed, or it ends within 7 days and "
+      "nothing renews it.",
+      {.id = "listAccountAttention", .answer = "AccountAttention"});
 }
 
 Result<http::Response> AccountsApi::show(const AccountId& id, int status) const {
@@ -361,6 +376,23 @@ Result<http::Response> AccountsApi::list_views(std::string_view tenant,
   };
   KVCS_TRY(tokens_.for_each_view(tenant, provider, visit));
   return reply(200, Json{{"accounts", std::move(accounts)}, {"truncated", truncated}});
+}
+
+// All accounts are counted by the watch, whose answer is some seconds old where there are many.
+Result<http::Response> AccountsApi::list_attention(http::Request& request) {
+  TokenSummary summary;
+  if (access::is_operator(request.principal)) {
+    summary = watch_.summary();
+  } else {
+    const std::string& tenant = request.principal.organization;
+    if (!is_id_part(tenant)) return forbidden("No organization is active in this session.");
+    summary = KVCS_TRY(summarize_tokens(tokens_, clock_.unix_s(), tenant));
+  }
+  Json accounts = Json::array();
+  for (const AccountView& view : summary.needing) accounts.push_back(describe(view));
+  return reply(200, Json{{"accounts", std::move(accounts)},
+                         {"total", summary.in_need},
+                         {"counted_at", time_or_null(summary.counted_at_s)}});
 }
 
 Result<http::Response> AccountsApi::list(http::Request& request) {

@@ -22,6 +22,8 @@
 
 namespace kvcs::gateway {
 
+class TokenWatch;
+
 inline constexpr size_t kAccountsListMax = 1000;
 
 // NotFound when there is no such tenant. For ConnectApi also Forbidden when it is suspended.
@@ -37,7 +39,7 @@ class AccountsApi final {
   // All outlive it.
   AccountsApi(TokenStore& tokens, Refresher& refresher, http::HttpUpstream& upstream,
               ProviderClientSource clients, AccountOriginSource origins, TenantCheck tenants,
-              const Clock& clock);
+              TokenWatch& watch, const Clock& clock);
 
   // The rows of these handlers, and the types that they read and answer.
   void add_routes(std::vector<http::Row>& table, const http::AdminAccess& access);
@@ -50,6 +52,8 @@ class AccountsApi final {
   Result<http::Response> get(http::Request& request);          // GET …/accounts/{account}
   Result<http::Response> list(http::Request& request);         // GET …/accounts
   Result<http::Response> list_tenant(http::Request& request);  // GET /admin/tenants/{t}/accounts
+  // GET /admin/accounts/attention: of all tenants for operators, else of the own one.
+  Result<http::Response> list_attention(http::Request& request);
   // DELETE …/accounts/{account}; with ?revoke=1 the provider is told first (RFC 7009), and nothing
   // is removed when it refuses.
   Result<http::Response> remove(http::Request& request);
@@ -68,6 +72,7 @@ class AccountsApi final {
   const ProviderClientSource clients_;
   const AccountOriginSource origins_;
   const TenantCheck tenants_;
+  TokenWatch& watch_;
   const Clock& clock_;
 };
 

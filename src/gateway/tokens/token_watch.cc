@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "gateway/tokens/accounts_api.h"
+#include "gateway/tokens/refresh_alarms.h"
 #include "gateway/tokens/refresher.h"
 #include "kv/keyspace.h"
 
@@ -15,8 +16,21 @@ constexpr int64_t kFreshUs = 1'000'000;
 constexpr int64_t kCostFactor = 50;
 }  // namespace
 
-Result<TokenSummary> summarize_tokens(const TokenStore& tokens, int64_t now_s) {
+bool needs_somebody(const AccountView& account, int64_t now_s) {
+  const TokenHealth& health = account.health;
+  if (health.state == TokenState::kRetrying || health.state == TokenState::kReauthRequired ||
+      health.failures > 0) {
+    return true;
+  }
+  if (account.expires_at_s == 0) return false;
+  if (account.expires_at_s <= now_s) return true;
+  return account.expires_at_s - now_s < kEndingS && !refresh_due_at(account, now_s);
+}
+
+Result<TokenSummary> summarize_tokens(const TokenStore& tokens, int64_t now_s,
+                                      std::string_view tenant) {
   TokenSummary summary;
+  summary.counted_at_s = now_s;
   const auto visit = [&](const AccountView& view) -> Status {
     ++summary.total;
     const bool expired = view.expires_at_s != 0 && view.expires_at_s <= now_s;
@@ -32,9 +46,12 @@ Result<TokenSummary> summarize_tokens(const TokenStore& tokens, int64_t now_s) {
     summary.reauth_required += reauth;
     const bool troubled = expired || retrying || reauth;
     if (troubled && summary.troubled.size() < kTroubledMax) summary.troubled.push_back(view);
+    if (!needs_somebody(view, now_s)) return ok();
+    ++summary.in_need;
+    if (summary.needing.size() < kTroubledMax) summary.needing.push_back(view);
     return ok();
   };
-  KVCS_TRY(tokens.for_each_view("", "", visit));
+  KVCS_TRY(tokens.for_each_view(tenant, "", visit));
   return summary;
 }
 

@@ -169,6 +169,7 @@ std::vector<Step> walk_gateway() {
       {kGet, "/admin/tenants/{tenant}/providers/{provider}/accounts/{account}"},
       {kGet, "/admin/tenants/{tenant}/providers/{provider}/accounts"},
       {kGet, "/admin/tenants/{tenant}/accounts"},
+      {kGet, "/admin/accounts/attention"},
       {kDelete, "/admin/tenants/{tenant}/providers/{provider}/accounts/{account}"},
       {kGet, "/admin/system/mode"},
       {kPut, "/admin/system/mode", R"({"mode":"active"})"},

@@ -8,6 +8,7 @@
 #include "gateway/tokens/account_limit.h"
 #include "gateway/tokens/accounts_api.h"
 #include "gateway/tokens/connect.h"
+#include "gateway/tokens/token_watch.h"
 #include "gateway/tokens/token_world.h"
 #include "http/text_body.h"
 #include "kv/keyspace.h"
@@ -34,7 +35,8 @@ struct ApiWorld : TokenWorld {
     return checks_until_suspended-- > 0 ? ok() : forbidden("Tenant acme is suspended.");
   };
   TenantRecord acme{"tenant_config:acme", "first", "1"};
-  AccountsApi accounts{tokens, refresher, upstream, clients, origins, tenants, clock};
+  TokenWatch watch{tokens, clock};
+  AccountsApi accounts{tokens, refresher, upstream, clients, origins, tenants, watch, clock};
   ConnectApi connect{*kv,
                      audited,
                      tokens,
@@ -249,7 +251,7 @@ TEST_CASE("accounts: only tenants that exist, only names that fit", "[unit][gate
   world.account = "main";
   world.tenants = [](std::string_view) { return not_found("none"); };
   AccountsApi api{world.tokens,  world.refresher, world.upstream, world.clients,
-                  world.origins, world.tenants,   world.clock};
+                  world.origins, world.tenants,   world.watch,    world.clock};
   CHECK(world.call(api, &AccountsApi::put, "", R"({"refresh_token":"x"})").code() ==
         Code::kNotFound);
 }

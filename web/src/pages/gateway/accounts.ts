@@ -1,4 +1,4 @@
-// Accounts at services, and which of them need somebody.
+// Accounts at services, and what they are chosen by.
 import type { Schema } from '../../api/client';
 import { serverNow } from '../../clock';
 
@@ -25,7 +25,3 @@ const fitting: Record<Wanted, (one: Account) => boolean> = {
 };
 export const fitsState = (one: Account, state: string): boolean =>
   !Object.hasOwn(fitting, state) || fitting[state as Wanted](one);
-
-// A refresh that failed is tried again by itself; it is told all the same.
-export const needsSomebody = (one: Account): boolean =>
-  !isGood(one) || one.failures > 0 || fitting.expired(one) || fitting.expiring(one);

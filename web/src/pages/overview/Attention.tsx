@@ -2,28 +2,10 @@
 import { api } from '../../api/client';
 import { useQuery } from '../../api/query';
 import { href } from '../../router';
-import { type Column, ErrorBox, Section, State, Table, Time } from '../../ui';
-import { type Account, needsSomebody } from '../gateway/accounts';
+import { type Column, ErrorBox, formatCount, Section, State, Table, Time } from '../../ui';
+import type { Account } from '../gateway/accounts';
 
-const tenantsMax = 8;
-
-async function readAccounts(signal: AbortSignal): Promise<Account[]> {
-  const { tenants } = await api.get('/admin/tenants', { query: { limit: tenantsMax }, signal });
-  const lists = await Promise.allSettled(
-    tenants.map((one) =>
-      api.get('/admin/tenants/{tenant}/accounts', { path: { tenant: one.tenant_id }, signal }),
-    ),
-  );
-  // One tenant that cannot be read hides none of the others; where none can be, that is said.
-  const refused = lists.find((list) => list.status === 'rejected');
-  if (refused?.status === 'rejected' && lists.every((list) => list.status === 'rejected')) {
-    throw refused.reason;
-  }
-  return lists
-    .flatMap((list) => (list.status === 'fulfilled' ? list.value.accounts : []))
-    .filter(needsSomebody);
-}
-
+const path = '/admin/accounts/attention';
 const linkOf = (row: Account) =>
   href('/gateway', { tenant: row.tenant, q: `${row.provider} ${row.account_id}` });
 const columns: Column<Account>[] = [
@@ -43,17 +25,19 @@ const columns: Column<Account>[] = [
 ];
 
 export function Attention() {
-  const list = useQuery('/admin/tenants#attention', readAccounts, { pollMs: 60_000 });
+  const list = useQuery(path, (signal) => api.get(path, { signal }), { pollMs: 60_000 });
   if (list.error && !list.data) return <ErrorBox error={list.error} onRetry={list.refresh} />;
-  if (!list.data || list.data.length === 0) return null;
+  if (!list.data || list.data.accounts.length === 0) return null;
+  const { accounts, total } = list.data;
   return (
     <Section
       title="Service tokens that need attention"
+      note={total > accounts.length && `The first ${accounts.length} of ${formatCount(total)}.`}
       action={<a href={href('/gateway')}>All accounts</a>}
     >
       <Table
         label="Accounts that need attention"
-        rows={list.data}
+        rows={accounts}
         columns={columns}
         linkOf={linkOf}
         idOf={(row) => `${row.tenant}/${row.provider}/${row.account_id}`}
