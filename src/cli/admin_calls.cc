@@ -208,6 +208,12 @@ int run_delete_owner(const Invocation& in, Console& console, const Deletion& del
   return show_object(console, api.call("DELETE", deletion.path + "?dry_run=true"));
 }
 
+Option search_option() {
+  return {.name = "--search",
+          .help = "Only those with this text in a name, address or id, in small letters or large.",
+          .value_name = "TEXT"};
+}
+
 Option dry_run_option() {
   return {.name = "--dry-run",
           .kind = ValueKind::kFlag,

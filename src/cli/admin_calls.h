@@ -40,6 +40,9 @@ std::string query_of(const Invocation& in, std::initializer_list<QueryOption> op
 // All pages of a list that answers {"<member>": […], "cursor"}, up to `limit` (0: all).
 Result<Json> read_pages(ApiClient& api, const std::string& path, const std::string& member,
                         uint64_t limit = 0);
+// --search TEXT of a list that the server searches, and the parameter that it becomes.
+Option search_option();
+inline constexpr QueryOption kSearchQuery{"search", "q"};
 
 // A member as text for a table, foreign text made printable; "-" when absent or null.
 std::string shown(const Json& object, std::string_view member);

@@ -116,14 +116,15 @@ int run_organization_create(const Invocation& in, Console& console) {
 int run_organization_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings(in));
   const auto max = static_cast<uint64_t>(in.number("max"));
-  return show_list(console, read_pages(api, kOrganizations, "organizations", max),
-                   {{"ORG ID", "org_id"},
-                    {"SLUG", "slug"},
-                    {"NAME", "name"},
-                    {"STATUS", "status"},
-                    {"BUDGET USD", "monthly_budget_usd"},
-                    {"FAILURE MODE", "failure_mode"}},
-                   "No organizations.");
+  return show_list(
+      console, read_pages(api, kOrganizations + query_of(in, {kSearchQuery}), "organizations", max),
+      {{"ORG ID", "org_id"},
+       {"SLUG", "slug"},
+       {"NAME", "name"},
+       {"STATUS", "status"},
+       {"BUDGET USD", "monthly_budget_usd"},
+       {"FAILURE MODE", "failure_mode"}},
+      "No organizations.");
 }
 
 // Without --give it shows the plan; the server knows which plans there are.
@@ -140,8 +141,9 @@ std::vector<Command> organization_reads() {
   return {
       {.name = "admin org list",
        .summary = "List organizations.",
-       .options = {kLimitOption},
-       .examples = {{"kvcs admin org list --max 20", "The first 20."}},
+       .options = {search_option(), kLimitOption},
+       .examples = {{"kvcs admin org list --max 20", "The first 20."},
+                    {"kvcs admin org list --search acme", ""}},
        .run = run_organization_list},
       {.name = "admin org show",
        .summary = "Show one organization.",
@@ -240,8 +242,7 @@ int run_user_create(const Invocation& in, Console& console) {
 // Users of all organizations, or of one.
 int run_user_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings(in));
-  std::string path(kUsers);
-  if (!in.text("org").empty()) path += "?org_id=" + segment(in, "org");
+  const std::string path = kUsers + query_of(in, {{"org", "org_id"}, kSearchQuery});
   const auto max = static_cast<uint64_t>(in.number("max"));
   return show_list(console, read_pages(api, path, "users", max),
                    {{"USER ID", "user_id"},
@@ -257,8 +258,10 @@ std::vector<Command> user_reads() {
   return {
       {.name = "admin user list",
        .summary = "List users.",
-       .options = {{.name = "--org", .help = "Of this organization alone."}, kLimitOption},
-       .examples = {{"kvcs admin user list", ""},
+       .options = {{.name = "--org", .help = "Of this organization alone."},
+                   search_option(),
+                   kLimitOption},
+       .examples = {{"kvcs admin user list --search @example.com", ""},
                     {std::string("kvcs admin user list --org ") + kId, ""}},
        .run = run_user_list},
       {.name = "admin user show",
@@ -369,15 +372,17 @@ int run_key_expire(const Invocation& in, Console& console) {
 // The prefix is the part of a key that may be shown, so that people tell their keys apart.
 int run_key_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings(in));
-  return show_list(console, read_pages(api, user_path(in, "/api-keys"), "api_keys"),
-                   {{"KEY ID", "key_id"},
-                    {"NAME", "name"},
-                    {"STATUS", "status"},
-                    {"PREFIX", "key_prefix"},
-                    {"LIMIT USD", "monthly_limit_usd"},
-                    {"EXPIRES", "expires_at"},
-                    {"LAST USED", "last_used_at"}},
-                   "No keys.");
+  return show_list(
+      console,
+      read_pages(api, user_path(in, "/api-keys") + query_of(in, {kSearchQuery}), "api_keys"),
+      {{"KEY ID", "key_id"},
+       {"NAME", "name"},
+       {"STATUS", "status"},
+       {"PREFIX", "key_prefix"},
+       {"LIMIT USD", "monthly_limit_usd"},
+       {"EXPIRES", "expires_at"},
+       {"LAST USED", "last_used_at"}},
+      "No keys.");
 }
 
 std::vector<Command> key_commands() {
@@ -397,7 +402,7 @@ std::vector<Command> key_commands() {
        .run = run_key_create},
       {.name = "admin key list",
        .summary = "List a user's keys; never the keys themselves.",
-       .options = {kUser},
+       .options = {kUser, search_option()},
        .examples = {{std::string("kvcs admin key list ") + kId, ""}},
        .run = run_key_list},
       {.name = "admin key revoke",

@@ -124,9 +124,9 @@ int run_tenant_add(const Invocation& in, Console& console) {
 
 int run_tenant_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings(in));
-  return show_list(console, read_pages(api, "/admin/tenants", "tenants"),
-                   {{"TENANT", "tenant_id"}, {"NAME", "name"}, {"STATUS", "status"}},
-                   "No tenants.");
+  return show_list(
+      console, read_pages(api, "/admin/tenants" + query_of(in, {kSearchQuery}), "tenants"),
+      {{"TENANT", "tenant_id"}, {"NAME", "name"}, {"STATUS", "status"}}, "No tenants.");
 }
 
 // A tenant is an organization as the tool gateway sees it, named by its slug.
@@ -148,6 +148,7 @@ std::vector<Command> tenant_commands() {
        .run = run_tenant_add},
       {.name = "gateway tenant list",
        .summary = "List the tenants.",
+       .options = {search_option()},
        .examples = {{"kvcs gateway tenant list", ""}},
        .run = run_tenant_list},
       {.name = "gateway tenant show",
@@ -192,14 +193,15 @@ int run_token_create(const Invocation& in, Console& console) {
 // The prefix is the part of a token that may be shown.
 int run_token_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings(in));
-  return show_list(console, read_pages(api, tenant_path(in, "/tokens"), "tokens"),
-                   {{"TOKEN ID", "token_id"},
-                    {"NAME", "name"},
-                    {"STATUS", "status"},
-                    {"PREFIX", "key_prefix"},
-                    {"EXPIRES", "expires_at"},
-                    {"LAST USED", "last_used_at"}},
-                   "No tokens.");
+  return show_list(
+      console, read_pages(api, tenant_path(in, "/tokens") + query_of(in, {kSearchQuery}), "tokens"),
+      {{"TOKEN ID", "token_id"},
+       {"NAME", "name"},
+       {"STATUS", "status"},
+       {"PREFIX", "key_prefix"},
+       {"EXPIRES", "expires_at"},
+       {"LAST USED", "last_used_at"}},
+      "No tokens.");
 }
 
 // Tokens are what agents of a tenant call with.
@@ -214,7 +216,7 @@ std::vector<Command> token_commands() {
        .run = run_token_create},
       {.name = "gateway token list",
        .summary = "List a tenant's tokens, never the tokens themselves.",
-       .options = {kTenant},
+       .options = {kTenant, search_option()},
        .examples = {{"kvcs gateway token list kahuna", ""}},
        .run = run_token_list},
       {.name = "gateway token revoke",

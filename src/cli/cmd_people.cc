@@ -11,7 +11,8 @@ namespace {
 int run_list(const Invocation& in, Console& console) {
   ApiClient api(find_admin_settings(in));
   const auto max = static_cast<uint64_t>(in.number("max"));
-  return show_list(console, read_pages(api, "/admin/people", "people", max),
+  return show_list(console,
+                   read_pages(api, "/admin/people" + query_of(in, {kSearchQuery}), "people", max),
                    {{"PERSON ID", "person_id"},
                     {"NAME", "name"},
                     {"EMAIL", "email"},
@@ -57,12 +58,13 @@ std::vector<Command> people_commands() {
        .run = run_setup_link},
       {.name = "admin people",
        .summary = "List who may sign in.",
-       .options = {{.name = "--max",
+       .options = {search_option(),
+                   {.name = "--max",
                     .kind = ValueKind::kNumber,
                     .help = "At most N.",
                     .min = 1,
                     .max = 1'000'000}},
-       .examples = {{"kvcs admin people --json", ""}},
+       .examples = {{"kvcs admin people --json", ""}, {"kvcs admin people --search ada", ""}},
        .run = run_list},
   };
 }

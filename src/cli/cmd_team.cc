@@ -21,7 +21,8 @@ int run_member_list(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings(in));
   const Result<std::string> place = place_path(api, in);
   if (!place.ok()) return console.fail(place.status());
-  return show_list(console, read_list(api, *place + "/members", "members"),
+  return show_list(console,
+                   read_list(api, *place + "/members" + query_of(in, {kSearchQuery}), "members"),
                    {{"PERSON ID", "person_id"},
                     {"NAME", "name"},
                     {"EMAIL", "email"},
@@ -101,16 +102,18 @@ int run_member_role(const Invocation& in, Console& console) {
   return show_object(console, api.call("PATCH", *path, Json{{"role", in.text("role")}}));
 }
 
-// "?project_id=" of --project; "" without it.
-Result<std::string> project_query(ApiClient& api, const Invocation& in) {
+// The query of --search and --project; "" without both.
+Result<std::string> key_query(ApiClient& api, const Invocation& in) {
+  std::string query = query_of(in, {kSearchQuery});
   const auto called = in.optional_text("project");
-  if (!called) return std::string();
-  return "?project_id=" + KVCS_TRY(find_own_project(api, *called));
+  if (!called) return query;
+  query += query.empty() ? "?" : "&";
+  return query + "project_id=" + KVCS_TRY(find_own_project(api, *called));
 }
 
 int run_key_list(const Invocation& in, Console& console) {
   ApiClient api(find_api_settings(in));
-  const Result<std::string> query = project_query(api, in);
+  const Result<std::string> query = key_query(api, in);
   if (!query.ok()) return console.fail(query.status());
   return show_list(console, read_pages(api, kOwnKeys + *query, "keys"),
                    {{"KEY ID", "id"},
@@ -205,7 +208,7 @@ std::vector<Command> member_commands() {
   return {
       {.name = "member list",
        .summary = "List who is in the organization, and as what.",
-       .options = {org_option()},
+       .options = {search_option(), org_option()},
        .examples = {{"kvcs member list", ""}},
        .run = run_member_list},
       {.name = "member invite",
@@ -244,7 +247,7 @@ std::vector<Command> team_commands() {
       {.name = "key list",
        .summary = "List the keys of the organization, or of one project; never the keys "
                   "themselves.",
-       .options = {project},
+       .options = {search_option(), project},
        .examples = {{"kvcs key list", ""}},
        .run = run_key_list},
       {.name = "key create",
