@@ -105,21 +105,33 @@ inBrowser('of a hundred thousand rows a span is chosen with the shift key, and a
   }
 });
 
-inBrowser('a filter over a list that comes in pages says that the loaded rows alone are searched, and loads the rest', async () => {
-  const { answer, name } = lists.users;
-  const { users } = answer(name), size = 100, shown = 350;
-  await page.route((url) => url.pathname === '/admin/users', (route) => {
-    const from = Number(new URL(route.request().url()).searchParams.get('cursor') ?? 0), to = from + size;
-    return route.fulfill({ contentType: 'application/json', body: JSON.stringify({ users: users.slice(from, Math.min(to, shown)), cursor: to < shown ? String(to) : null }) });
+inBrowser('a filter asks the daemon, which looks beyond what is loaded, and says where nothing fits', async () => {
+  for (let n = 0; n < 130; n++) {
+    const made = await daemon.admin('POST', '/admin/users', { email: `user${String(n).padStart(3, '0')}@example.com`, org_id: daemon.credentials.organization_id });
+    assert.equal(made.status, 201, JSON.stringify(made.body));
+  }
+  const asked = [];
+  page.on('request', (request) => {
+    const url = new URL(request.url());
+    if (url.pathname === '/admin/users' && url.searchParams.get('q')) asked.push(url.searchParams.get('q'));
   });
-  await page.goto(`${daemon.url}/#/ai/users?q=user34`);
+  await page.goto(`${daemon.url}/#/ai/users`);
   const table = page.getByRole('table', { name: 'Users' });
-  await table.getByText(name(34), { exact: true }).waitFor();
-  await page.getByText('Only the 100 rows loaded so far are searched.').waitFor();
-  await page.getByRole('button', { name: 'Load up to 5,000 more' }).click();
-  await table.getByText(name(349), { exact: true }).waitFor();
-  await page.getByText('loaded so far').waitFor({ state: 'detached' });
-  assert.equal(await table.locator('tbody tr.row').count(), 11);
+  await table.getByText('user000@example.com', { exact: true }).waitFor();
+  assert.equal(await table.getByText('user129@example.com', { exact: true }).count(), 0);
+  const field = page.getByRole('searchbox', { name: 'Filter by address' });
+  await field.pressSequentially('USER12', { delay: 10 });
+  await table.getByText('user129@example.com', { exact: true }).waitFor();
+  assert.equal(await table.locator('tbody tr.row').count(), 10);
+  // What is typed in one go is asked for once, and stands in the address.
+  assert.deepEqual(asked, ['USER12']);
+  assert.ok(page.url().endsWith('#/ai/users?q=USER12'));
+  await field.fill('nobody');
+  await page.getByText('No row fits.').waitFor();
+  await page.reload();
+  await page.getByText('No row fits.').waitFor();
+  assert.equal(await field.inputValue(), 'nobody');
+  await page.getByRole('button', { name: 'Clear' }).click();
+  await table.getByText('user000@example.com', { exact: true }).waitFor();
   assert.deepEqual(page.faults, []);
-  await page.unrouteAll();
 });

@@ -288,24 +288,26 @@ test('more rows follow those that are there, each once', async () => {
   await list.leave();
 });
 
-test('all that follows is loaded page by page, as far as a limit, and a refusal keeps what came', async () => {
-  const { asked, list } = await listOf();
-  list.now().all();
+test('pages of a search that found nothing are passed over, as far as a limit', async () => {
+  const { asked, ask } = questions();
+  const list = await stage(web, usePages, freshKey(), (cursor, signal) => ask(signal, cursor), { idOf });
+  await asked[0].answer({ rows: [], next: 'c2' });
+  assert.deepEqual([asked[1].cursor, list.now().rows, list.now().busy], ['c2', undefined, true]);
+  await asked[1].answer({ rows: ['a'], next: 'c3' });
+  assert.deepEqual([asked.length, list.now().rows, list.now().busy, list.now().hasMore], [2, ['a'], false, true]);
+  list.now().more();
   await settle();
-  await asked[1].answer({ rows: ['c'], next: 'c3' });
-  assert.deepEqual([asked[2].cursor, list.now().busy], ['c3', true]);
-  await asked[2].refuse('No.');
-  assert.deepEqual([list.now().rows, list.now().error.message, list.now().busy, list.now().hasMore], [['a', 'b', 'c'], 'No.', false, true]);
-  list.now().all();
+  for (let page = 2; page < 22; page++) await asked[page].answer({ rows: [], next: `c${page + 2}` });
+  assert.deepEqual([asked.length, list.now().rows, list.now().busy, list.now().hasMore], [22, ['a'], false, true]);
+  list.now().more();
   await settle();
-  const page = (from, count) => Array.from({ length: count }, (_, n) => `row ${from + n}`);
-  await asked[3].answer({ rows: page(0, 4999), next: 'c4' });
-  await asked[4].answer({ rows: page(4999, 1), next: 'c5' });
-  assert.deepEqual([asked.length, list.now().rows.length, list.now().busy, list.now().hasMore], [5, 5003, false, true]);
-  list.now().all();
+  assert.equal(asked[22].cursor, 'c23');
+  await asked[22].refuse('No.');
+  assert.deepEqual([list.now().rows, list.now().error.message, list.now().busy, list.now().hasMore], [['a'], 'No.', false, true]);
+  list.now().more();
   await settle();
-  await asked[5].answer({ rows: ['last'], next: null });
-  assert.deepEqual([asked.length, list.now().hasMore, list.now().busy], [6, false, false]);
+  await asked[23].answer({ rows: ['last'], next: null });
+  assert.deepEqual([asked.length, list.now().rows, list.now().hasMore, list.now().busy], [24, ['a', 'last'], false, false]);
   await list.leave();
 });
 

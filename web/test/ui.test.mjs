@@ -96,23 +96,33 @@ test('what is missing is a dash, and never a zero', () => {
 });
 
 test('a list that is filtered by a link can be seen to be, and be cleared', () => {
-  const Probe = ({ rows, pages }) => {
-    const typed = ui.useTyped(rows, (row) => row, 'Filter by name', pages);
+  const Probe = ({ rows }) => {
+    const typed = ui.useTyped(rows, (row) => row, 'Filter by name');
     return [typed.bar, h('p', null, typed.rows?.join(' ')), typed.rows?.length === 0 && typed.empty('Nothing yet.')];
   };
   const at = (hash, props) => h(web.PlaceContext.Provider, { value: web.parseHash(hash) }, h(Probe, props));
-  const show = (hash, rows, pages) => web.render(at(hash, { rows, pages }));
+  const show = (hash, rows) => web.render(at(hash, { rows }));
   assert.doesNotMatch(show('#/x', ['ada', 'bob']), /Filter by name/);
   assert.match(show('#/x?q=AD', ['ada', 'bob']), /Filter by name.*<p>ada<\/p>/);
   assert.match(show('#/x', Array(9).fill('ada')), /Filter by name/);
   assert.match(show('#/x?q=z', ['ada']), /No row fits\./);
-  // Of a list that comes in pages what is not loaded is not searched, and that is said.
-  const pages = { hasMore: true, busy: false, all() {} };
-  assert.match(show('#/x?q=z', ['ada'], pages), /Only the 1 row loaded so far is searched\..*Load up to 5,000 more.*No row fits\./);
-  assert.match(show('#/x?q=a', Array(9).fill('ada'), pages), /Only the 9 rows loaded so far are searched\./);
-  assert.doesNotMatch(show('#/x', Array(9).fill('ada'), pages), /searched/);
-  assert.doesNotMatch(show('#/x?q=z', ['ada'], { ...pages, hasMore: false }), /searched/);
   assert.match(show('#/x?q=z', []), /Nothing yet\./);
+});
+
+test('a list that the daemon searches says what is searched for, and whether that is all', () => {
+  const Probe = ({ rows, hasMore }) => {
+    const search = ui.useSearch('Filter by name');
+    return [search.bar({ rows, hasMore }), h('p', null, `q=${search.q}`), search.empty({ hasMore }, 'Nothing yet.')];
+  };
+  const show = (hash, rows, hasMore = false) =>
+    web.render(h(web.PlaceContext.Provider, { value: web.parseHash(hash) }, h(Probe, { rows, hasMore })));
+  assert.doesNotMatch(show('#/x', ['ada']), /Filter by name/);
+  assert.match(show('#/x', ['ada']), /q=undefined.*Nothing yet\./);
+  assert.match(show('#/x', ['ada'], true), /Filter by name/);
+  assert.match(show('#/x', Array(9).fill('ada')), /Filter by name/);
+  assert.match(show('#/x?q=%20a%20b%20', []), /maxlength="100".*q=a b<.*No row fits\./);
+  assert.match(show('#/x?q=z', [], true), /No row fits so far/);
+  assert.match(show('#/x?q=%20', []), /q=undefined.*Nothing yet\./);
 });
 
 test('what is read is shown, what is refused is said, and before that it is on its way', () => {

@@ -262,17 +262,12 @@ export interface Pages<T> {
   busy: boolean;
   hasMore: boolean;
   more: () => void;
-  // Loads what follows page by page, up to `loadMax` rows.
-  all: () => void;
   refresh: () => void;
   // How many rows arrived above since; `refresh` shows them.
   fresh: number;
   // Takes rows out or changes them at once, until the next answer.
   edit: (change: (rows: T[]) => T[]) => void;
 }
-
-// So many rows more are loaded at one click; each page is a request.
-export const loadMax = 5000;
 
 interface PagesState<T> {
   rows: T[];
@@ -288,6 +283,21 @@ function checked<T>(slice: Slice<T>): Slice<T> {
   return { ...slice, rows: slice.rows.filter((row) => row !== null && row !== undefined) };
 }
 
+// A search looks at so many rows a page, and may find none among them: the next one is asked for at once, up
+// to this many.
+const emptyPagesMax = 20;
+async function fetchRows<T>(
+  fetchPage: (cursor: string | undefined, signal: AbortSignal) => Promise<Slice<T>>,
+  cursor: string | undefined,
+  signal: AbortSignal,
+): Promise<Slice<T>> {
+  let slice = checked(await fetchPage(cursor, signal));
+  for (let asked = 1; asked < emptyPagesMax && slice.rows.length === 0 && slice.next && !signal.aborted; asked++) {
+    slice = checked(await fetchPage(slice.next, signal));
+  }
+  return slice;
+}
+
 // `idOf` tells rows apart; with `pollMs` the first page is asked for again and new rows are counted.
 export function usePages<T>(
   key: string | null,
@@ -297,7 +307,7 @@ export function usePages<T>(
   const [moreBusy, setMoreBusy] = useState(false);
   const [moreError, setMoreError] = useState<ApiError | undefined>(undefined);
   const first = useQuery<PagesState<T>>(key, async (signal) => {
-    const slice = checked(await fetchPage(undefined, signal));
+    const slice = await fetchRows(fetchPage, undefined, signal);
     return { rows: slice.rows, next: slice.next, total: slice.total };
   });
   const { idOf, pollMs } = options;
@@ -336,28 +346,22 @@ export function usePages<T>(
       asking.current = null;
     };
   }, [key]);
-  // Page after page until so many rows are more; one page at least.
-  const load = useCallback((rowsMax: number) => {
-    if (!latest()?.next || asking.current) return;
+  const more = useCallback(() => {
+    const cursor = latest()?.next;
+    if (!cursor || asking.current) return;
     const current = new AbortController();
     asking.current = current;
     setMoreBusy(true);
     setMoreError(undefined);
-    const loadPages = async () => {
-      const enough = (latest()?.rows.length ?? 0) + rowsMax;
-      for (let cursor = latest()?.next; cursor; ) {
-        const slice = checked(await fetchRef.current(cursor, current.signal));
+    fetchRows(fetchRef.current, cursor, current.signal)
+      .then((slice) => {
         const now = latest();
         // The list was read anew meanwhile: this is no longer what follows it.
         if (current.signal.aborted || now?.next !== cursor) return;
         const known = new Set(idOf ? now.rows.map(idOf) : []);
         const added = idOf ? slice.rows.filter((row) => !known.has(idOf(row))) : slice.rows;
-        const rows = [...now.rows, ...added];
-        first.set({ rows, next: slice.next, total: slice.total ?? now.total });
-        cursor = rows.length < enough ? slice.next : null;
-      }
-    };
-    loadPages()
+        first.set({ rows: [...now.rows, ...added], next: slice.next, total: slice.total ?? now.total });
+      })
       .catch((error: unknown) => {
         if (!current.signal.aborted) setMoreError(failed(error));
       })
@@ -373,8 +377,7 @@ export function usePages<T>(
     error: first.error ?? moreError,
     busy: first.busy || moreBusy,
     hasMore: Boolean(data?.next),
-    more: () => load(1),
-    all: () => load(loadMax),
+    more,
     refresh: first.refresh,
     fresh,
     edit: (change) => {

@@ -39,9 +39,8 @@ async function findThings(me: Me, q: string, signal: AbortSignal): Promise<Item[
     ),
   ];
   asked.push(
-    api.get('/api/v1/members', { signal }).then((list) =>
+    api.get('/api/v1/members', { query: { q }, signal }).then((list) =>
       list.members
-        .filter((one) => rank(`${one.name} ${one.email}`, q) !== null)
         .map((one) => ({
           key: `member ${one.person_id}`,
           label: one.name || one.email,
@@ -53,10 +52,9 @@ async function findThings(me: Me, q: string, signal: AbortSignal): Promise<Item[
   if (isOperator(me) || mayManage(me)) {
     asked.push(
       api
-        .get('/admin/users', { query: { limit: 200 }, signal })
+        .get('/admin/users', { query: { q, limit: 6 }, signal })
         .then((page) =>
           page.users
-            .filter((one) => rank(`${one.email} ${one.user_id}`, q) !== null)
             .map((one) => ({
               key: `user ${one.user_id}`,
               label: one.email || one.user_id,

@@ -2,10 +2,8 @@
 // back from.
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { loadMax, type Pages } from '../api/query';
+import type { Pages } from '../api/query';
 import { setParams, usePlace, useShortcut } from '../router';
-import { Button } from './controls';
-import { counted, formatCount } from './format';
 
 // One of few; the first choice is "all" and has the value ''.
 export interface Filter {
@@ -20,11 +18,14 @@ const typingMs = 200;
 export function FilterBar({
   search,
   placeholder = 'Filter…',
+  max = 500,
   filters = [],
   children,
 }: {
   search?: string;
   placeholder?: string;
+  // How many characters may be typed.
+  max?: number;
   filters?: Filter[];
   children?: ComponentChildren;
 }) {
@@ -34,7 +35,7 @@ export function FilterBar({
   );
   return (
     <div class="filter-bar" role="search">
-      {search && <SearchField name={search} placeholder={placeholder} />}
+      {search && <SearchField name={search} placeholder={placeholder} max={max} />}
       {filters.map((filter) => (
         <label key={filter.name} class="filter">
           <span>{filter.label}</span>
@@ -65,33 +66,47 @@ export function FilterBar({
 }
 
 const fewRows = 8;
-// The rows that fit what is typed, as ?q=, of a list that is in the page whole, or of `pages` as far as they are
-// loaded, which is then said. `bar`: its field, once there is something to choose from. `empty`: in the place
-// of the rows; `nothing` where there are none at all.
+// The rows that fit what is typed, as ?q=, of a list that is in the page whole. `bar`: its field, once there is
+// something to choose from. `empty`: in the place of the rows; `nothing` where there are none at all.
 export function useTyped<T>(
   rows: T[] | undefined,
   textOf: (row: T) => string,
   placeholder: string,
-  pages?: Pick<Pages<T>, 'hasMore' | 'busy' | 'all'>,
 ): { rows: T[] | undefined; bar: ComponentChildren; empty: (nothing: ComponentChildren) => ComponentChildren } {
   const q = (usePlace().query.get('q') ?? '').toLocaleLowerCase();
   const count = rows?.length ?? 0;
   return {
     rows: q === '' ? rows : rows?.filter((row) => textOf(row).toLocaleLowerCase().includes(q)),
-    bar: (q !== '' || count > fewRows) && (
-      <>
-        <FilterBar search="q" placeholder={placeholder} />
-        {q !== '' && pages?.hasMore && (
-          <p class="muted small searched" role="status">
-            Only the {counted(count, 'row')} loaded so far {count === 1 ? 'is' : 'are'} searched.
-            <Button kind="quiet" busy={pages.busy} onClick={pages.all}>
-              Load up to {formatCount(loadMax)} more
-            </Button>
-          </p>
-        )}
-      </>
-    ),
+    bar: (q !== '' || count > fewRows) && <FilterBar search="q" placeholder={placeholder} />,
     empty: (nothing) => (q === '' || count === 0 ? nothing : <p class="muted">No row fits.</p>),
+  };
+}
+
+// As many characters as the daemon takes of `q`.
+const searchMax = 100;
+export interface Search {
+  // What the daemon is asked for: undefined for nothing.
+  q: string | undefined;
+  // The field, once there is something to choose from.
+  bar: (pages: Pick<Pages<unknown>, 'rows' | 'hasMore'>) => ComponentChildren;
+  // In the place of the rows; `nothing` where nothing is searched for.
+  empty: (pages: Pick<Pages<unknown>, 'hasMore'>, nothing: ComponentChildren) => ComponentChildren;
+}
+// A list that the daemon searches for what is typed, as ?q=. The key and the question of its pages have `q`.
+export function useSearch(placeholder: string): Search {
+  const q = (usePlace().query.get('q') ?? '').trim();
+  // A field that somebody has seen stays, so that it is not taken from under their fingers.
+  const isSeen = useRef(false);
+  return {
+    q: q === '' ? undefined : q,
+    bar: ({ rows, hasMore }) => {
+      isSeen.current ||= q !== '' || hasMore || (rows?.length ?? 0) > fewRows;
+      return isSeen.current && <FilterBar search="q" placeholder={placeholder} max={searchMax} />;
+    },
+    empty: ({ hasMore }, nothing) => {
+      if (q === '') return nothing;
+      return <p class="muted">{hasMore ? 'No row fits so far; “Show more” looks further.' : 'No row fits.'}</p>;
+    },
   };
 }
 
@@ -118,7 +133,7 @@ export function FilterChips({ names }: { names: string[] }) {
   );
 }
 
-function SearchField({ name, placeholder }: { name: string; placeholder: string }) {
+function SearchField({ name, placeholder, max }: { name: string; placeholder: string; max: number }) {
   const { path, query } = usePlace();
   const given = query.get(name) ?? '';
   const [text, setText] = useState(given);
@@ -149,7 +164,7 @@ function SearchField({ name, placeholder }: { name: string; placeholder: string 
       aria-label={placeholder}
       autocomplete="off"
       spellcheck={false}
-      maxLength={500}
+      maxLength={max}
       onInput={(event) => setText(event.currentTarget.value)}
       onKeyDown={(event) => {
         if (event.key === 'Escape') event.currentTarget.blur();

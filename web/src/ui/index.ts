@@ -7,7 +7,7 @@ export { DateRange, daysOf, endOfDay, instantsOf, type Range, useRange } from '.
 export { Confirm, Dialog } from './Dialog';
 export { Empty, ErrorBox, Loaded, NewRows, Notice, Pager, Skeleton } from './feedback';
 export { Bytes, Count, Duration, Money, Percent, Time } from './figures';
-export { type Filter, FilterBar, FilterChips, useTyped } from './FilterBar';
+export { type Filter, FilterBar, FilterChips, type Search, useSearch, useTyped } from './FilterBar';
 export {
   codeOf,
   counted,

@@ -8,7 +8,7 @@ import {
 } from '../../ui';
 import { callAgain } from './again';
 import { scopeOf } from './usage';
-import { useOrganizationNames, useUserKeys, useUsers } from './users';
+import { useOrganizationNames, useUserNames } from './users';
 
 type Row = Schema<'UsageRow'>;
 const path = '/admin/usage/requests';
@@ -52,8 +52,7 @@ function Bodies({ row }: { row: Row }) {
 
 function Detail({ row }: { row: Row }) {
   const me = useMe();
-  const user = useUsers().data?.find((one) => one.user_id === row.user_id);
-  const key = useUserKeys(row.user_id).data?.find((one) => one.key_id === row.key_id);
+  const names = useUserNames(row.user_id, row.key_id);
   return (
     <Dialog title={row.model} side wide onClose={() => setParams({ row: null })}>
       <Facts facts={[
@@ -65,8 +64,8 @@ function Detail({ row }: { row: Row }) {
         { label: 'When', value: <Time at={row.ts} /> },
         ...counts.filter((name) => row[name] !== 0).map((name) => ({ label: name.replace(/_/g, ' '), value: <Count n={row[name] as number} /> })),
         { label: 'Model provider', value: row.provider },
-        { label: 'User', value: user?.email ? <span dir="auto">{user.email}</span> : <Code text={row.user_id} />, href: `#/ai/users/${row.user_id}` },
-        { label: 'Key', value: key?.name ? <span dir="auto">{key.name}</span> : <Code text={row.key_id} /> },
+        { label: 'User', value: names.email ? <span dir="auto">{names.email}</span> : <Code text={row.user_id} />, href: `#/ai/users/${row.user_id}` },
+        { label: 'Key', value: names.key ? <span dir="auto">{names.key}</span> : <Code text={row.key_id} /> },
         { label: 'Request', value: <Code text={row.request_id} /> },
         { label: 'Prices', value: <Code text={row.price_version} label="price version" /> },
       ]} />

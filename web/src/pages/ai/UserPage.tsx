@@ -1,16 +1,16 @@
 // One user: spent and left, limits, and keys, each shown once.
 import { useState } from 'preact/hooks';
 import { api, type Schema } from '../../api/client';
-import { invalidate, useAction, useQuery } from '../../api/query';
+import { invalidate, useAction, usePages, useQuery } from '../../api/query';
 import { mayAdminister, mayOperate, useMe } from '../../api/session';
 import type { PageProps } from '../../areas';
 import { href, navigate, useParam, useShortcut } from '../../router';
 import {
   Button, Chart, type Column, Commands, Confirm, Count, Dialog, Empty, ErrorBox, Field, Figures, forecast, Form, LinkButton, Menu, Meter, Money,
-  Page, Secret, Section, Skeleton, State, Table, Time, toast, told, wholeOf,
+  Page, Pager, Secret, Section, Skeleton, State, Table, Time, toast, told, useSearch, wholeOf,
 } from '../../ui';
 import { modelKey } from '../../ui/lines';
-import { type User, useUserKeys } from './users';
+import type { User } from './users';
 
 type Key = Schema<'Key'>;
 
@@ -52,7 +52,11 @@ function KeyDialog({ user, rotated, onClose }: { user: string; rotated?: Key | u
 function Keys({ user, may }: { user: string; may: boolean }) {
   const [create, setCreate] = useParam('create');
   const [rotated, setRotated] = useState<Key | undefined>();
-  const { data, error, refresh } = useUserKeys(user, 30_000);
+  const search = useSearch('Filter by name');
+  const keys = usePages<Key>(`/admin/users/${user}/api-keys?${search.q ?? ''}`, async (cursor, signal) => {
+    const page = await api.ask<Schema<'UserKeyPage'>>('get', '/admin/users/{user_id}/api-keys', { path: { user_id: user }, query: { limit: 100, cursor, q: search.q }, signal });
+    return { rows: page.data.api_keys, next: page.data.cursor };
+  }, { idOf: (key) => key.key_id, pollMs: 30_000 });
   useShortcut('c', 'Create a key', may ? () => setCreate('key') : null);
   const revoke = (key: Key) =>
     told(`${key.name} (${key.key_prefix}) is revoked.`,
@@ -76,8 +80,10 @@ function Keys({ user, may }: { user: string; may: boolean }) {
   const button = may && <Button kind="primary" onClick={() => setCreate('key')}>Create a key</Button>;
   return (
     <Section title="Keys" action={button}>
-      <Table label="Keys" rows={data} columns={columns} idOf={(key) => key.key_id} error={error} onRetry={refresh}
-        empty={<Empty command={`kvcs admin key create ${user} --name laptop`}>Programs call models with a key of this user.</Empty>} />
+      {search.bar(keys)}
+      <Table label="Keys" rows={keys.rows} columns={columns} idOf={(key) => key.key_id} error={keys.error} onRetry={keys.refresh}
+        empty={search.empty(keys, <Empty command={`kvcs admin key create ${user} --name laptop`}>Programs call models with a key of this user.</Empty>)} />
+      <Pager shown={keys.rows?.length ?? 0} hasMore={keys.hasMore} busy={keys.busy} onMore={keys.more} />
       {create === 'key' && may && <KeyDialog user={user} onClose={() => setCreate('')} />}
       {rotated && <KeyDialog user={user} rotated={rotated} onClose={() => setRotated(undefined)} />}
     </Section>

@@ -4,7 +4,7 @@ import { api, type Schema, wordsOf } from '../../api/client';
 import { invalidate, useAction, usePages } from '../../api/query';
 import { isOperator, mayAdminister, useMe } from '../../api/session';
 import { href, navigate, useParam, useSelection, useShortcut } from '../../router';
-import { Button, type Column, counted, Dialog, Empty, Field, Form, Meter, Money, Page, Pager, State, Table, Time, toast, useTyped } from '../../ui';
+import { Button, type Column, counted, Dialog, Empty, Field, Form, Meter, Money, Page, Pager, State, Table, Time, toast, useSearch } from '../../ui';
 import { areOfSeveral, type User, useOrganizationNames, userName, usersPath } from './users';
 
 export function CreateUser({ organization, onClose }: { organization: string; onClose: () => void }) {
@@ -40,8 +40,9 @@ export default function UsersPage() {
   const [organization] = useParam('organization');
   const [create, setCreate] = useParam('create');
   const [chosen, choose] = useSelection();
-  const pages = usePages<User>(`${usersPath}?${organization}`, async (cursor, signal) => {
-    const page = await api.ask<Schema<'UserPage'>>('get', usersPath, { query: { limit: 100, cursor, org_id: organization }, signal });
+  const search = useSearch('Filter by address');
+  const pages = usePages<User>(`${usersPath}?${organization}&${search.q ?? ''}`, async (cursor, signal) => {
+    const page = await api.ask<Schema<'UserPage'>>('get', usersPath, { query: { limit: 100, cursor, org_id: organization, q: search.q }, signal });
     return { rows: page.data.users, next: page.data.cursor };
   }, { idOf: (one) => one.user_id, pollMs: 15_000 });
   const may = Boolean(me && mayAdminister(me, organization || me.organization_id));
@@ -60,23 +61,21 @@ export default function UsersPage() {
     { key: 'models', label: 'Models', cell: (one) => (one.allowed_models.length === 0 ? 'all' : one.allowed_models.join(', ')), narrow: 'hide' },
     { key: 'made', label: 'Made', align: 'right', cell: (one) => <Time at={one.created_at} />, narrow: 'hide' },
   ];
-  const typed = useTyped(pages.rows, (one) => `${nameOf(one)} ${one.user_id}`, 'Filter by address', pages);
-  const { rows } = typed;
   const change = useAction(async (ids: string[], status: 'active' | 'suspended') => {
     if (await setStatus(pages.rows ?? [], ids, status)) choose([]);
   });
   const button = may && <Button kind="primary" onClick={() => setCreate('1')}>Create a user</Button>;
   return (
-    <Page title="Users and keys" action={button} state={pages.rows && <>{pages.hasMore ? `${pages.rows.length}+ users` : counted(pages.rows.length, 'user')}, each with a budget of their own</>}>
-      {typed.bar}
-      <Table label="Users" rows={rows} columns={columns} idOf={(one) => one.user_id} nameOf={nameOf} linkOf={(one) => href(`/ai/users/${one.user_id}`)}
+    <Page title="Users and keys" action={button} state={pages.rows && search.q === undefined && <>{pages.hasMore ? `${pages.rows.length}+ users` : counted(pages.rows.length, 'user')}, each with a budget of their own</>}>
+      {search.bar(pages)}
+      <Table label="Users" rows={pages.rows} columns={columns} idOf={(one) => one.user_id} nameOf={nameOf} linkOf={(one) => href(`/ai/users/${one.user_id}`)}
         {...(may && { selected: chosen, onSelect: choose })} error={pages.error} onRetry={pages.refresh}
         bulk={(ids) => (
           <><Button busy={change.busy} onClick={() => void change.run(ids, 'suspended')}>Suspend</Button>
             <Button busy={change.busy} onClick={() => void change.run(ids, 'active')}>Let call</Button></>
         )}
-        empty={typed.empty(<Empty action={button} command={`kvcs admin user create --email ada@example.com --org ${organization || me?.organization_id || 'ORG_ID'} --limit 50`}>A user calls models with a key, up to a budget.</Empty>)} />
-      <Pager shown={rows?.length ?? 0} hasMore={pages.hasMore} busy={pages.busy} onMore={pages.more} />
+        empty={search.empty(pages, <Empty action={button} command={`kvcs admin user create --email ada@example.com --org ${organization || me?.organization_id || 'ORG_ID'} --limit 50`}>A user calls models with a key, up to a budget.</Empty>)} />
+      <Pager shown={pages.rows?.length ?? 0} hasMore={pages.hasMore} busy={pages.busy} onMore={pages.more} />
       {create !== '' && me && may && <CreateUser organization={organization || (me.organization_id ?? '')} onClose={() => setCreate('')} />}
       {me && isOperator(me) && <p class="muted small">Users of all organizations are here; <a href={href('/ops/organizations')}>organizations</a> have budgets of their own.</p>}
     </Page>

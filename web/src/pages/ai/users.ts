@@ -19,11 +19,12 @@ export function useUsers(wanted = true) {
   });
 }
 
-// The keys of a user, as its page and the details of calls show them.
-export function useUserKeys(user: string, pollMs?: number) {
-  const path = '/admin/users/{user_id}/api-keys';
-  return useQuery(`/admin/users/${user}/api-keys`, async (signal) =>
-    (await api.ask<Schema<'UserKeyPage'>>('get', path, { path: { user_id: user }, query: { limit: 200 }, signal })).data.api_keys, pollMs === undefined ? {} : { pollMs });
+// The address of one user and the name of one key, of however many there are. Undefined: not known (yet).
+export function useUserNames(user: string, key: string): { email: string | undefined; key: string | undefined } {
+  const email = useQuery(user === '' ? null : `${usersPath}/${user}`, (signal) => api.get('/admin/users/{user_id}', { path: { user_id: user }, signal })).data?.email;
+  const keys = useQuery(user === '' || key === '' ? null : `${usersPath}/${user}/api-keys?${key}`, (signal) =>
+    api.get('/admin/users/{user_id}/api-keys', { path: { user_id: user }, query: { q: key, limit: 1 }, signal })).data?.api_keys;
+  return { email, key: keys?.find((one) => one.key_id === key)?.name };
 }
 
 // Names of organizations by their ids: all of them for operators, the own ones for everybody else.

@@ -5,7 +5,7 @@ import { mustBeFree } from '../../api/free';
 import { invalidate, useAction, usePages } from '../../api/query';
 import { mayOperate, mayTend, useMe } from '../../api/session';
 import {
-  Button, type Column, Commands, Dialog, Empty, endOfDay, ErrorBox, Field, FilterBar, Form, Page, Pager, Secret, Section, Skeleton, State, Table, Time, toast, told,
+  Button, type Column, Commands, Dialog, Empty, endOfDay, ErrorBox, Field, FilterBar, Form, Page, Pager, Secret, Section, Skeleton, State, Table, Time, toast, told, useSearch,
 } from '../../ui';
 import { NoTenant, TenantBar } from './TenantBar';
 import { tenantsPath, useTenants } from './tenants';
@@ -47,8 +47,9 @@ function TokenDialog({ tenant, onClose }: { tenant: string; onClose: () => void 
 function Tokens({ tenant, may }: { tenant: string; may: boolean }) {
   const [creating, setCreating] = useState(false);
   const path = '/admin/tenants/{tenant}/tokens';
-  const tokens = usePages<Token>(`/admin/tenants/${tenant}/tokens`, async (cursor, signal) => {
-    const page = await api.ask<Schema<'TokenPage'>>('get', path, { path: { tenant }, query: { limit: 100, cursor }, signal });
+  const search = useSearch('Filter by name');
+  const tokens = usePages<Token>(`/admin/tenants/${tenant}/tokens?${search.q ?? ''}`, async (cursor, signal) => {
+    const page = await api.ask<Schema<'TokenPage'>>('get', path, { path: { tenant }, query: { limit: 100, cursor, q: search.q }, signal });
     return { rows: page.data.tokens, next: page.data.cursor };
   }, { idOf, pollMs: 30_000 });
   const revoke = (one: Token) =>
@@ -68,8 +69,9 @@ function Tokens({ tenant, may }: { tenant: string; may: boolean }) {
   const create = may && <Button kind="primary" onClick={() => setCreating(true)}>Create a token</Button>;
   return (
     <Section title="Tokens" action={create}>
+      {search.bar(tokens)}
       <Table label="Tokens" rows={tokens.rows} columns={columns} idOf={idOf} error={tokens.error} onRetry={tokens.refresh}
-        empty={<Empty command={`kvcs gateway token create ${tenant} --name crm-agent`}>Agents of {tenant} call with a token.</Empty>} />
+        empty={search.empty(tokens, <Empty command={`kvcs gateway token create ${tenant} --name crm-agent`}>Agents of {tenant} call with a token.</Empty>)} />
       <Pager shown={tokens.rows?.length ?? 0} hasMore={tokens.hasMore} busy={tokens.busy} onMore={tokens.more} />
       {creating && <TokenDialog tenant={tenant} onClose={() => setCreating(false)} />}
     </Section>

@@ -20,7 +20,7 @@ export default function AuditPage() {
   const check = useAction(async () => setChain(await api.get('/admin/audit/verify', { timeoutMs: 0 })));
   return (
     <Ledger<Row> title="Audit" state="Each change, with the hash of the one before" path="/admin/audit" member="audit"
-      columns={columns} idOf={(one) => one.id} typed={{ name: 'key', label: 'Key, whole (org:…)' }}
+      columns={columns} idOf={(one) => one.id} typed={{ name: 'q', label: 'Key, actor or request' }} max={100} linked={['key']}
       filters={[{
         name: 'action', label: 'action',
         choices: [{ value: '', label: 'any' }, ...Object.entries(auditVerbs).map(([value, label]) => ({ value, label }))],

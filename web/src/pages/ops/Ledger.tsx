@@ -35,6 +35,8 @@ export interface LedgerProps<T extends object> {
   idOf: (row: T) => string;
   // Names of query members that are typed, and those that are chosen.
   typed: { name: string; label: string };
+  // How many characters may be typed.
+  max?: number;
   filters?: Filter[];
   // Names that links alone filter by.
   linked?: string[];
@@ -63,7 +65,7 @@ export function Ledger<T extends object>(props: LedgerProps<T>) {
   return (
     <Page title={props.title} state={props.state} more={csv} action={props.action}>
       {props.children}
-      <FilterBar search={props.typed.name} placeholder={props.typed.label} filters={props.filters ?? []}>
+      <FilterBar search={props.typed.name} placeholder={props.typed.label} {...(props.max !== undefined && { max: props.max })} filters={props.filters ?? []}>
         <DateRange fallback="7d" />
         <FilterChips names={props.linked ?? []} />
       </FilterBar>

@@ -4,7 +4,7 @@ import { api, type Schema } from '../../api/client';
 import { invalidate, usePages } from '../../api/query';
 import { mayOperate, useMe } from '../../api/session';
 import { href, useShortcut } from '../../router';
-import { Button, type Column, Dialog, Empty, Field, Form, Money, Page, Pager, State, Table, Time, toast, useTyped } from '../../ui';
+import { Button, type Column, Dialog, Empty, Field, Form, Money, Page, Pager, State, Table, Time, toast, useSearch } from '../../ui';
 
 type Organization = Schema<'Organization'>;
 const path = '/admin/organizations';
@@ -12,8 +12,9 @@ const path = '/admin/organizations';
 export default function OrganizationsPage() {
   const me = useMe();
   const [creating, setCreating] = useState(false);
-  const all = usePages<Organization>(path, async (cursor, signal) => {
-    const page = await api.ask<Schema<'OrganizationPage'>>('get', path, { query: { limit: 100, cursor }, signal });
+  const search = useSearch('Filter by name');
+  const all = usePages<Organization>(`${path}?${search.q ?? ''}`, async (cursor, signal) => {
+    const page = await api.ask<Schema<'OrganizationPage'>>('get', path, { query: { limit: 100, cursor, q: search.q }, signal });
     return { rows: page.data.organizations, next: page.data.cursor };
   }, { idOf: (one) => one.org_id, pollMs: 30_000 });
   const may = Boolean(me && mayOperate(me));
@@ -26,14 +27,13 @@ export default function OrganizationsPage() {
     { key: 'budget', label: 'Budget a month', align: 'right', cell: (one) => <Money usd={one.monthly_budget_usd} />, narrow: 'end' },
     { key: 'made', label: 'Made', align: 'right', cell: (one) => <Time at={one.created_at} />, narrow: 'hide' },
   ];
-  const typed = useTyped(all.rows, (one) => `${one.name} ${one.slug} ${one.shown_slug ?? ''}`, 'Filter by name', all);
   const create = may && <Button kind="primary" onClick={() => setCreating(true)}>Create an organization</Button>;
   return (
-    <Page title="Organizations" action={create} state={all.rows && <>{all.rows.length}{all.hasMore && '+'} on this appliance</>}>
-      {typed.bar}
-      <Table label="Organizations" rows={typed.rows} columns={columns} idOf={(one) => one.org_id} linkOf={(one) => href(`/ops/organizations/${one.org_id}`)}
-        error={all.error} onRetry={all.refresh} empty={typed.empty(<Empty action={create} command="kvcs admin org create --name Acme --budget 100">No organization is here yet.</Empty>)} />
-      <Pager shown={typed.rows?.length ?? 0} hasMore={all.hasMore} busy={all.busy} onMore={all.more} />
+    <Page title="Organizations" action={create} state={all.rows && search.q === undefined && <>{all.rows.length}{all.hasMore && '+'} on this appliance</>}>
+      {search.bar(all)}
+      <Table label="Organizations" rows={all.rows} columns={columns} idOf={(one) => one.org_id} linkOf={(one) => href(`/ops/organizations/${one.org_id}`)}
+        error={all.error} onRetry={all.refresh} empty={search.empty(all, <Empty action={create} command="kvcs admin org create --name Acme --budget 100">No organization is here yet.</Empty>)} />
+      <Pager shown={all.rows?.length ?? 0} hasMore={all.hasMore} busy={all.busy} onMore={all.more} />
       {creating && (
         <Dialog title="Create an organization" onClose={() => setCreating(false)}>
           <Form submit="Create organization" onCancel={() => setCreating(false)} onSubmit={async ({ name = '', monthly_budget_usd = '' }) => {

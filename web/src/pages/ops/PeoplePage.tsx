@@ -4,7 +4,7 @@ import { api, type Schema } from '../../api/client';
 import { useAction, usePages } from '../../api/query';
 import { useMe } from '../../api/session';
 import {
-  Badge, Button, type Column, Confirm, counted, Dialog, Empty, ErrorBox, Menu, Page, Pager, Secret, State, Table, Time, toast, told, useTyped,
+  Badge, Button, type Column, Confirm, counted, Dialog, Empty, ErrorBox, Menu, Page, Pager, Secret, State, Table, Time, toast, told, useSearch,
 } from '../../ui';
 
 type Person = Schema<'Person'>;
@@ -21,8 +21,9 @@ function change({ person_id, name, email }: Person, to: Schema<'PersonChange'>, 
 export default function PeoplePage() {
   const me = useMe();
   const [link, setLink] = useState<{ url: string; until: string; title: string } | null>(null);
-  const people = usePages<Person>(path, async (cursor, signal) => {
-    const page = await api.ask<Schema<'PersonPage'>>('get', path, { query: { limit: 100, cursor }, signal });
+  const search = useSearch('Filter by name or address');
+  const people = usePages<Person>(`${path}?${search.q ?? ''}`, async (cursor, signal) => {
+    const page = await api.ask<Schema<'PersonPage'>>('get', path, { query: { limit: 100, cursor, q: search.q }, signal });
     return { rows: page.data.people, next: page.data.cursor };
   }, { idOf: (one) => one.person_id, pollMs: 30_000 });
   const makeLink = useAction(async (person: Person | null) => {
@@ -65,16 +66,19 @@ export default function PeoplePage() {
       ),
     });
   }
-  const typed = useTyped(people.rows, (one) => `${one.name} ${one.email}`, 'Filter by name or address', people);
   const operators = people.rows?.filter((one) => one.operator_role).length ?? 0;
+  // What is counted is counted whole, or not said.
+  const state = people.rows && search.q === undefined && (people.hasMore
+    ? `${people.rows.length}+ people`
+    : `${counted(people.rows.length, 'person', 'people')}, ${operators} of them ${operators === 1 ? 'an operator' : 'operators'}`);
   return (
-    <Page title="People" state={people.rows && <>{people.hasMore ? `${people.rows.length}+ people` : counted(people.rows.length, 'person', 'people')}, {operators} of them {operators === 1 ? 'an operator' : 'operators'}</>}
+    <Page title="People" state={state}
       action={owner && <Button kind="primary" busy={makeLink.busy} onClick={() => void makeLink.run(null)}>Invite an owner</Button>}>
       {makeLink.error && <ErrorBox error={makeLink.error} />}
-      {typed.bar}
-      <Table label="People" rows={typed.rows} columns={columns} idOf={(one) => one.person_id} error={people.error} onRetry={people.refresh}
-        empty={typed.empty(<Empty command="kvcs admin people">Nobody is here yet.</Empty>)} />
-      <Pager shown={typed.rows?.length ?? 0} hasMore={people.hasMore} busy={people.busy} onMore={people.more} />
+      {search.bar(people)}
+      <Table label="People" rows={people.rows} columns={columns} idOf={(one) => one.person_id} error={people.error} onRetry={people.refresh}
+        empty={search.empty(people, <Empty command="kvcs admin people">Nobody is here yet.</Empty>)} />
+      <Pager shown={people.rows?.length ?? 0} hasMore={people.hasMore} busy={people.busy} onMore={people.more} />
       {unlocked && (
         <Confirm title={`Take the second factor off ${unlocked.name || unlocked.email}`} typed={unlocked.email} action="Take it off" onClose={() => setUnlocked(null)}
           onConfirm={async () => {

@@ -2,7 +2,7 @@
 import { api } from '../../api/client';
 import { usePages } from '../../api/query';
 import { type Entry, wordsOfActor, wordsOfChange } from './changes';
-import { Code, type Column, Empty, NewRows, Page, Pager, Table, Time, useTyped } from '../../ui';
+import { Code, type Column, Empty, NewRows, Page, Pager, Table, Time, useSearch } from '../../ui';
 
 const path = '/api/v1/audit';
 
@@ -10,12 +10,6 @@ function Actor({ entry }: { entry: Entry }) {
   const { text, id } = wordsOfActor(entry);
   return <><span dir="auto">{text}</span>{id !== '' && <> <Code text={id} /></>}</>;
 }
-// All words of a row, for the filter.
-function wordsOf(one: Entry): string {
-  const { verb, thing, name } = wordsOfChange(one);
-  return `${verb} ${thing} ${name} ${wordsOfActor(one).text} ${one.address ?? ''}`;
-}
-
 const columns: Column<Entry>[] = [
   {
     key: 'what', label: 'What',
@@ -31,18 +25,18 @@ const columns: Column<Entry>[] = [
 ];
 
 export default function HistoryPage() {
-  const entries = usePages<Entry>(path, async (cursor, signal) => {
-    const page = await api.get(path, { query: { limit: 100, ...(cursor !== undefined && { cursor }) }, signal });
+  const search = useSearch('Filter by name, thing or address');
+  const entries = usePages<Entry>(`${path}?${search.q ?? ''}`, async (cursor, signal) => {
+    const page = await api.get(path, { query: { limit: 100, ...(cursor !== undefined && { cursor }), ...(search.q !== undefined && { q: search.q }) }, signal });
     return { rows: page.audit, next: page.cursor };
   }, { idOf: (one) => one.id, pollMs: 30_000 });
-  const typed = useTyped(entries.rows, wordsOf, 'Filter by words', entries);
   return (
     <Page title="History" state="Each change of the organization, with who made it and from where">
-      {typed.bar}
+      {search.bar(entries)}
       <NewRows count={entries.fresh} onShow={entries.refresh} />
-      <Table label="History" rows={typed.rows} columns={columns} idOf={(one) => one.id} error={entries.error} onRetry={entries.refresh}
-        empty={typed.empty(<Empty>Nothing was changed yet.</Empty>)} />
-      <Pager shown={typed.rows?.length ?? 0} hasMore={entries.hasMore} busy={entries.busy} onMore={entries.more} />
+      <Table label="History" rows={entries.rows} columns={columns} idOf={(one) => one.id} error={entries.error} onRetry={entries.refresh}
+        empty={search.empty(entries, <Empty>Nothing was changed yet.</Empty>)} />
+      <Pager shown={entries.rows?.length ?? 0} hasMore={entries.hasMore} busy={entries.busy} onMore={entries.more} />
     </Page>
   );
 }

@@ -5,7 +5,7 @@ import { invalidate, usePages } from '../../api/query';
 import { mayManage, useMe } from '../../api/session';
 import { useShortcut } from '../../router';
 import {
-  Button, type Column, Commands, Dialog, Empty, Field, Form, Menu, Page, Pager, Secret, Select, Table, Time, told, useTyped,
+  Button, type Column, Commands, Dialog, Empty, Field, Form, Menu, Page, Pager, Secret, Select, Table, Time, told, useSearch,
 } from '../../ui';
 import { keyAsk } from './asks';
 
@@ -77,8 +77,9 @@ export default function KeysPage() {
   const me = useMe();
   const [creating, setCreating] = useState(false);
   const [rotated, setRotated] = useState<Key | null>(null);
-  const keys = usePages<Key>(path, async (cursor, signal) => {
-    const page = await api.get(path, { query: cursor === undefined ? {} : { cursor }, signal });
+  const search = useSearch('Filter by name');
+  const keys = usePages<Key>(`${path}?${search.q ?? ''}`, async (cursor, signal) => {
+    const page = await api.get(path, { query: { ...(cursor !== undefined && { cursor }), ...(search.q !== undefined && { q: search.q }) }, signal });
     return { rows: page.keys, next: page.cursor };
   }, { idOf: (key) => key.id, pollMs: 30_000 });
   const revoke = (key: Key) =>
@@ -107,15 +108,14 @@ export default function KeysPage() {
       ),
     });
   }
-  const typed = useTyped(keys.rows, (key) => key.name, 'Filter by name', keys);
   const create = manages && <Button kind="primary" onClick={() => setCreating(true)}>Create a key</Button>;
   return (
     <Page title="API keys" action={create}
-      state={keys.rows && <>{keys.rows.length}{keys.hasMore && '+'} {keys.rows.length === 1 ? 'key reaches' : 'keys reach'} the active project</>}>
-      {typed.bar}
-      <Table label="API keys" rows={typed.rows} columns={columns} idOf={(key) => key.id} error={keys.error} onRetry={keys.refresh}
-        empty={typed.empty(<Empty action={create} command="kvcs key create laptop">Programs reach your artifacts with a key.</Empty>)} />
-      <Pager shown={typed.rows?.length ?? 0} hasMore={keys.hasMore} busy={keys.busy} onMore={keys.more} />
+      state={keys.rows && search.q === undefined && <>{keys.rows.length}{keys.hasMore && '+'} {keys.rows.length === 1 ? 'key reaches' : 'keys reach'} the active project</>}>
+      {search.bar(keys)}
+      <Table label="API keys" rows={keys.rows} columns={columns} idOf={(key) => key.id} error={keys.error} onRetry={keys.refresh}
+        empty={search.empty(keys, <Empty action={create} command="kvcs key create laptop">Programs reach your artifacts with a key.</Empty>)} />
+      <Pager shown={keys.rows?.length ?? 0} hasMore={keys.hasMore} busy={keys.busy} onMore={keys.more} />
       {creating && <CreateDialog wide={manages} onClose={() => setCreating(false)} />}
       {rotated && <RotateDialog subject={rotated} onClose={() => setRotated(null)} />}
     </Page>
