@@ -272,6 +272,75 @@ for (const [days, words] of [[1, 'ahead'], [-1, 'behind']]) {
   });
 }
 
+// Opens the dialog for a key, and types into it.
+async function typeIntoDialog() {
+  await page.goto(`${daemon.url}/#/organization/keys`);
+  await settled(page);
+  await page.getByRole('button', { name: 'Create a key' }).first().click();
+  const dialog = page.getByRole('dialog', { name: 'Create a key' });
+  await dialog.getByLabel('Name').fill('a long name');
+  await dialog.getByLabel('Works until').fill('2030-01-31');
+  return dialog;
+}
+async function inOtherTab(act) {
+  const other = await browser.open({ context: page.context() });
+  await other.goto(`${daemon.url}/#/`);
+  await settled(other);
+  await act(other);
+  await other.close();
+}
+
+inBrowser('what was typed into a dialog is there again after another tab went to another place', async () => {
+  await page.goto(`${daemon.url}/#/`);
+  await settled(page);
+  await page.evaluate(async () => {
+    const me = await (await fetch('api/v1/me')).json();
+    const made = await fetch('api/v1/projects', { method: 'POST', headers: { 'x-csrf-token': me.csrf_token, 'content-type': 'application/json' }, body: '{"name":"Research"}' });
+    if (!made.ok) throw new Error(await made.text());
+  });
+  const dialog = await typeIntoDialog();
+  const goTo = (project) => inOtherTab(async (other) => {
+    await other.getByRole('button', { name: /^Organization and project/ }).click();
+    await other.getByRole('menuitemradio', { name: project, exact: true }).click();
+    await other.getByRole('button', { name: new RegExp(`${project}$`) }).waitFor();
+  });
+  await goTo('Research');
+  await page.getByText('Another tab went to').waitFor();
+  await dialog.waitFor({ state: 'detached' });
+  // It is put into a form of the other place by hand alone, and once.
+  const again = async () => page.getByRole('button', { name: 'Create a key' }).first().click();
+  await again();
+  assert.equal(await dialog.getByLabel('Name').inputValue(), '');
+  await dialog.getByRole('button', { name: 'Put it back' }).click();
+  await dialog.getByRole('button', { name: 'Put it back' }).waitFor({ state: 'detached' });
+  assert.equal(await dialog.getByLabel('Name').inputValue(), 'a long name');
+  assert.equal(await dialog.getByLabel('Works until').inputValue(), '2030-01-31');
+  await dialog.getByRole('button', { name: 'Create key' }).click();
+  await dialog.getByText('Copy it now').waitFor();
+  await page.keyboard.press('Escape');
+  await again();
+  await dialog.getByLabel('Name').waitFor();
+  assert.equal(await dialog.getByRole('button', { name: 'Put it back' }).count(), 0);
+  await page.keyboard.press('Escape');
+  assert.deepEqual(page.faults, []);
+});
+
+inBrowser('another tab that signs out leaves a dialog with what was typed, and it goes on from there', async () => {
+  const dialog = await typeIntoDialog();
+  await inOtherTab(async (other) => {
+    await other.getByRole('button', { name: /Ada/ }).click();
+    await other.getByRole('menuitem', { name: 'Sign out' }).click();
+    await other.getByRole('heading', { name: 'Sign in' }).waitFor();
+  });
+  await dialog.getByRole('button', { name: 'Create key' }).click();
+  await page.getByRole('dialog', { name: 'Sign in again' }).waitFor();
+  await signIn(page);
+  await dialog.getByText('Copy it now').waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('table', { name: 'API keys' }).getByText('a long name').first().waitFor();
+  assert.deepEqual(page.faults, []);
+});
+
 inBrowser('another tab that signs out takes nothing away that was typed here', async () => {
   await page.goto(`${daemon.url}/#/account`);
   await settled(page);

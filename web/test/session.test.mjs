@@ -61,7 +61,7 @@ globalThis.fetch = async (url, { method = 'GET', headers, body } = {}) => {
 };
 
 // A tab that Ada has read her list in.
-async function openTab(onMoved) {
+async function openTab(onMoved, onMove) {
   const web = await loadBundle();
   const probe = (set) => {
     const { data, set: keep } = web.query.useQuery('/list', async () => undefined);
@@ -69,7 +69,7 @@ async function openTab(onMoved) {
     return data;
   };
   const list = (set) => web.render(web.h(() => probe(set)));
-  const stop = web.session.watchSession(onMoved);
+  const stop = web.session.watchSession(onMoved, onMove);
   await web.session.loadMe();
   list('of Ada in x');
   assert.equal(list(), 'of Ada in x');
@@ -97,14 +97,15 @@ test('a tab follows when another one goes to another organization', () => withTa
 test('a tab says that another one went elsewhere, and not where it went itself', async () => {
   signIn('ada');
   const moved = [];
-  const one = await openTab((me) => moved.push(`one to ${me.organization_id}`));
+  // What was typed is kept while the page of the place before is there.
+  const one = await openTab((me) => moved.push(`one to ${me.organization_id}`), () => moved.push(`one leaves ${one.who()}`));
   const two = await openTab((me) => moved.push(`two to ${me.organization_id}`));
   await two.changeMe({ organization_id: 'y' });
   await settle();
-  assert.deepEqual(moved, ['one to y']);
+  assert.deepEqual(moved, ['one leaves ada x x1', 'one to y']);
   page.dispatchEvent(new Event('focus'));
   await settle();
-  assert.deepEqual(moved, ['one to y']);
+  assert.equal(moved.length, 2);
   one.stop();
   two.stop();
 });

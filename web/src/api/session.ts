@@ -44,9 +44,12 @@ async function readMe(): Promise<Me | null> {
 
 // Reads anew who is signed in. A session that has ended does not take the page away that was begun in
 // it: the next call asks for a sign-in on top. `ended`: it was ended by hand, and nothing of it stays.
-export async function loadMe({ ended = false } = {}): Promise<Me | null> {
+// `onMove` runs before the pages of the place before are taken away.
+export async function loadMe({ ended = false, onMove = () => undefined as void } = {}): Promise<Me | null> {
   const number = ++lastAsked;
   const found = await readMe();
+  const before = meStore.get();
+  if (found && found.person_id === before?.person_id && identityOf(found) !== identityOf(before)) onMove();
   if (found || ended || !meStore.get()) setMe(found, number);
   return found;
 }
@@ -86,15 +89,18 @@ export async function signOut(): Promise<void> {
 }
 
 // The tabs of a browser share one session: each tells the others what it changes of it, and looks
-// itself whenever somebody comes back to it. `onMoved`: another tab went to another place, and the page
-// that was begun here is left.
+// itself whenever somebody comes back to it. Another tab may go to another place, and the page that was begun
+// here is left: `onMove` runs before that, and `onMoved` after it.
 let channel: BroadcastChannel | null = null;
 const tellTabs = (what: 'changed' | 'ended'): void => channel?.postMessage(what);
-export function watchSession(onMoved: (me: Me) => void = () => undefined): () => void {
+export function watchSession(
+  onMoved: (me: Me) => void = () => undefined,
+  onMove: () => void = () => undefined,
+): () => void {
   const look = (ended = false) => {
     const before = meStore.get();
     if (!before) return;
-    loadMe({ ended }).then(
+    loadMe({ ended, onMove }).then(
       (me) => {
         if (me && me.person_id === before.person_id && identityOf(me) !== identityOf(before)) onMoved(me);
       },

@@ -5,6 +5,7 @@ import { identityOf, loadMe, type Me, resume, signInStore, useMe, watchSession }
 import { href, installShortcuts, navigate, usePlace } from '../router';
 import { useStore } from '../store';
 import { Button, Dialog, ErrorBox, Skeleton, toast, Toasts } from '../ui';
+import { dropDrafts, keepTyped } from '../ui/drafts';
 import { SignIn } from '../pages/portal/SignIn';
 import { Alone } from './Alone';
 import { Frame } from './Frame';
@@ -46,11 +47,11 @@ function SignInOnTop() {
   );
 }
 
-// What was typed for one organization or project is not for another one.
+// What was typed for one organization or project is not for another one, unless somebody puts it back.
 function tellMoved(me: Me): void {
   const place = me.organizations?.find((one) => one.organization_id === me.organization_id);
   const where = place ? `${place.name}${me.project ? ` / ${me.project}` : ''}` : 'another place';
-  toast(`Another tab went to ${where}, and this one with it. What was open here was closed.`, { about: 'moved', tone: 'bad' });
+  toast(`Another tab went to ${where}, and this one with it. What was open here was closed; a form in which you typed gives it back when you open it again.`, { about: 'moved', tone: 'bad' });
 }
 
 const againMs = 4000;
@@ -68,7 +69,9 @@ export function App() {
     return () => clearTimeout(timer);
   }, [failure]);
   useEffect(installShortcuts, []);
-  useEffect(() => watchSession(tellMoved), []);
+  useEffect(() => watchSession(tellMoved, keepTyped), []);
+  // One person's words are not another's.
+  useEffect(dropDrafts, [me?.person_id]);
   const isOpen = loaded?.kind === 'page' && loaded.route.open === true && loaded.path === path;
   const needsSignIn = me === null && loaded !== undefined && loaded.path === path && !isOpen;
   useEffect(() => {

@@ -4,8 +4,10 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { type ApiError } from '../api/error';
 import { useAction } from '../api/query';
 import { Button, type ButtonKind, FormContext } from './controls';
+import { usePlace } from '../router';
 import { withPoint } from './decimal';
-import { ErrorBox } from './feedback';
+import { draftKey, dropDraft, forgetTyped, hasDraft, noteTyped, putBack } from './drafts';
+import { ErrorBox, Notice } from './feedback';
 
 export type Values = Record<string, string>;
 
@@ -53,10 +55,43 @@ interface FormProps {
   onSubmit: (values: Values) => Promise<unknown>;
   onCancel?: () => void;
 }
+// What another tab has closed under somebody's fingers, to be put back. Fields that others bring along are
+// filled in once they are there.
+function PutBack({ onPut, onDrop }: { onPut: () => void; onDrop: () => void }) {
+  return (
+    <Notice>
+      You typed here when another tab went elsewhere.{' '}
+      <Button onClick={onPut}>Put it back</Button> <Button kind="quiet" onClick={onDrop}>Forget it</Button>
+    </Notice>
+  );
+}
+
 // Fields and a button. What was typed stays when the daemon refuses; its words stand beside their
 // field, or above the button.
 export function Form({ children, submit, kind = 'primary', onSubmit, onCancel }: FormProps) {
   const form = useRef<HTMLFormElement>(null);
+  const { path } = usePlace();
+  const [draft, setDraft] = useState('');
+  const drop = () => {
+    dropDraft(draft);
+    setDraft('');
+  };
+  const put = () => {
+    const here = form.current;
+    if (!here) return;
+    putBack(here, draft);
+    setTimeout(() => {
+      putBack(here, draft);
+      drop();
+    });
+  };
+  useEffect(() => {
+    const here = form.current;
+    if (!here) return;
+    const key = draftKey(path, submit, here);
+    if (hasDraft(key)) setDraft(key);
+    return () => forgetTyped(here);
+  }, []);
   const [names, setNames] = useState<string[]>([]);
   const { run, busy, error } = useAction(onSubmit);
   const errors = fieldErrors(error, names);
@@ -74,6 +109,7 @@ export function Form({ children, submit, kind = 'primary', onSubmit, onCancel }:
     <form
       class="form"
       ref={form}
+      onInput={(event) => noteTyped(event.currentTarget, draftKey(path, submit, event.currentTarget))}
       onSubmit={(event) => {
         event.preventDefault();
         const values: Values = {};
@@ -83,9 +119,14 @@ export function Form({ children, submit, kind = 'primary', onSubmit, onCancel }:
           values[name] = decimals.includes(name) ? withPoint(String(value)) : String(value);
         });
         setNames(elements.map((one) => one.name).filter(Boolean));
-        void run(values);
+        void run(values).then((went) => {
+          if (!went || !form.current) return;
+          forgetTyped(form.current);
+          drop();
+        });
       }}
     >
+      {draft !== '' && <PutBack onPut={put} onDrop={drop} />}
       <FormContext.Provider value={{ errors }}>{children}</FormContext.Provider>
       {error && Object.keys(errors).length === 0 && <ErrorBox error={error} />}
       {rest.length > 0 && <ErrorBox error={new Error(rest.join(' '))} />}
