@@ -67,7 +67,7 @@ export default function AccountsPage() {
   const connect = may && <Button kind="primary" onClick={() => setConnecting({})}>Connect an account</Button>;
   return (
     <Page title="Accounts" action={connect}
-      state={data && <>{counted(data.accounts.length, 'account')}{attention > 0 && <>, <a href={href('/gateway', { tenant, state: 'attention' })}>{attention} {attention === 1 ? 'needs' : 'need'} attention</a></>}</>}>
+      state={data && <>{data.truncated ? `${data.accounts.length}+ accounts` : counted(data.accounts.length, 'account')}{attention > 0 && <>, <a href={href('/gateway', { tenant, state: 'attention' })}>{attention}{data.truncated && '+'} {attention === 1 ? 'needs' : 'need'} attention</a></>}</>}>
       {data && data.accounts.length > 0 && <ExpiryStrip accounts={data.accounts.filter(isEnding)} />}
       <FilterBar search="q" placeholder="Filter by service or name" filters={[{
         name: 'state', label: 'state', choices: [{ value: '', label: 'any' }, { value: 'attention', label: 'needs attention' },

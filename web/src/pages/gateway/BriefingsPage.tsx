@@ -42,9 +42,11 @@ export default function BriefingsPage() {
       ),
     },
   ];
+  // Of more rows than are loaded nobody knows how many wait.
   const open = decisions.rows?.filter((one) => one.status === 'proposed').length ?? 0;
+  const words = open === 0 ? (decisions.hasMore ? undefined : 'Nothing waits for a decision') : `${open}${decisions.hasMore ? '+' : ''} of them ${open === 1 ? 'waits' : 'wait'} for a decision`;
   return (
-    <Page title="Briefings" state={decisions.rows && (open === 0 ? 'Nothing waits for a decision' : `${open} of those shown wait for a decision`)}>
+    <Page title="Briefings" state={decisions.rows && words}>
       <FilterBar filters={[
         { name: 'status', label: 'decision', choices: [{ value: '', label: 'any' }, ...['proposed', 'accepted', 'rejected', 'applied'].map((one) => ({ value: one, label: one }))] },
       ]} />

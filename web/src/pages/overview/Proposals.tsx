@@ -8,10 +8,13 @@ import { decide, type Decision, decisionsPath } from '../gateway/decisions';
 
 const tones: Record<string, Tone> = { critical: 'bad', warning: 'warn', info: 'info' };
 
+// The overview shows so many, and says when there are more.
+const shownMax = 20;
+
 export function Proposals({ me }: { me: Me }) {
   const list = useQuery(
     `${decisionsPath}?status=proposed`,
-    (signal) => api.get(decisionsPath, { query: { status: 'proposed', limit: 20 }, signal }),
+    (signal) => api.get(decisionsPath, { query: { status: 'proposed', limit: shownMax }, signal }),
     { pollMs: 60_000 },
   );
   const rows = list.data?.decisions ?? [];
@@ -27,6 +30,7 @@ export function Proposals({ me }: { me: Me }) {
     <Section
       title="Today's briefing"
       action={<a href={href('/gateway/briefings')}>All briefings</a>}
+      note={list.data?.cursor && `The newest ${shownMax} of those that wait for a decision.`}
     >
       <ul class="proposals">
         {rows.map((row) => (
