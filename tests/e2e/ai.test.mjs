@@ -371,6 +371,9 @@ test('the admin commands do the same from a terminal', async () => {
   assert.equal(last().headers.authorization, `Bearer ${daemon.folder}`);
   await json('admin', 'provider', 'delete-key', org_id, 'openai', '-y');
   const [{ key_id }] = await json('admin', 'key', 'list', made.user_id);
+  assert.deepEqual(await json('admin', 'key', 'list', made.user_id, '--search', 'nothing is called so'), []);
+  assert.deepEqual((await json('admin', 'user', 'list', '--search', made.user_id)).map((one) => one.user_id), [made.user_id]);
+  assert.deepEqual(await json('admin', 'user', 'list', '--search', 'nobody at all'), []);
   await json('admin', 'key', 'expire', made.user_id, key_id, '2020-01-01T00:00:00Z');
   await assert.rejects(openai({ apiKey: api_key }).chat.completions.create(hello), OpenAI.AuthenticationError);
   const unknown = await daemon.cli('admin', 'user', 'show', 'nobody');

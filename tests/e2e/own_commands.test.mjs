@@ -70,6 +70,10 @@ test('projects and their keys', async () => {
   assert.equal((await uses(key.api_key, 'list')).status, 1);
   assert.equal((await uses(fresh.api_key, 'list')).status, 0);
   assert.ok((await ok('key', 'list')).some((one) => one.id === key.id));
+  assert.deepEqual((await ok('key', 'list', '--search', key.id)).map((one) => one.id), [key.id]);
+  assert.deepEqual(await ok('key', 'list', '--search', 'nothing is called so'), []);
+  assert.deepEqual((await ok('member', 'list', '--search', 'ADA')).length, 1);
+  assert.deepEqual(await ok('member', 'list', '--search', 'nobody'), []);
   await ok('key', 'delete', key.id, '--yes');
   assert.equal((await uses(fresh.api_key, 'list')).status, 1);
   await ok('project', 'rename', 'contexts', '--slug', 'texts');
