@@ -156,7 +156,7 @@ std::vector<Command> search_commands() {
            .summary = "Find the .kv files of a folder or a server that begin like a text.",
            .options = {{.name = "WHERE", .help = "A folder, or a server's URL.", .required = true},
                        {.name = "--tokens",
-                        .help = "A JSON array of token ids.",
+                        .help = "Token ids: JSON or numbers; - is stdin.",
                         .value_name = "IDS.json"},
                        {.name = "--text",
                         .help = "A text, compared with the recorded prompts.",

@@ -230,8 +230,10 @@ Sidecar describe_header(const KvHeader& header);
 // Invalid, naming the first member that contradicts the header.
 Status check_sidecar(const Sidecar& sidecar, const KvHeader& header);
 
-// A JSON array of token ids, as written by tokenizers; `bytes_max` as for sidecars.
-Result<std::vector<uint32_t>> parse_token_ids(std::string_view json);
+// Token ids as tokenizers and servers write them: a JSON array, flat or with one sequence in it, an
+// object with such an array (input_ids, prompt_token_ids, token_ids, ids, tokens), or numbers with
+// spaces or commas between. A file is at most as large as a sidecar; "-" is stdin.
+Result<std::vector<uint32_t>> parse_token_ids(std::string_view text);
 Result<std::vector<uint32_t>> read_token_ids(const std::string& path);
 // Token ids of an artifact: the tensor `tokens`, else the sidecar's; empty when none is recorded.
 Result<std::vector<uint32_t>> recorded_tokens(const KvFile& file,

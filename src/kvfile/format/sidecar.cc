@@ -6,26 +6,13 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "kvfile/format/json_scanner.h"
+#include "kvfile/format/token_ids.h"
 #include "kvfile/kvfile.h"
 
 namespace kvcs::kvfile {
 namespace {
 
 constexpr size_t kSidecarDepthMax = 16;  // Unknown members may nest a little.
-
-Result<std::vector<uint32_t>> parse_ids(JsonScanner& scanner) {
-  std::vector<uint32_t> ids;
-  KVCS_TRY(scanner.begin_array());
-  while (KVCS_TRY(scanner.next_element())) {
-    const uint64_t id = KVCS_TRY(scanner.integer());
-    if (id > UINT32_MAX) return scanner.fault("token id over 2^32-1");
-    if (ids.size() == kTokensMax) {
-      return scanner.fault("more token ids than the limit of " + std::to_string(kTokensMax));
-    }
-    ids.push_back(static_cast<uint32_t>(id));
-  }
-  return ids;
-}
 
 // False when the member is not one of the sidecar's.
 Result<bool> parse_member(JsonScanner& scanner, std::string_view name, Sidecar& sidecar) {
@@ -46,7 +33,7 @@ Result<bool> parse_member(JsonScanner& scanner, std::string_view name, Sidecar& 
   } else if (name == "prompt") {
     if (!scanner.skip_null()) sidecar.prompt = KVCS_TRY(scanner.string());
   } else if (name == "tokens") {
-    if (!scanner.skip_null()) sidecar.tokens = KVCS_TRY(parse_ids(scanner));
+    if (!scanner.skip_null()) sidecar.tokens = KVCS_TRY(scan_token_ids(scanner));
   } else {
     return false;
   }
@@ -195,21 +182,6 @@ Status check_sidecar(const Sidecar& sidecar, const KvHeader& header) {
     return differs("model_name", sidecar.model_name, printable(*model, kShownName));
   }
   return ok();
-}
-
-// The same text as a tokenizer's output: one array of numbers.
-Result<std::vector<uint32_t>> parse_token_ids(std::string_view json) {
-  JsonScanner scanner(json, 1, "token ids");
-  std::vector<uint32_t> ids = KVCS_TRY(parse_ids(scanner));
-  KVCS_TRY(scanner.finish(" \t\r\n"));
-  return ids;
-}
-
-Result<std::vector<uint32_t>> read_token_ids(const std::string& path) {
-  Result<std::vector<uint32_t>> ids =
-      parse_token_ids(KVCS_TRY(read_small_file(path, kSidecarBytesMax)));
-  if (!ids.ok()) return std::move(ids).status().with_context(printable(path));
-  return ids;
 }
 
 // The tensor is part of the file and its digest; the sidecar is a copy beside it.
