@@ -1,4 +1,4 @@
-// `kvcs export`: a .kv file in the form that llama.cpp or transformers read; the work is in
+// `kvcs export`: a .kv file in the form that llama.cpp, transformers or mlx-lm read; the work is in
 // kvfile/convert/export.
 #include <nlohmann/json.hpp>
 
@@ -19,8 +19,10 @@ int run_export(const Invocation& in, Console& console) {
   if (const auto rope = in.optional_text("rope")) {
     options.rope = *rope == "norm" ? kvfile::RopePairing::kNorm : kvfile::RopePairing::kNeox;
   }
-  const auto report = in.text("to") == "llama" ? kvfile::export_llama(options)
-                                               : kvfile::export_safetensors(options);
+  const std::string to = in.text("to");
+  const auto report = to == "llama" ? kvfile::export_llama(options)
+                      : to == "mlx" ? kvfile::export_mlx(options)
+                                    : kvfile::export_safetensors(options);
   if (!report.ok()) return console.fail(report.status());
   if (console.mode().json) {
     console.print_json(Json{{"input", options.input},
@@ -39,13 +41,14 @@ int run_export(const Invocation& in, Console& console) {
 std::vector<Command> export_commands() {
   return {
       {.name = "export",
-       .summary = "Write a .kv file as llama.cpp or transformers read it.",
+       .summary = "Write a .kv file as llama.cpp, transformers or mlx-lm read it.",
        .options =
            {{.name = "FILE", .help = "The .kv file.", .required = true},
             {.name = "--to",
-             .help = "safetensors: key_cache.N, value_cache.N. llama: a sequence file.",
+             .help =
+                 "safetensors: key_cache.N, value_cache.N; mlx: a prompt cache; llama: a sequence.",
              .required = true,
-             .choices = {"safetensors", "llama"}},
+             .choices = {"safetensors", "mlx", "llama"}},
             {.name = "--output", .help = "The file to write.", .value_name = "G", .required = true},
             {.name = "--rope",
              .help = "llama: how the model pairs channels there; else as imported.",
@@ -56,7 +59,9 @@ std::vector<Command> export_commands() {
        .examples = {{"kvcs export a.kv --to llama --output state.bin",
                      "For llama-server; the order of keys is the one of the import."},
                     {"kvcs export a.kv --to safetensors --output cache.safetensors",
-                     "For transformers' DynamicCache."}},
+                     "For transformers' DynamicCache."},
+                    {"kvcs export a.kv --to mlx --output prompt.safetensors",
+                     "For mlx-lm's --prompt-cache-file."}},
        .run = run_export,
        .details = "Quantised files are decoded first. A cache that was imported from a "
                   "llama.cpp sequence file as F16 becomes the same bytes again."}};

@@ -6,6 +6,7 @@
 #include "base/counted.h"
 #include "base/decimal.h"
 #include "cli/commands.h"
+#include "cli/fact_options.h"
 #include "cli/kv_figures.h"
 #include "kvfile/convert/import.h"
 
@@ -15,13 +16,6 @@ namespace {
 using kvfile::CacheSource;
 using kvfile::RopeOrder;
 using kvfile::RotationChoice;
-
-// Facts that a source does not state about its model: the option that gives each, and the metadata
-// key under which it is recorded.
-constexpr std::pair<const char*, const char*> kFactOptions[] = {
-    {"model", "kvcs.model"},         {"revision", "kvcs.model_revision"},
-    {"tokenizer", "kvcs.tokenizer"}, {"arch", "kvcs.arch"},
-    {"rope-base", "kvcs.rope_base"}, {"rope-scaling", "kvcs.rope_scaling"}};
 
 // An open source, what was found out about it in sentences for people, and the same as JSON
 // members.
@@ -76,34 +70,67 @@ Result<Opened> open_llama(const Invocation& in) {
   return opened;
 }
 
+std::optional<float> scale_of(const Invocation& in, const char* option) {
+  const auto text = in.optional_text(option);
+  if (!text) return std::nullopt;
+  return static_cast<float>(
+      parse_decimal(*text, option).value());  // check_options() has parsed it.
+}
+
 // The other sources state their order: transformers' halves.
-Result<Opened> open_source(const Invocation& in) {
+Result<kvfile::ImportedTensors> open_tensors(const Invocation& in,
+                                             const std::optional<std::vector<uint32_t>>& ids) {
   const std::string from = in.text("from"), path = in.text("file");
-  if (from == "llama") return open_llama(in);
-  Opened opened;
-  if (from == "hf") {
-    opened.cache = KVCS_TRY(kvfile::open_hf_cache(path));
-  } else if (from == "mlx") {
-    opened.cache = KVCS_TRY(kvfile::open_mlx_cache(path));
-  } else {
-    const auto heads = static_cast<uint64_t>(in.number("heads"));
-    opened.cache = KVCS_TRY(kvfile::open_vllm_cache(path, heads));
+  if (from == "mlx") return kvfile::open_mlx_cache(path);
+  if (from == "pages") return kvfile::open_page_cache(path);
+  if (from == "vllm") {
+    kvfile::VllmImport options;
+    options.kv_heads = static_cast<uint64_t>(in.number("heads"));
+    if (in.text("fp8") == "e5m2") options.narrow = kvfile::Dtype::kF8E5m2;
+    options.key_scale = scale_of(in, "key-scale");
+    options.value_scale = scale_of(in, "value-scale");
+    return kvfile::open_vllm_cache(path, options);
   }
+  kvfile::HfImport options;
+  options.key_name = in.text("key-name");
+  options.value_name = in.text("value-name");
+  if (in.text("layout") == "nhd") options.layout = kvfile::TensorLayout::kNhd;
+  if (ids) options.tokens = ids->size();
+  return kvfile::open_hf_cache(path, options);
+}
+
+Result<Opened> open_source(const Invocation& in, const std::optional<std::vector<uint32_t>>& ids) {
+  if (in.text("from") == "llama") return open_llama(in);
+  auto tensors = KVCS_TRY(open_tensors(in, ids));
+  Opened opened;
+  opened.cache = std::move(tensors.cache);
+  opened.findings = std::move(tensors.seen);
+  if (!opened.findings.empty()) opened.facts["seen"] = opened.findings;
   return opened;
 }
 
 // Refuses options that the chosen source would ignore, and values that could not be true. A wrong
 // option is a usage error (exit code 2).
 Status check_options(const Invocation& in) {
-  const bool llama = in.text("from") == "llama";
+  const std::string from = in.text("from");
   for (const char* const name : {"rope", "rotation"}) {
-    if (!llama && in.text(name) != "auto") {
+    if (from != "llama" && in.text(name) != "auto") {
       return invalid(std::string("--") + name + " is for --from llama; the others say or have one");
     }
   }
-  if (const auto base = in.optional_text("rope-base")) {
-    if (KVCS_TRY(parse_decimal(*base, "--rope-base")) <= 0) {
-      return invalid("--rope-base: '" + printable(*base, kShownWord) + "' is not above zero");
+  static constexpr std::pair<const char*, const char*> kOwners[] = {
+      {"key-name", "hf"}, {"value-name", "hf"},  {"layout", "hf"},
+      {"fp8", "vllm"},    {"key-scale", "vllm"}, {"value-scale", "vllm"}};
+  for (const auto& [name, owner] : kOwners) {
+    if (from != owner && in.optional_text(name)) {
+      return invalid(std::string("--") + name + " is for --from " + owner);
+    }
+  }
+  for (const char* const name : {"rope-base", "key-scale", "value-scale"}) {
+    const auto number = in.optional_text(name);
+    if (number && KVCS_TRY(parse_decimal(*number, std::string("--") + name)) <= 0) {
+      return invalid(std::string("--") + name + ": '" + printable(*number, kShownWord) +
+                     "' is not above zero");
     }
   }
   return ok();
@@ -126,17 +153,20 @@ Status check_shape(const Invocation& in, const kvfile::Geometry& geometry) {
 
 // A value that the target dtype cannot hold is saturated and counted, as the source may be F32.
 Result<int> import(const Invocation& in, Console& console) {
-  const Opened opened = KVCS_TRY(open_source(in));
-  KVCS_TRY(check_shape(in, opened.cache->geometry()));
   kvfile::ImportOptions options;
+  if (const auto path = in.optional_text("tokens")) {
+    options.tokens = KVCS_TRY(kvfile::read_token_ids(*path));
+  }
+  const Opened opened = KVCS_TRY(open_source(in, options.tokens));
+  KVCS_TRY(check_shape(in, opened.cache->geometry()));
   options.output = in.text("output");
   options.inputs = {in.text("file")};
   for (const auto& [option, key] : kFactOptions) {
     if (const auto value = in.optional_text(option)) options.facts.emplace_back(key, *value);
   }
   if (const auto dtype = in.optional_text("dtype")) options.dtype = kvfile::parse_dtype(*dtype);
-  if (const auto path = in.optional_text("tokens")) {
-    options.tokens = KVCS_TRY(kvfile::read_token_ids(*path));
+  if (const auto path = in.optional_text("text-file")) {
+    options.prompt = KVCS_TRY(kvfile::read_small_file(*path, kvfile::kSidecarBytesMax));
   }
   const auto report = KVCS_TRY(kvfile::write_imported(*opened.cache, options));
   if (console.mode().json) {
@@ -167,11 +197,11 @@ int run_import(const Invocation& in, Console& console) {
 }
 
 std::vector<Option> import_options() {
-  return {{.name = "FILE", .help = "The foreign file, or vLLM's folder.", .required = true},
+  return {{.name = "FILE", .help = "The foreign file, or its folder.", .required = true},
           {.name = "--from",
            .help = "The program that wrote it.",
            .required = true,
-           .choices = {"llama", "hf", "mlx", "vllm"}},
+           .choices = {"llama", "hf", "mlx", "vllm", "pages"}},
           {.name = "--output", .help = "The file to write.", .value_name = "G", .required = true},
           {.name = "--heads",
            .kind = ValueKind::kNumber,
@@ -193,12 +223,29 @@ std::vector<Option> import_options() {
            .help = "llama: whether quantised values are Hadamard-rotated.",
            .fallback = "auto",
            .choices = {"auto", "none", "hadamard"}},
+          {.name = "--key-name",
+           .help = "hf: the keys' tensors, when their names are not known.",
+           .value_name = "'layers.{}.k'"},
+          {.name = "--value-name", .help = "hf: the values'.", .value_name = "'layers.{}.v'"},
+          {.name = "--layout",
+           .help = "hf: heads before tokens (hnd, as transformers) or after.",
+           .choices = {"hnd", "nhd"}},
+          {.name = "--fp8",
+           .help = "vllm: what bytes without a type are; e4m3 unless given.",
+           .choices = {"e4m3", "e5m2"}},
+          {.name = "--key-scale",
+           .help = "vllm: the factor of fp8 keys, which the folder does not record.",
+           .value_name = "NUMBER"},
+          {.name = "--value-scale", .help = "vllm: of fp8 values.", .value_name = "NUMBER"},
           {.name = "--dtype",
            .help = "F16 from llama, else the source's, unless given.",
            .choices = {"F16", "BF16", "F32"}},
           {.name = "--tokens",
-           .help = "A JSON array of the token ids, when the source has none.",
-           .value_name = "IDS.json"},
+           .help = "The token ids, when the source has none: JSON or numbers; - is stdin.",
+           .value_name = "IDS"},
+          {.name = "--text-file",
+           .help = "The text that was cached, to record in the sidecar.",
+           .value_name = "TEXT"},
           {.name = "--model", .help = "The model's name, to record.", .value_name = "NAME"},
           {.name = "--revision", .help = "Its revision or digest.", .value_name = "HASH"},
           {.name = "--tokenizer", .help = "Its tokenizer's digest.", .value_name = "HASH"},

@@ -52,6 +52,7 @@ std::vector<Command> commands() {
   add(api_commands());
   add_tools(import_commands());
   add_tools(export_commands());
+  add_tools(annotate_commands());
   add(search_commands());
   add(benchmark_commands());
   add_tools(plot_commands());
@@ -74,7 +75,7 @@ std::string_view door_of(std::string_view name) {
       {"Tool gateway and AI gateway", {"gateway", "admin", "prices"}},
       {".kv files",
        {"sample", "inspect", "verify", "quant", "dequant", "compare", "slice", "pack", "unpack",
-        "import", "export", "search", "benchmark", "plot"}},
+        "import", "export", "annotate", "search", "benchmark", "plot"}},
       {"This program", {"version", "help", "completion"}}};
   const std::string_view word = name.substr(0, name.find(' '));
   for (const auto& [door, words] : kDoors) {

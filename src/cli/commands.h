@@ -11,6 +11,7 @@ std::vector<Command> people_commands();    // cmd_people.cc: admin people, setup
 std::vector<Command> admin_commands();     // cmd_admin.cc: admin org, user, key
 std::vector<Command> admin_ai_commands();  // cmd_admin_ai.cc: admin usage, prices, jobs, audit
 std::vector<Command> admin_provider_commands();  // cmd_admin_provider.cc; within admin_ai_commands
+std::vector<Command> annotate_commands();        // cmd_annotate.cc
 std::vector<Command> api_commands();             // cmd_api.cc
 std::vector<Command> artifact_commands();        // cmd_artifacts.cc: list, quota
 std::vector<Command> benchmark_commands();       // cmd_benchmark.cc

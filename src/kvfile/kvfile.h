@@ -64,6 +64,8 @@ struct Tensor {
   Dtype dtype = Dtype::kF16;
   std::vector<uint64_t> shape;
   uint64_t begin = 0, end = 0;  // From the start of the data.
+  // parse_safetensors() alone: the name of a dtype that no .kv has, as "I64"; `dtype` is U8 then.
+  std::string foreign_dtype = {};
   uint64_t size_bytes() const { return end - begin; }
 };
 
@@ -100,7 +102,8 @@ Result<uint64_t> parse_header_size(std::string_view first_8_bytes, uint64_t file
 // time linear in the header, never reads tensor data, and never allocates by a number that the file
 // claims.
 Result<KvHeader> parse_header(std::string_view json, uint64_t file_bytes);
-// As strict, but tensors may have any name: only tensors, metadata and sizes are filled in.
+// As strict, but tensors may have any name, up to eight dimensions and any dtype of safetensors:
+// only tensors, metadata and sizes are filled in.
 Result<KvHeader> parse_safetensors(std::string_view json, uint64_t file_bytes);
 // Orders the tensors as the safetensors library does (wide types first, then by name), assigns
 // their offsets and checks the result as parse_header does. Only name, dtype and shape are read.

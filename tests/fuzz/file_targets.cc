@@ -121,22 +121,22 @@ void llama(std::string_view bytes) {
 
 void import_hf(std::string_view bytes) {
   const MemoryFile file(bytes);
-  const auto cache = open_hf_cache(file.path());
-  if (cache.ok()) check_cache(**cache);
+  const auto imported = open_hf_cache(file.path());
+  if (imported.ok()) check_cache(*imported->cache);
 }
 
 void import_mlx(std::string_view bytes) {
   const MemoryFile file(bytes);
-  const auto cache = open_mlx_cache(file.path());
-  if (cache.ok()) check_cache(**cache);
+  const auto imported = open_mlx_cache(file.path());
+  if (imported.ok()) check_cache(*imported->cache);
 }
 
 void import_vllm(std::string_view bytes) {
   static const test::TempDir folder;
   const std::string name = "model.layers.0.self_attn.attn.safetensors";
   if (!write_file_atomically(folder.file(name), bytes).ok()) return;
-  const auto cache = open_vllm_cache(folder.path(), 2);
-  if (cache.ok()) check_cache(**cache);
+  const auto imported = open_vllm_cache(folder.path(), {.kv_heads = 2});
+  if (imported.ok()) check_cache(*imported->cache);
 }
 
 void unpack(std::string_view bytes) {

@@ -75,9 +75,9 @@ const std::map<std::string, Shown>& shown() {
       // Each tool of the command line has its header; the doors use four of them.
       {"kvfile",
        {{"convert/export.h", "convert/import.h", "convert/sample.h", "format/parallel.h",
-         "plot/plot.h", "tools/benchmark.h", "tools/benchmark_csv.h", "tools/compare.h",
-         "tools/figures.h", "tools/pack.h", "tools/prefix_chain.h", "tools/quantize.h",
-         "tools/search.h", "tools/slice.h", "tools/stats.h", "tools/verify.h"},
+         "plot/plot.h", "tools/annotate.h", "tools/benchmark.h", "tools/benchmark_csv.h",
+         "tools/compare.h", "tools/figures.h", "tools/pack.h", "tools/prefix_chain.h",
+         "tools/quantize.h", "tools/search.h", "tools/slice.h", "tools/stats.h", "tools/verify.h"},
         {}}},
       {"oauth", {{"authorization.h", "browser.h", "jwt.h", "oidc.h", "ticket_store.h"}, {}}},
       {"ledger",

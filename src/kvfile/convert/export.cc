@@ -1,5 +1,5 @@
-// Both exports: the frame that the other program wants is written first, then the values, tile by
-// tile, each to its place.
+// llama.cpp's sequence file: the frame is written first, then the values, tile by tile, each to its
+// place. The other exports are in export_safetensors.cc.
 #include "kvfile/convert/export.h"
 
 #include <algorithm>
@@ -134,20 +134,6 @@ void interleave(std::vector<float>& x, uint64_t dim) {
   }
 }
 
-// Encodes values in the dtype that they had. A quantised file may decode to values beyond that
-// dtype, which is refused; the values of a plain file are in it already.
-Status encode(const KvHeader& from, Part part, uint64_t layer, const std::vector<float>& x,
-              std::vector<char>& raw) {
-  raw.resize(x.size() * dtype_bytes(from.dtype));
-  kernels().encode(from.dtype, x.data(), raw.data(), x.size());
-  if (from.scheme == Scheme::kPlain) return ok();
-  const uint64_t bad = count_nonfinite(from.dtype, raw.data(), raw.size());
-  if (bad == 0) return ok();
-  return invalid("tensor \"" + tensor_name(part, layer) + "\": " + std::to_string(bad) +
-                 " values are out of the range of " + std::string(dtype_name(from.dtype)) +
-                 "; export what `kvcs dequant --dtype F32` makes of the file");
-}
-
 class LlamaWriter final {
  public:
   LlamaWriter(const KvFile& file, TileReader reader, AtomicFile& out, const LlamaForm& form)
@@ -201,7 +187,7 @@ class LlamaWriter final {
         }
         gather(x, h, rows, transposed);
       }
-      KVCS_TRY(encode(header_, part, layer, block_, raw_));
+      KVCS_TRY(encode_exported(header_, part, layer, block_, raw_));
       KVCS_TRY(write_rows(first, rows, transposed));
     }
     at_ += header_.tokens * width * value_bytes;
@@ -242,65 +228,7 @@ class LlamaWriter final {
   std::vector<char> raw_;
 };
 
-// The header of a DynamicCache dump: every tensor in the value dtype, ordered by name.
-// "format": "pt" is what transformers' loader asks for.
-KvHeader dynamic_cache_header(const KvHeader& from) {
-  KvHeader header;
-  header.metadata = {{"format", "pt"}};
-  const uint64_t size = from.kv_heads * from.tokens * from.head_dim * dtype_bytes(from.dtype);
-  for (uint64_t layer = 0; layer < from.layers; layer++) {
-    for (const char* const name : {"key_cache.", "value_cache."}) {
-      header.tensors.push_back({name + std::to_string(layer),
-                                from.dtype,
-                                {1, from.kv_heads, from.tokens, from.head_dim},
-                                0,
-                                0});
-    }
-  }
-  std::sort(header.tensors.begin(), header.tensors.end(),
-            [](const Tensor& a, const Tensor& b) { return a.name < b.name; });
-  uint64_t offset = 0;
-  for (Tensor& tensor : header.tensors) {
-    tensor.begin = offset;
-    tensor.end = offset += size;
-  }
-  header.index_tensors();
-  return header;
-}
-
 }  // namespace
-
-Result<ExportReport> export_safetensors(const ExportOptions& options) {
-  const auto file = KVCS_TRY(KvFile::open(options.input));
-  TileReader reader = KVCS_TRY(TileReader::create(*file));
-  const KvHeader& from = file->header();
-  const KvHeader header = dynamic_cache_header(from);
-  const std::string head = dump_header(header);
-  auto out = KVCS_TRY(AtomicFile::create(options.output, {options.input}));
-  const uint64_t size_bytes = head.size() + header.tensors.back().end;
-  KVCS_TRY(out->reserve(size_bytes));
-  KVCS_TRY(out->write(0, head.data(), head.size()));
-  std::vector<float> x;
-  std::vector<char> raw;
-  const uint64_t row_bytes = from.head_dim * dtype_bytes(from.dtype);
-  for (uint64_t layer = 0; layer < from.layers; layer++) {
-    for (const Part part : {Part::kKeys, Part::kValues}) {
-      const Tensor& to = *header.find((part == Part::kKeys ? "key_cache." : "value_cache.") +
-                                      std::to_string(layer));
-      for (const Tile& tile : tiles_of(geometry_of(from), part, layer)) {
-        x.resize(tile.rows * from.head_dim);
-        KVCS_TRY(reader.read(tile, x.data()));
-        KVCS_TRY(encode(from, part, layer, x, raw));
-        const uint64_t start = (tile.head * from.tokens + tile.first) * row_bytes;
-        KVCS_TRY(out->write(head.size() + to.begin + start, raw.data(), raw.size()));
-      }
-    }
-  }
-  KVCS_TRY(file->check_unchanged());
-  KVCS_TRY(out->publish());
-  return ExportReport{size_bytes,
-                      "key_cache.N and value_cache.N, " + std::string(dtype_name(from.dtype))};
-}
 
 Result<ExportReport> export_llama(const ExportOptions& options) {
   const auto file = KVCS_TRY(KvFile::open(options.input));

@@ -1,9 +1,11 @@
 // Writes a .kv file in a form that other programs read: safetensors with the names of transformers'
-// DynamicCache, or llama.cpp's sequence file (the layout is in llama_reader.h). Quantised files are
-// decoded to their value dtype. The output appears complete or not at all. One thread per call.
+// DynamicCache or of mlx-lm, or llama.cpp's sequence file (the layout is in llama_reader.h).
+// Quantised files are decoded to their value dtype. The output appears complete or not at all. One
+// thread per call.
 #pragma once
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "kvfile/convert/rope_detect.h"
 #include "kvfile/kvfile.h"
@@ -20,10 +22,18 @@ struct ExportReport {
   uint64_t size_bytes = 0;
   std::string form;  // "ggsq version 3, rope norm, …"
 };
-// Tensors key_cache.N and value_cache.N.
+// Tensors key_cache.N and value_cache.N. What is recorded of model, rotary pairs, text and token
+// ids stands in the metadata, under the keys of a .kv, and an import takes it back.
 Result<ExportReport> export_safetensors(const ExportOptions& options);
+// A prompt cache of mlx-lm, of its class KVCache; the same facts are the user's metadata there.
+Result<ExportReport> export_mlx(const ExportOptions& options);
 // "ggsq" version 3. A file that was imported from one as F16 becomes the same bytes again. Invalid
 // when token ids or the rope order are not recorded, or when tokens were cut off in front.
 Result<ExportReport> export_llama(const ExportOptions& options);
+
+// Values of one tensor in the dtype that they had. A quantised file may decode to values beyond
+// that dtype, which is Invalid; the values of a plain file are in it already.
+Status encode_exported(const KvHeader& from, Part part, uint64_t layer, const std::vector<float>& x,
+                       std::vector<char>& raw);
 
 }  // namespace kvcs::kvfile

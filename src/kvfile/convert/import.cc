@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "kvfile/format/tiles.h"
+#include "kvfile/tools/annotate.h"
 #include "kvfile/tools/prefix_chain.h"
 
 namespace kvcs::kvfile {
@@ -61,6 +62,7 @@ Result<ImportReport> write_imported(const CacheSource& source, const ImportOptio
     return invalid(std::to_string(tokens.size()) + " token ids for a cache of " +
                    std::to_string(source.geometry().tokens) + " tokens");
   }
+  if (options.prompt) KVCS_TRY(check_prompt(*options.prompt));
   KvHeader header = KVCS_TRY(imported_header(source, options, tokens));
   auto writer = KVCS_TRY(KvWriter::create(options.output, std::move(header), options.inputs));
   EncodeCounts counts;

@@ -49,12 +49,32 @@ struct ImportedLlama {
   bool is_reordered = false;  // NORM keys brought into transformers' order.
 };
 Result<ImportedLlama> open_llama_cache(const std::string& path, const LlamaImport& options);
-// safetensors with key_cache.N and value_cache.N, or past_key_values.N.key and .value.
-Result<std::unique_ptr<CacheSource>> open_hf_cache(const std::string& path);
-// mlx-lm's prompt cache; its class must be KVCache.
-Result<std::unique_ptr<CacheSource>> open_mlx_cache(const std::string& path);
-// A folder of vLLM's example connector; `kv_heads` splits its rows.
-Result<std::unique_ptr<CacheSource>> open_vllm_cache(const std::string& folder, uint64_t kv_heads);
+
+// The other sources. `seen` says in sentences what was found out about them.
+struct ImportedTensors {
+  std::unique_ptr<CacheSource> cache;
+  std::vector<std::string> seen;
+};
+enum class TensorLayout : uint8_t { kHnd, kNhd };  // [heads, tokens, …] or [tokens, heads, …].
+struct HfImport {
+  std::string key_name, value_name;  // "layers.{}.k"; empty: one of the known names.
+  TensorLayout layout = TensorLayout::kHnd;
+  std::optional<uint64_t> tokens;  // How many the user knows of; what is behind them is padding.
+};
+// safetensors with the keys and values of transformers' caches, by whatever names. Rows of zeros at
+// the end are left out.
+Result<ImportedTensors> open_hf_cache(const std::string& path, const HfImport& options = {});
+// mlx-lm's prompt cache: plain and quantised ones, and ring buffers that have dropped nothing.
+Result<ImportedTensors> open_mlx_cache(const std::string& path);
+struct VllmImport {
+  uint64_t kv_heads = 0;                        // Where the file does not tell them.
+  Dtype narrow = Dtype::kF8E4m3;                // What bytes without a type are.
+  std::optional<float> key_scale, value_scale;  // Of narrow values; else those of the file, or 1.
+};
+// A folder of vLLM's example connector, of any of its versions.
+Result<ImportedTensors> open_vllm_cache(const std::string& folder, const VllmImport& options = {});
+// Raw pages of LMCache or SGLang that a geometry.json in the same folder describes (formats.md).
+Result<ImportedTensors> open_page_cache(const std::string& folder);
 
 struct ImportOptions {
   std::string output;

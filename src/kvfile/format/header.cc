@@ -15,7 +15,7 @@ namespace {
 
 // A header is an object of objects of arrays: three levels and one to spare.
 constexpr size_t kHeaderDepthMax = 4;
-constexpr size_t kRankMax = 4;
+constexpr size_t kRankMax = 4, kForeignRankMax = 8;
 constexpr size_t kMetadataEntriesMax = 4096;
 
 struct DtypeRow {
@@ -31,6 +31,18 @@ constexpr std::array kDtypes = {
     DtypeRow{Dtype::kF8E4m3, "F8_E4M3", 1}, DtypeRow{Dtype::kF8E5m2, "F8_E5M2", 1},
     DtypeRow{Dtype::kI8, "I8", 1},          DtypeRow{Dtype::kU8, "U8", 1},
 };
+
+// What else the container knows; other programs keep masks and counters so.
+constexpr std::pair<std::string_view, size_t> kForeignDtypes[] = {
+    {"BOOL", 1}, {"F8_E8M0", 1}, {"I16", 2}, {"U16", 2}, {"I32", 4},
+    {"I64", 8},  {"U64", 8},     {"F64", 8}, {"C64", 8}};
+
+size_t foreign_bytes(std::string_view dtype) {
+  for (const auto& [name, size_bytes] : kForeignDtypes) {
+    if (name == dtype) return size_bytes;
+  }
+  return 0;
+}
 
 std::string quoted(std::string_view name) {
   return "\"" + printable(name, kShownName) + "\"";
@@ -53,7 +65,7 @@ Result<std::vector<uint64_t>> parse_numbers(JsonScanner& scanner, size_t count_m
 }
 
 // {"dtype": …, "shape": […], "data_offsets": [begin, end]}, in any order, and nothing else.
-Result<Tensor> parse_tensor(JsonScanner& scanner, std::string name) {
+Result<Tensor> parse_tensor(JsonScanner& scanner, std::string name, bool foreign) {
   Tensor tensor;
   tensor.name = std::move(name);
   bool has_dtype = false, has_shape = false, has_offsets = false;
@@ -63,11 +75,15 @@ Result<Tensor> parse_tensor(JsonScanner& scanner, std::string name) {
     if (member == "dtype") {
       const std::string text = KVCS_TRY(scanner.string());
       const std::optional<Dtype> dtype = parse_dtype(text);
-      if (!dtype) return tensor_fault(tensor, "dtype " + quoted(text) + " is not one of a .kv");
-      tensor.dtype = *dtype;
+      if (!dtype && foreign && foreign_bytes(text) > 0) {
+        tensor.foreign_dtype = text;
+      } else if (!dtype) {
+        return tensor_fault(tensor, "dtype " + quoted(text) + " is not one of a .kv");
+      }
+      tensor.dtype = dtype.value_or(Dtype::kU8);
       has_dtype = true;
     } else if (member == "shape") {
-      tensor.shape = KVCS_TRY(parse_numbers(scanner, kRankMax));
+      tensor.shape = KVCS_TRY(parse_numbers(scanner, foreign ? kForeignRankMax : kRankMax));
       has_shape = true;
     } else if (member == "data_offsets") {
       const auto offsets = KVCS_TRY(parse_numbers(scanner, 2));
@@ -105,7 +121,8 @@ Result<Metadata> parse_metadata(JsonScanner& scanner) {
 // Elements × width. Every factor is checked, also those behind a zero: a shape like [0, 2^62, 2^62]
 // has no bytes, but a reader that multiplies it out would overflow.
 Result<uint64_t> tensor_bytes(const Tensor& tensor) {
-  uint64_t product = dtype_bytes(tensor.dtype);
+  uint64_t product = tensor.foreign_dtype.empty() ? dtype_bytes(tensor.dtype)
+                                                  : foreign_bytes(tensor.foreign_dtype);
   bool zero = false;
   for (const uint64_t dimension : tensor.shape) {
     if (dimension == 0) {
@@ -259,7 +276,7 @@ Result<KvHeader> parse_tensors(std::string_view json, uint64_t file_bytes, bool 
     if (header.tensors.size() == kTensorsMax) {
       return invalid("header: more than " + std::to_string(kTensorsMax) + " tensors");
     }
-    header.tensors.push_back(KVCS_TRY(parse_tensor(scanner, name)));
+    header.tensors.push_back(KVCS_TRY(parse_tensor(scanner, name, any_name)));
   }
   KVCS_TRY(scanner.finish(" "));
   KVCS_TRY(scanner.check_utf8());

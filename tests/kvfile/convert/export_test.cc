@@ -4,10 +4,13 @@
 
 #include <catch2/catch.hpp>
 
+#include "base/bytes.h"
 #include "kvfile/convert/import.h"
 #include "kvfile/support.h"
+#include "kvfile/tools/annotate.h"
 #include "kvfile/tools/quantize.h"
 #include "kvfile/tools/slice.h"
+#include "kvfile/tools/verify.h"
 #include "support/temp_dir.h"
 
 using namespace kvcs;
@@ -81,9 +84,56 @@ TEST_CASE("export: a DynamicCache dump comes back to the byte", "[unit][kvfile]"
   const auto cache = open_hf_cache(source);
   ImportOptions options;
   options.output = dir.file("a.kv");
-  REQUIRE(write_imported(**cache, options).ok());
+  REQUIRE(write_imported(*cache->cache, options).ok());
   REQUIRE(export_safetensors({.input = dir.file("a.kv"), .output = dir.file("b")}).ok());
-  CHECK(read_bytes(dir.file("b")) == read_bytes(source));
+  // All but the facts, which the source did not have.
+  const auto tensors = [](const std::string& path) {
+    const std::string bytes = read_bytes(path);
+    return bytes.substr(8 + load_u64le(bytes.data()));
+  };
+  CHECK(tensors(dir.file("b")) == tensors(source));
+}
+
+TEST_CASE("export: text, ids and facts go with the values and come back", "[unit][kvfile]") {
+  TempDir dir;
+  REQUIRE(write_sample(dir.file("a.kv"), Dtype::kBf16, {11, 2, 3, 64}).ok());
+  AnnotateOptions facts;
+  facts.input = dir.file("a.kv");
+  facts.tokens = {{5, 6, 7}};
+  facts.text = "a \"text\"\n";
+  facts.facts = {{"kvcs.model", "m"}, {"kvcs.arch", "qwen3"}, {"kvcs.rope_base", "10000"}};
+  REQUIRE(annotate(facts).ok());
+  const auto check = [&](const Result<ImportedTensors>& imported) {
+    INFO(imported.status().message());
+    REQUIRE(imported.ok());
+    ImportOptions options;
+    options.output = dir.file("back.kv");
+    REQUIRE(write_imported(*imported->cache, options).ok());
+    const auto before = KvFile::open(dir.file("a.kv"));
+    const auto after = KvFile::open(options.output);
+    const auto data = [](const KvFile& file) {
+      return read_bytes(file.path()).substr(file.header().data_start);
+    };
+    CHECK(data(**after) == data(**before));
+    for (const auto& [key, value] : facts.facts) {
+      INFO(key);
+      REQUIRE((*after)->header().metadata_value(key) != nullptr);
+      CHECK(*(*after)->header().metadata_value(key) == value);
+    }
+    CHECK((*read_sidecar(options.output))->tokens == facts.tokens);
+    CHECK(verify({.path = options.output, .context_text = facts.text})->verdict ==
+          Verdict::kVerified);
+  };
+  const ExportOptions options{.input = dir.file("a.kv"), .output = dir.file("b")};
+  REQUIRE(export_safetensors(options).ok());
+  check(open_hf_cache(dir.file("b")));
+  REQUIRE(export_mlx(options).ok());
+  check(open_mlx_cache(dir.file("b")));
+  // What mlx-lm needs to load it: a class and a state for each layer, and its own "model".
+  const std::string head = read_bytes(dir.file("b")).substr(8, 4000);
+  for (const char* const entry : {R"("2.10":"KVCache")", R"("0.10":"")", R"("1.model":"m")"}) {
+    CHECK(head.find(entry) != std::string::npos);
+  }
 }
 
 TEST_CASE("export: what llama.cpp could not read is refused", "[unit][kvfile]") {

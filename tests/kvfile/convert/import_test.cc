@@ -184,17 +184,17 @@ TEST_CASE("import: without repeated tokens the user is asked for the order", "[u
 TEST_CASE("import: transformers, mlx-lm and vLLM caches equal the reference", "[unit][kvfile]") {
   TempDir dir;
   const std::string expected = tensor_bytes(data_path("import/ref.kv"));
-  const auto check = [&](const Result<std::unique_ptr<CacheSource>>& cache) {
+  const auto check = [&](const Result<ImportedTensors>& cache) {
     INFO(cache.status().message());
     REQUIRE(cache.ok());
-    REQUIRE(import_to(**cache, dir.file("a.kv")).ok());
+    REQUIRE(import_to(*cache->cache, dir.file("a.kv")).ok());
     CHECK(tensor_bytes(dir.file("a.kv")) == expected);
   };
   check(open_hf_cache(data_path("import/hf/dynamic_cache.safetensors")));
   check(open_hf_cache(data_path("import/hf/past_key_values.safetensors")));
   check(open_mlx_cache(data_path("import/mlx/prompt_cache.safetensors")));
   CHECK((*KvFile::open(dir.file("a.kv")))->header().metadata_value("kvcs.model") != nullptr);
-  check(open_vllm_cache(data_path("import/vllm"), 2));
+  check(open_vllm_cache(data_path("import/vllm"), {.kv_heads = 2}));
 }
 
 TEST_CASE("import: token ids are recorded and must be as many as the tokens", "[unit][kvfile]") {
@@ -204,7 +204,7 @@ TEST_CASE("import: token ids are recorded and must be as many as the tokens", "[
   options.output = dir.file("a.kv");
   options.tokens = *read_token_ids(data_path("import/tokens.json"));
   options.facts = {{"kvcs.model", "m"}, {"kvcs.tokenizer", "t"}};
-  REQUIRE(write_imported(**cache, options).ok());
+  REQUIRE(write_imported(*cache->cache, options).ok());
   const auto sidecar = read_sidecar(dir.file("a.kv"));
   CHECK(sidecar->value().tokens == options.tokens);
   CHECK(sidecar->value().model_name == "m");
@@ -218,7 +218,7 @@ TEST_CASE("import: token ids are recorded and must be as many as the tokens", "[
         "the token ids are not those of kvcs.token_chain");
   options.output = dir.file("b.kv");
   options.tokens->pop_back();
-  CHECK(write_imported(**cache, options).code() == Code::kInvalid);
+  CHECK(write_imported(*cache->cache, options).code() == Code::kInvalid);
   CHECK(count_files(dir.path()) == 2);
 }
 
@@ -240,9 +240,9 @@ TEST_CASE("import: what cannot be imported is refused by name", "[unit][kvfile]"
   CHECK(open_hf_cache(data_path("import/mlx/prompt_cache.safetensors")).code() == Code::kInvalid);
   CHECK(open_mlx_cache(data_path("import/ref.kv")).code() == Code::kInvalid);
   CHECK(open_hf_cache(data_path("import/tokens.json")).code() == Code::kInvalid);
-  CHECK(open_vllm_cache(data_path("import/vllm"), 3).code() == Code::kInvalid);
-  CHECK(open_vllm_cache(data_path("import/hf"), 2).code() == Code::kInvalid);
-  CHECK(open_vllm_cache(dir.file("none"), 2).code() == Code::kNotFound);
+  CHECK(open_vllm_cache(data_path("import/vllm"), {.kv_heads = 3}).code() == Code::kInvalid);
+  CHECK(open_vllm_cache(data_path("import/hf"), {.kv_heads = 2}).code() == Code::kInvalid);
+  CHECK(open_vllm_cache(dir.file("none"), {.kv_heads = 2}).code() == Code::kNotFound);
 }
 
 TEST_CASE("import, export: rows wider than memory is kept for are refused with the limit",
@@ -262,13 +262,14 @@ TEST_CASE("import, export: rows wider than memory is kept for are refused with t
   };
   REQUIRE(write_wide(kRowValuesMax / 2).ok());
   CHECK(to_llama().ok());
-  CHECK(import_to(**open_hf_cache(dir.file("wide.st")), dir.file("back.kv")).ok());
+  CHECK(import_to(*open_hf_cache(dir.file("wide.st"))->cache, dir.file("back.kv")).ok());
   CHECK(open_llama(dir.file("wide.bin"),
                    {.kv_heads = kRowValuesMax / 2, .head_dim = 2, .rope = RopeOrder::kNeox})
             .ok());
   REQUIRE(write_wide(kRowValuesMax / 2 + 1).ok());
-  for (const Status& status : {import_to(**open_hf_cache(dir.file("wide.st")), dir.file("none.kv")),
-                               to_llama().status()}) {
+  for (const Status& status :
+       {import_to(*open_hf_cache(dir.file("wide.st"))->cache, dir.file("none.kv")),
+        to_llama().status()}) {
     CHECK(status.code() == Code::kInvalid);
     CHECK(status.message().find("over the limit of 16384") != std::string::npos);
   }
