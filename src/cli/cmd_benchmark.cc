@@ -153,6 +153,7 @@ Result<BenchmarkReport> benchmark(const Invocation& in, Console& console) {
   options.scratch = scratch->path();
   BenchmarkReport report = KVCS_TRY(kvfile::run_benchmark(options));
   KVCS_TRY(measure_server(in, scratch->path(), options.repetitions, report));
+  kvfile::settle_limits(report);
   if (file != nullptr) {
     const std::string csv = kvfile::dump_benchmark(report);
     KVCS_TRY(file->write(0, csv.data(), csv.size()));
@@ -197,13 +198,10 @@ Json report_json(const BenchmarkReport& report) {
     for (const kvfile::Fact& fact : all) json[fact.name] = fact.text;
     return json;
   };
-  Json json{{"machine", facts(report.machine)},
-            {"artifact", facts(report.artifact)},
-            {"limits", Json::object()},
-            {"operations", Json::array()},
-            {"errors", Json::array()},
-            {"reuse", Json::array()},
-            {"notes", report.notes}};
+  Json json{{"machine", facts(report.machine)}, {"artifact", facts(report.artifact)},
+            {"limits", Json::object()},         {"operations", Json::array()},
+            {"errors", Json::array()},          {"layers", Json::array()},
+            {"reuse", Json::array()},           {"notes", report.notes}};
   for (const kvfile::Limit& limit : report.limits) {
     Json row = timing_json(limit.timing);
     row["bytes_per_s"] = limit.timing.best_bytes_per_s();
@@ -219,7 +217,14 @@ Json report_json(const BenchmarkReport& report) {
              {"keys_snr_db", decibels_json(error.keys_snr_db)},
              {"values_snr_db", decibels_json(error.values_snr_db)}};
     if (error.attention_error) row["attention_error"] = *error.attention_error;
+    if (!error.note.empty()) row["note"] = error.note;
     json["errors"].push_back(std::move(row));
+  }
+  for (const kvfile::LayerLoss& layer : report.layers) {
+    json["layers"].push_back({{"scheme", layer.scheme},
+                              {"layer", layer.layer},
+                              {"keys_snr_db", decibels_json(layer.keys_snr_db)},
+                              {"values_snr_db", decibels_json(layer.values_snr_db)}});
   }
   for (const kvfile::ReuseRow& reuse : report.reuse) {
     Json row{{"tokens", reuse.tokens},
@@ -228,51 +233,68 @@ Json report_json(const BenchmarkReport& report) {
              {"kv_mb", reuse.kv_mb}};
     if (reuse.prefill_gflops) row["prefill_gflops"] = *reuse.prefill_gflops;
     row["speedup_compute"] = reuse.speedup();
+    if (reuse.scaled_from > 0) row["scaled_from"] = reuse.scaled_from;
     json["reuse"].push_back(std::move(row));
   }
   return json;
 }
 
-// A rate for people, in the unit that fits.
-std::string rate(double bytes_per_s) {
-  return format_bytes(static_cast<uint64_t>(bytes_per_s)) + "/s";
+// Three digits: the runs differ in the third one.
+std::string three_digits(double value) {
+  return format_decimal(value, value < 10 ? 2 : value < 100 ? 1 : 0);
+}
+std::string sized(double bytes) {
+  static constexpr const char* kUnits[] = {" B", " KiB", " MiB", " GiB", " TiB"};
+  size_t unit = 0;
+  for (; bytes >= 999.5 && unit + 1 < std::size(kUnits); unit++) bytes /= 1024;
+  return three_digits(bytes) + kUnits[unit];
+}
+std::string timed(double seconds) {
+  return seconds >= 9.995 ? three_digits(seconds) + " s" : three_digits(seconds * 1e3) + " ms";
 }
 
-std::string milliseconds(double seconds) {
-  return format_decimal(seconds * 1e3, 2) + " ms";
+// The scheme belongs to the name where the operation is done by schemes.
+std::string name_of(const kvfile::Operation& operation) {
+  const bool by_scheme = operation.name == "quantise" || operation.name == "dequantise";
+  return by_scheme ? operation.name + " " + operation.scheme : operation.name;
 }
 
 // Limits and operations share one table, so that each figure stands below the limit that it is
-// compared with.
+// compared with. It fits 80 columns.
 void print_report(const BenchmarkReport& report, Console& console) {
   std::vector<std::vector<std::string>> rows = {
-      {"operation", "scheme", "median", "best", "rate", "of the limit", "peak memory"}};
+      {"operation", "median", "best", "rate", "of its limit", "memory"}};
   for (const kvfile::Limit& limit : report.limits) {
-    rows.push_back({limit.name, "", milliseconds(limit.timing.median_s),
-                    milliseconds(limit.timing.min_s), rate(limit.timing.best_bytes_per_s()), "",
-                    ""});
+    rows.push_back({limit.name, timed(limit.timing.median_s), timed(limit.timing.min_s),
+                    sized(limit.timing.best_bytes_per_s()) + "/s", "", ""});
   }
   for (const kvfile::Operation& operation : report.operations) {
     const kvfile::Timing& timing = operation.timing;
-    rows.push_back({operation.name, operation.scheme, milliseconds(timing.median_s),
-                    milliseconds(timing.min_s), rate(timing.bytes_per_s()),
-                    operation.limit.empty()
-                        ? "-"
-                        : format_decimal(100 * operation.limit_s / timing.median_s, 0) + " % of " +
-                              operation.limit,
-                    operation.memory_bytes == 0 ? "-" : format_bytes(operation.memory_bytes)});
+    rows.push_back(
+        {name_of(operation), timed(timing.median_s), timed(timing.min_s),
+         sized(timing.bytes_per_s()) + "/s",
+         operation.limit.empty() ? "-"
+                                 : format_decimal(100 * operation.limit_s / timing.median_s, 0) +
+                                       " % " + operation.limit,
+         operation.memory_bytes == 0 ? "-" : sized(static_cast<double>(operation.memory_bytes))});
   }
   console.print_table(rows);
   if (!report.errors.empty()) {
-    rows = {{"scheme", "size", "keys SNR", "values SNR", "attention error"}};
+    rows = {{"scheme", "size", "share", "keys SNR", "values SNR", "attention error"}};
     for (const kvfile::SchemeError& error : report.errors) {
-      rows.push_back({error.scheme, format_bytes(error.bytes),
+      const double share =
+          static_cast<double>(error.bytes) / static_cast<double>(error.original_bytes);
+      rows.push_back({error.scheme, sized(static_cast<double>(error.bytes)),
+                      format_decimal(share * 100, 1) + " %",
                       format_decimal(error.keys_snr_db, 2) + " dB",
                       format_decimal(error.values_snr_db, 2) + " dB",
                       error.attention_error ? format_decimal(*error.attention_error, 5) : "-"});
     }
     console.print("");
     console.print_table(rows);
+    for (const kvfile::SchemeError& error : report.errors) {
+      if (!error.note.empty()) console.note("note: " + error.scheme + ": " + error.note);
+    }
   }
   for (const std::string& note : report.notes) console.note("note: " + printable(note, kShownText));
 }

@@ -24,8 +24,9 @@ std::vector<Chart> charts_of(const Invocation& in) {
   const std::string chart = in.text("chart");
   if (chart == "reuse") return {Chart::kReuse};
   if (chart == "error") return {Chart::kError};
+  if (chart == "layers") return {Chart::kLayers};
   if (chart == "speed") return {Chart::kSpeed};
-  return {Chart::kReuse, Chart::kError, Chart::kSpeed};
+  return {Chart::kReuse, Chart::kError, Chart::kLayers, Chart::kSpeed};
 }
 
 // The facts that are printed about the picture; the picture itself is in the file.
@@ -44,12 +45,14 @@ Result<Drawn> draw(const Invocation& in) {
   kvfile::PlotOptions options;
   options.width = static_cast<double>(in.number("width"));
   options.max_n = static_cast<double>(in.number("max-n"));
+  options.dark = in.flag("dark");
   options.charts = charts_of(in);
   const kvfile::PlotFonts fonts;
   Result<kvfile::Picture> picture = kvfile::draw_plot(*parsed, options, fonts);
   if (!picture.ok()) return std::move(picture).status().with_context(printable(path));
-  const std::string bytes = out.ends_with(".svg") ? kvfile::picture_svg(*picture, "kvcs benchmark")
-                                                  : KVCS_TRY(kvfile::picture_png(*picture, fonts));
+  const std::string bytes = out.ends_with(".svg")
+                                ? kvfile::picture_svg(*picture, "kvcs benchmark", fonts)
+                                : KVCS_TRY(kvfile::picture_png(*picture, fonts));
   const auto file = KVCS_TRY(kvfile::AtomicFile::create(out, {path}));
   KVCS_TRY(file->write(0, bytes.data(), bytes.size()));
   KVCS_TRY(file->publish());
@@ -121,7 +124,10 @@ std::vector<Command> plot_commands() {
                        {.name = "--chart",
                         .help = "Which chart; all that the file has data for.",
                         .fallback = "all",
-                        .choices = {"all", "reuse", "error", "speed"}},
+                        .choices = {"all", "reuse", "error", "layers", "speed"}},
+                       {.name = "--dark",
+                        .kind = ValueKind::kFlag,
+                        .help = "Light letters on a dark ground."},
                        {.name = "--max-n",
                         .kind = ValueKind::kNumber,
                         .help = "The reuse chart ends at N uses.",

@@ -1,4 +1,4 @@
-// A drawing as a list of shapes, and its two forms: SVG as text, PNG by cairo. Coordinates are
+// A drawing as a list of shapes, and its two forms: SVG, and PNG by cairo. Coordinates are
 // pixels from the top left, y grows downward. Letters come from fonts inside the binary, so that no
 // installed one is needed and both forms agree on how wide a text is. The same shapes give the same
 // bytes on every machine, which lets tests compare pictures. One thread.
@@ -17,6 +17,7 @@ namespace kvcs::kvfile {
 
 struct Color {
   uint8_t red = 0, green = 0, blue = 0;
+  bool operator==(const Color&) const = default;
 };
 struct Point {
   double x = 0, y = 0;
@@ -84,19 +85,22 @@ class PlotFonts final {
 
 class Picture final {
  public:
-  Picture(double width, double height) : width_(width), height_(height) {}
+  Picture(double width, double height, Color background = {255, 255, 255})
+      : width_(width), height_(height), background_(background) {}
   double width() const { return width_; }
   double height() const { return height_; }
+  Color background() const { return background_; }
   const std::vector<Shape>& shapes() const { return shapes_; }
   void add(Shape shape) { shapes_.push_back(std::move(shape)); }
   void line(Point from, Point to, Stroke stroke) { add(LineShape{{from, to}, stroke}); }
 
  private:
   double width_, height_;
+  Color background_;
   std::vector<Shape> shapes_;
 };
 
-std::string picture_svg(const Picture& picture, std::string_view title);
+std::string picture_svg(const Picture& picture, std::string_view title, const PlotFonts& fonts);
 Result<std::string> picture_png(const Picture& picture, const PlotFonts& fonts);
 
 }  // namespace kvcs::kvfile

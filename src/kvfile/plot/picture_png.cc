@@ -91,7 +91,8 @@ Result<std::string> picture_png(const Picture& picture, const PlotFonts& fonts) 
       cairo_image_surface_create(CAIRO_FORMAT_RGB24, static_cast<int>(std::lround(picture.width())),
                                  static_cast<int>(std::lround(picture.height()))));
   const std::unique_ptr<cairo_t, ContextDeleter> cairo(cairo_create(surface.get()));
-  cairo_set_source_rgb(cairo.get(), 1, 1, 1);
+  const Color paper = picture.background();
+  cairo_set_source_rgb(cairo.get(), paper.red / 255.0, paper.green / 255.0, paper.blue / 255.0);
   cairo_paint(cairo.get());
   cairo_set_line_join(cairo.get(), CAIRO_LINE_JOIN_ROUND);
   Painter painter(cairo.get(), fonts);

@@ -1,13 +1,11 @@
-// Pictures as SVG. Both fonts are embedded as base64, so a picture looks the same where they are
-// not installed.
+// Pictures as SVG. Letters are outlines, as in the PNG: an embedded font is ignored by many
+// programs, and with another one texts are wider than the room that they have. What a text says
+// stands in its aria-label.
+#include <map>
+
 #include "base/bytes.h"
 #include "base/decimal.h"
 #include "kvfile/plot/picture.h"
-
-extern "C" {
-extern const char kvcs_plot_regular[], kvcs_plot_regular_end[];
-extern const char kvcs_plot_semibold[], kvcs_plot_semibold_end[];
-}
 
 namespace kvcs::kvfile {
 namespace {
@@ -46,8 +44,43 @@ std::string color(Color value) {
   return "#" + to_hex({bytes, 3});
 }
 
+// Letters as the steps of one path.
+class PathPen final : public PlotFonts::Pen {
+ public:
+  void move(Point to) override { step(path.empty() ? "M" : "ZM", {to}); }
+  void line(Point to) override { step("L", {to}); }
+  void curve(Point first, Point second, Point to) override { step("C", {first, second, to}); }
+  std::string path;
+
+ private:
+  void step(const char* letter, std::initializer_list<Point> points) {
+    path += letter;
+    bool first = true;
+    for (const Point& point : points) {
+      path += (first ? "" : " ") + number(point.x) + " " + number(point.y);
+      first = false;
+    }
+  }
+};
+
+constexpr double kLetterUnits = 1000;  // In which letters are defined.
+
 struct Writer {
-  std::string out;
+  const PlotFonts& fonts;
+  std::string out = {}, letters = {};
+  std::map<std::pair<bool, std::string>, size_t> known = {};  // Bold, character: its number.
+
+  // The number of a letter, which is defined when it is met for the first time.
+  size_t letter(const std::string& character, bool bold) {
+    const auto [at, added] = known.emplace(std::pair(bold, character), known.size());
+    if (added) {
+      PathPen pen;
+      fonts.outline(character, kLetterUnits, bold, pen);
+      letters += "<path" + attribute("id", "l" + std::to_string(at->second)) +
+                 attribute("d", pen.path + (pen.path.empty() ? "" : "Z")) + "/>\n";
+    }
+    return at->second;
+  }
 
   void operator()(const LineShape& shape) {
     std::string points;
@@ -72,41 +105,43 @@ struct Writer {
   }
   void operator()(const TextShape& shape) {
     const TextStyle& style = shape.style;
-    out += "<text" + attribute("font-size", number(style.size)) +
-           attribute("fill", color(style.color));
-    if (style.bold) out += attribute("font-weight", "600");
-    if (style.anchor == Anchor::kMiddle) out += attribute("text-anchor", "middle");
-    if (style.anchor == Anchor::kEnd) out += attribute("text-anchor", "end");
-    const std::string x = number(shape.at.x), y = number(shape.at.y);
-    if (style.upright) {
-      out += attribute("transform", "translate(" + x + " " + y + ") rotate(-90)");
-    } else {
-      out += attribute("x", x) + attribute("y", y);
+    const double width = fonts.width(shape.text, style.size, style.bold);
+    const double share = style.anchor == Anchor::kStart ? 0 : style.anchor == Anchor::kEnd ? 1 : .5;
+    const std::string x = number(shape.at.x - (style.upright ? 0 : width * share));
+    const std::string y = number(shape.at.y + (style.upright ? width * share : 0));
+    out += "<g role=\"img\"" + attribute("aria-label", escaped(shape.text)) +
+           attribute("fill", color(style.color)) +
+           attribute("transform", "translate(" + x + " " + y + ")" +
+                                      (style.upright ? " rotate(-90)" : "") + " scale(" +
+                                      format_decimal(style.size / kLetterUnits, 6) + ")") +
+           ">";
+    double at = 0;
+    for (size_t begin = 0; begin < shape.text.size();) {
+      size_t end = begin + 1;
+      while (end < shape.text.size() && (shape.text[end] & 0xc0) == 0x80) end++;
+      const std::string character = shape.text.substr(begin, end - begin);
+      if (character != " ") {
+        out += "<use xlink:href=\"#l" + std::to_string(letter(character, style.bold)) + "\"" +
+               attribute("x", number(at)) + "/>";
+      }
+      at += fonts.width(character, kLetterUnits, style.bold);
+      begin = end;
     }
-    out += ">" + escaped(shape.text) + "</text>\n";
+    out += "</g>\n";
   }
 };
 
-std::string font_face(const char* weight, const char* begin, const char* end) {
-  return std::string("@font-face{font-family:'kvcs plot';font-weight:") + weight +
-         ";src:url(data:font/ttf;base64," + to_base64({begin, static_cast<size_t>(end - begin)}) +
-         ")}\n";
-}
-
 }  // namespace
 
-std::string picture_svg(const Picture& picture, std::string_view title) {
+std::string picture_svg(const Picture& picture, std::string_view title, const PlotFonts& fonts) {
   const std::string width = number(picture.width()), height = number(picture.height());
-  Writer writer;
-  writer.out = "<svg xmlns=\"http://www.w3.org/2000/svg\"" + attribute("width", width) +
-               attribute("height", height) + attribute("viewBox", "0 0 " + width + " " + height) +
-               " role=\"img\">\n<title>" + escaped(title) + "</title>\n<style>\n" +
-               font_face("400", kvcs_plot_regular, kvcs_plot_regular_end) +
-               font_face("600", kvcs_plot_semibold, kvcs_plot_semibold_end) +
-               "text{font-family:'kvcs plot','Open Sans','Segoe UI',sans-serif}\n</style>\n";
-  writer({{0, 0}, picture.width(), picture.height(), {255, 255, 255}});
+  Writer writer{fonts};
+  writer(BoxShape{{0, 0}, picture.width(), picture.height(), picture.background()});
   for (const Shape& shape : picture.shapes()) std::visit(writer, shape);
-  return std::move(writer.out) + "</svg>\n";
+  return "<svg xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\"" +
+         attribute("width", width) + attribute("height", height) +
+         attribute("viewBox", "0 0 " + width + " " + height) + ">\n<title>" + escaped(title) +
+         "</title>\n<defs>\n" + writer.letters + "</defs>\n" + writer.out + "</svg>\n";
 }
 
 }  // namespace kvcs::kvfile

@@ -69,6 +69,8 @@ bool has_data(const BenchmarkReport& report, Chart chart) {
       return !report.reuse.empty();
     case Chart::kError:
       return !report.errors.empty();
+    case Chart::kLayers:
+      return report.layers.size() > 0 && report.layers.back().layer > 0;
     case Chart::kSpeed:
       break;
   }
@@ -81,11 +83,39 @@ double draw_chart(const Panel& panel, const BenchmarkReport& report, Chart chart
       return draw_reuse(panel, report, max_n);
     case Chart::kError:
       return draw_error(panel, report);
+    case Chart::kLayers:
+      return draw_layers(panel, report);
     case Chart::kSpeed:
       break;
   }
   return draw_speed(panel, report);
 }
+
+constexpr Color kWhite{255, 255, 255}, kDarkGround{13, 17, 23};
+
+// The colours of the dark theme. Greys have one of their own each; the others become lighter, as
+// they stand for the same things.
+Color darkened(Color color) {
+  static constexpr std::pair<Color, Color> kPairs[] = {{kWhite, kDarkGround},
+                                                       {kInk, {230, 237, 243}},
+                                                       {kMuted, {157, 167, 179}},
+                                                       {kGrid, {48, 54, 61}},
+                                                       {kTrack, {33, 38, 60}}};
+  for (const auto& [light, dark] : kPairs) {
+    if (color == light) return dark;
+  }
+  const auto lighter = [](uint8_t part) {
+    return static_cast<uint8_t>(part + (255 - part) * 2 / 5);
+  };
+  return {lighter(color.red), lighter(color.green), lighter(color.blue)};
+}
+
+struct Darkener {
+  void operator()(LineShape& shape) const { shape.stroke.color = darkened(shape.stroke.color); }
+  void operator()(BoxShape& shape) const { shape.fill = darkened(shape.fill); }
+  void operator()(DotShape& shape) const { shape.fill = darkened(shape.fill); }
+  void operator()(TextShape& shape) const { shape.style.color = darkened(shape.style.color); }
+};
 
 Status check_rows(const BenchmarkReport& report, const std::vector<Chart>& charts) {
   if (std::find(charts.begin(), charts.end(), Chart::kReuse) == charts.end()) return ok();
@@ -103,7 +133,7 @@ Status check_rows(const BenchmarkReport& report, const std::vector<Chart>& chart
 std::vector<BreakEven> break_even_points(const BenchmarkReport& report, double max_n) {
   std::vector<BreakEven> points;
   for (const ReuseRow& row : report.reuse) {
-    BreakEven point{row.tokens, row.prefill_s, row.kv_attn_s, HUGE_VAL, 0};
+    BreakEven point{row.tokens, row.prefill_s, row.kv_attn_s, HUGE_VAL, 0, row.scaled_from > 0};
     if (row.prefill_s > row.kv_attn_s) point.uses = row.prefill_s / (row.prefill_s - row.kv_attn_s);
     point.saved_s = max_n * row.prefill_s - (row.prefill_s + max_n * row.kv_attn_s);
     points.push_back(point);
@@ -138,8 +168,12 @@ Result<Picture> draw_plot(const BenchmarkReport& report, const PlotOptions& opti
                {.size = em, .color = kMuted});
     panel.top += em;
   }
-  Picture picture(options.width, std::ceil(panel.top + em * 0.5));
-  for (const Shape& shape : drawing.shapes()) picture.add(shape);
+  Picture picture(options.width, std::ceil(panel.top + em * 0.5),
+                  options.dark ? kDarkGround : kWhite);
+  for (Shape shape : drawing.shapes()) {
+    if (options.dark) std::visit(Darkener{}, shape);
+    picture.add(std::move(shape));
+  }
   return picture;
 }
 

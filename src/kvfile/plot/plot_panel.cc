@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/bytes.h"
 #include "base/decimal.h"
 
 namespace kvcs::kvfile {
@@ -19,6 +20,15 @@ Color series_color(size_t index) {
                                                     {14, 116, 144},
                                                     {190, 24, 93}}};
   return kColors[index % kColors.size()];
+}
+
+Color scheme_color(const BenchmarkReport& report, const std::string& scheme) {
+  size_t index = 0;
+  for (const SchemeError& error : report.errors) {
+    if (error.scheme == scheme) return error.is_reference() ? kMuted : series_color(index);
+    if (!error.is_reference()) index++;
+  }
+  return kMuted;
 }
 
 double Scale::at(double value) const {
@@ -97,8 +107,20 @@ double Panel::width_of(const std::string& words, bool bold) const {
 
 double Panel::heading(const std::string& title, const std::string& below) const {
   text({left, top + em * 1.2}, title, {.size = em * 1.25, .color = kInk, .bold = true});
-  text({left, top + em * 2.7}, below, {.size = em, .color = kMuted});
-  return top + em * 4.2;
+  double y = top + em * 2.7;
+  std::string line;
+  const auto put = [&] {
+    text({left, y}, line, {.size = em, .color = kMuted});
+    y += em * 1.4;
+    line.clear();
+  };
+  for (const std::string_view word : split(below, ' ')) {
+    const std::string longer = line.empty() ? std::string(word) : line + " " + std::string(word);
+    if (!line.empty() && width_of(longer) > right - left) put();
+    line = line.empty() ? std::string(word) : longer;
+  }
+  put();
+  return y + em * 0.1;
 }
 
 void draw_frame(const Panel& panel, const Frame& frame) {

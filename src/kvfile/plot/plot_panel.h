@@ -12,6 +12,8 @@ namespace kvcs::kvfile {
 inline constexpr Color kInk{17, 24, 39}, kMuted{107, 114, 128}, kGrid{229, 231, 235};
 inline constexpr Color kTrack{224, 231, 255}, kBar{59, 91, 219};
 Color series_color(size_t index);
+// The same colour for a scheme in every chart; grey for a reference.
+Color scheme_color(const BenchmarkReport& report, const std::string& scheme);
 
 // Values onto pixels, by their logarithm or as they are.
 struct Scale {
@@ -42,7 +44,8 @@ struct Panel {
 
   void text(Point at, const std::string& text, TextStyle style) const;
   double width_of(const std::string& text, bool bold = false) const;
-  // Title and one line below it; returns where the chart may begin.
+  // Title and what is said below it, in as many lines as it needs; returns where the chart may
+  // begin.
   double heading(const std::string& title, const std::string& below) const;
 };
 
@@ -62,6 +65,7 @@ std::vector<double> spread(const std::vector<double>& wanted, double height, dou
 // Each draws below panel.top and returns its bottom.
 double draw_reuse(const Panel& panel, const BenchmarkReport& report, double max_n);
 double draw_error(const Panel& panel, const BenchmarkReport& report);
+double draw_layers(const Panel& panel, const BenchmarkReport& report);
 double draw_speed(const Panel& panel, const BenchmarkReport& report);
 
 }  // namespace kvcs::kvfile

@@ -1,4 +1,4 @@
-// kvcdn's chart: the cost of one use against the number of uses, both on logarithmic axes.
+// kvcdn's chart: the time of one use against the number of uses, both on logarithmic axes.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -12,11 +12,23 @@ namespace {
 constexpr int kCurvePoints = 160;
 constexpr double kLabelEms = 2.9;  // Two lines and a gap.
 
-std::string uses_label(double uses) {
-  if (std::isinf(uses)) return "never pays: loading is no faster";
-  const int digits = uses < 1.1 ? 3 : 2;
-  const std::string number = uses < 100 ? format_decimal(uses, digits) : grouped(uses);
-  return "break-even at " + number + " uses";
+// "2nd", "3rd", "11th"
+std::string ordinal(double whole) {
+  const auto number = static_cast<uint64_t>(whole);
+  const uint64_t last = number % 10;
+  const bool teen = number % 100 / 10 == 1;
+  const char* const end = teen        ? "th"
+                          : last == 1 ? "st"
+                          : last == 2 ? "nd"
+                          : last == 3 ? "rd"
+                                      : "th";
+  return grouped(whole) + end;
+}
+
+// The first use after which the uses together took less time. One use cannot: it is the prefill.
+std::string uses_label(const BreakEven& row) {
+  if (std::isinf(row.uses)) return "never pays: loading is no faster";
+  return "pays from the " + ordinal(std::max(2.0, std::floor(row.uses) + 1)) + " use";
 }
 
 struct Label {
@@ -25,7 +37,9 @@ struct Label {
 std::vector<Label> labels_of(const std::vector<BreakEven>& rows) {
   std::vector<Label> labels;
   for (const BreakEven& row : rows) {
-    labels.push_back({grouped(static_cast<double>(row.tokens)) + " tokens", uses_label(row.uses)});
+    labels.push_back(
+        {grouped(static_cast<double>(row.tokens)) + " tokens" + (row.scaled ? ", scaled" : ""),
+         uses_label(row)});
   }
   return labels;
 }
@@ -50,7 +64,7 @@ Frame make_frame(const Panel& panel, const std::vector<BreakEven>& rows, double 
              true};
   frame.x_ticks = log_ticks(frame.x, grouped);
   frame.x_title = "uses of the same context";
-  frame.y_title = "cost of one use";
+  frame.y_title = "time per use";
   return frame;
 }
 
@@ -61,7 +75,8 @@ void draw_curve(const Panel& panel, const Frame& frame, const BreakEven& row, Co
     const double n = std::pow(max_n, static_cast<double>(i) / kCurvePoints);
     curve.points.push_back({frame.x.at(n), frame.y.at(row.prefill_s / n + row.load_s)});
   }
-  curve.stroke = {color, em * 0.16};
+  // What was not measured is thinner and broken, and its dot is hollow.
+  curve.stroke = {color, em * (row.scaled ? 0.1 : 0.16), row.scaled ? em * 0.9 : 0};
   panel.picture.add(std::move(curve));
   const double scratch = frame.y.at(row.prefill_s);
   panel.picture.line({frame.x.from, scratch}, {frame.x.to, scratch}, {color, em / 13, em * 0.4});
@@ -69,6 +84,7 @@ void draw_curve(const Panel& panel, const Frame& frame, const BreakEven& row, Co
   const Point meet{frame.x.at(row.uses), scratch};
   panel.picture.add(DotShape{meet, em * 0.46, {255, 255, 255}});
   panel.picture.add(DotShape{meet, em * 0.36, color});
+  if (row.scaled) panel.picture.add(DotShape{meet, em * 0.22, {255, 255, 255}});
 }
 
 // Above each dashed line; above the highest alone when they are too close for words.
@@ -93,9 +109,15 @@ double draw_reuse(const Panel& panel, const BenchmarkReport& report, double max_
   const std::vector<BreakEven> rows = break_even_points(report, max_n);
   const std::vector<Label> labels = labels_of(rows);
   const double em = panel.em;
+  const bool any_scaled =
+      std::any_of(rows.begin(), rows.end(), [](const BreakEven& row) { return row.scaled; });
   const double top = panel.heading(
       "What reuse saves",
-      "Solid: prefill once, then load. Dashed: prefill each time. Dot: where the two meet.");
+      std::string(
+          "Solid: prefill once, then load. Dashed, level: prefill each time. Dot: where the "
+          "two meet. Prefill times are those of the file that was given, loads those of "
+          "this machine's disk.") +
+          (any_scaled ? " Long dashes: the load was scaled from a shorter context." : ""));
   double label_width = 0;
   for (const Label& label : labels) {
     label_width =

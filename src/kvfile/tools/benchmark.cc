@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "base/decimal.h"
+#include "kvfile/tools/compare.h"
 #include "kvfile/tools/machine.h"
 #include "kvfile/tools/quantize.h"
 #include "kvfile/tools/slice.h"
@@ -37,6 +38,7 @@ class Runner {
     KVCS_TRY(measure_schemes());
     KVCS_TRY(measure_slice());
     KVCS_TRY(measure_reuse());
+    settle_limits(report_);
     return file_.check_unchanged();
   }
 
@@ -59,9 +61,9 @@ class Runner {
     return measure_operation(spec, options_.repetitions, report_);
   }
 
-  // Opens the artifact anew, checks its header and reads every byte into one buffer.
-  Status load() {
-    const auto file = KVCS_TRY(KvFile::open(options_.path));
+  // Opens a file anew, checks its header and reads every byte into one buffer.
+  Status load(const std::string& path) {
+    const auto file = KVCS_TRY(KvFile::open(path));
     for (uint64_t at = 0; at < file->size_bytes();) {
       const size_t n = std::min<uint64_t>(buffer_.size(), file->size_bytes() - at);
       KVCS_TRY(file->read(at, buffer_.data(), n));
@@ -79,7 +81,7 @@ class Runner {
   // the same is told in a note, for caches of the disk are not emptied.
   Status measure_loads() {
     const uint64_t bytes = file_.size_bytes();
-    const auto load_once = [this] { return load(); };
+    const auto load_once = [this] { return load(options_.path); };
     KVCS_TRY(measure({.name = "load_cold",
                       .scheme = own_scheme(),
                       .bytes = bytes,
@@ -90,11 +92,11 @@ class Runner {
         "load_cold: the kernel was asked to forget the file's pages before each run (kept " +
         format_decimal(kept_share_ * 100, 1) +
         " %); caches of the disk or of a hypervisor are not emptied");
-    KVCS_TRY(load());
+    KVCS_TRY(load(options_.path));
     return measure({.name = "load_warm",
                     .scheme = own_scheme(),
                     .bytes = bytes,
-                    .stages = {{"memcpy", bytes}},
+                    .stages = {{"cache_read", bytes}},
                     .work = load_once});
   }
 
@@ -120,6 +122,7 @@ class Runner {
                               ": quantise and error figures need the plain one");
       return measure_dequantise(options_.path, file_.header());
     }
+    KVCS_TRY(measure_casts());
     for (const Scheme scheme : options_.schemes) {
       const Status done = measure_scheme(scheme);
       if (done.code() == Code::kInvalid) {
@@ -127,6 +130,42 @@ class Runner {
       } else {
         KVCS_TRY(Status(done));
       }
+    }
+    return ok();
+  }
+
+  SchemeError error_of(std::string name, uint64_t bytes, uint64_t original_bytes,
+                       const CompareReport& judged) {
+    SchemeError error;
+    error.scheme = std::move(name);
+    error.bytes = bytes;
+    error.original_bytes = original_bytes;
+    error.keys_snr_db = judged.keys.snr_db;
+    error.values_snr_db = judged.values.snr_db;
+    error.attention_error = judged.attention_error_mean;
+    for (size_t layer = 0; layer < judged.layers.size(); layer++) {
+      report_.layers.push_back({error.scheme, layer, judged.layers[layer].keys.snr_db,
+                                judged.layers[layer].values.snr_db});
+    }
+    return error;
+  }
+
+  // What a cast to each 16-bit dtype loses, where the artifact is of another. Values beyond F16
+  // make that cast a note.
+  Status measure_casts() {
+    for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16}) {
+      if (dtype == file_.header().dtype) continue;
+      const std::string name(dtype_name(dtype)), output = options_.scratch + "/cast.kv";
+      options_.progress("error of a cast to " + name);
+      auto cast = dequantize({options_.path, output, dtype, false});
+      if (cast.code() == Code::kInvalid) {
+        report_.notes.push_back("cast to " + name + ": " + cast.status().message());
+        continue;
+      }
+      const uint64_t bytes = KVCS_TRY(std::move(cast)).header.file_bytes;
+      const auto other = KVCS_TRY(KvFile::open(output));
+      const CompareReport judged = KVCS_TRY(compare(file_, *other));
+      report_.errors.push_back(error_of("cast " + name, bytes, file_.size_bytes(), judged));
     }
     return ok();
   }
@@ -139,13 +178,10 @@ class Runner {
     options_.progress("error " + std::string(scheme_name(scheme)));
     // Once for the figures; it also shows whether the scheme fits.
     const QuantizeReport judged = KVCS_TRY(quantize(quant));
-    SchemeError error;
-    error.scheme = scheme_name(scheme);
-    error.bytes = judged.quantized_bytes;
-    error.original_bytes = judged.original_bytes;
-    error.keys_snr_db = judged.errors->keys.snr_db;
-    error.values_snr_db = judged.errors->values.snr_db;
-    error.attention_error = judged.errors->attention_error_mean;
+    SchemeError error = error_of(std::string(scheme_name(scheme)), judged.quantized_bytes,
+                                 judged.original_bytes, *judged.errors);
+    const uint64_t kept = judged.header.kept_first + judged.header.kept_last;
+    if (kept > 0) error.note = std::to_string(kept) + " tokens kept as they were";
     report_.errors.push_back(error);
     quant.report = false;
     KVCS_TRY(measure({.name = "quantise",
@@ -182,30 +218,22 @@ class Runner {
                     .work = [&] { return slice_file(slice).status(); }});
   }
 
-  // Seconds to read the first `tokens` of the artifact from the disk. For more tokens than it has,
-  // the time is scaled in proportion, and a note says so.
+  // Seconds to load a file of so many tokens from the disk. Its first tokens are cut out of the
+  // artifact and loaded as any other file is; for more than it has, its own load is scaled.
   Result<double> load_seconds(uint64_t tokens) {
     const KvHeader& header = file_.header();
-    SliceSpec spec;
-    spec.tokens.end = std::min(tokens, header.tokens);
-    const SlicePlan plan = KVCS_TRY(plan_slice(header, spec));
-    const ReadSource source = [this](uint64_t offset, void* to, size_t n) {
-      return file_.read(offset, to, n);
-    };
-    const auto read = [&]() -> Status {
-      for (uint64_t at = 0; at < plan.size_bytes;) {
-        const size_t n = std::min<uint64_t>(buffer_.size(), plan.size_bytes - at);
-        KVCS_TRY(read_slice(plan, source, at, buffer_.data(), n));
-        at += n;
-      }
-      return ok();
-    };
-    const Timing timing = KVCS_TRY(time_runs(
-        options_.repetitions, plan.size_bytes, [this] { return drop_cache(); }, read));
+    std::string path = options_.path;
+    if (tokens < header.tokens) {
+      path = options_.scratch + "/prefix.kv";
+      SliceOptions slice{options_.path, path, {}};
+      slice.spec.tokens.end = tokens;
+      KVCS_TRY(slice_file(slice));
+    }
+    const uint64_t bytes = KVCS_TRY(KvFile::open(path))->size_bytes();
+    const auto drop = [&] { return drop_file_cache(path).status(); };
+    const Timing timing =
+        KVCS_TRY(time_runs(options_.repetitions, bytes, drop, [&] { return load(path); }));
     if (tokens <= header.tokens) return timing.median_s;
-    report_.notes.push_back(std::to_string(tokens) +
-                            " tokens: the load is scaled from the artifact's " +
-                            std::to_string(header.tokens));
     return timing.median_s * static_cast<double>(tokens) / static_cast<double>(header.tokens);
   }
 
@@ -218,6 +246,12 @@ class Runner {
       row.prefill_s = prefill.prefill_s;
       row.prefill_gflops = prefill.prefill_gflops;
       row.kv_attn_s = KVCS_TRY(load_seconds(prefill.tokens));
+      if (prefill.tokens > header.tokens) {
+        row.scaled_from = header.tokens;
+        report_.notes.push_back(std::to_string(prefill.tokens) +
+                                " tokens: the load is scaled from the artifact's " +
+                                std::to_string(header.tokens));
+      }
       // kvcdn's formula: two bytes a value, whatever the artifact holds.
       row.kv_mb = static_cast<double>(prefill.tokens) * 2 * static_cast<double>(header.layers) *
                   static_cast<double>(header.kv_heads) * static_cast<double>(header.head_dim) * 2 /
@@ -234,6 +268,21 @@ class Runner {
   double kept_share_ = 0;
 };
 
+// The slowest of the operation's stages, each at its limit.
+void set_limit(const BenchmarkReport& report, Operation& operation) {
+  operation.limit.clear();
+  operation.limit_s = 0;
+  for (const Stage& stage : operation.stages) {
+    for (const Limit& limit : report.limits) {
+      if (limit.name != stage.limit || limit.timing.best_bytes_per_s() <= 0) continue;
+      const double seconds = static_cast<double>(stage.bytes) / limit.timing.best_bytes_per_s();
+      if (seconds <= operation.limit_s) continue;
+      operation.limit_s = seconds;
+      operation.limit = limit.name;
+    }
+  }
+}
+
 }  // namespace
 
 Status measure_operation(const OperationSpec& spec, uint64_t repetitions, BenchmarkReport& report) {
@@ -243,17 +292,33 @@ Status measure_operation(const OperationSpec& spec, uint64_t repetitions, Benchm
   reset_peak_memory();
   operation.timing = KVCS_TRY(time_runs(repetitions, spec.bytes, spec.before, spec.work));
   operation.memory_bytes = peak_memory_bytes();
-  for (const Stage& stage : spec.stages) {
-    for (const Limit& limit : report.limits) {
-      if (limit.name != stage.limit || limit.timing.best_bytes_per_s() <= 0) continue;
-      const double seconds = static_cast<double>(stage.bytes) / limit.timing.best_bytes_per_s();
-      if (seconds <= operation.limit_s) continue;
-      operation.limit_s = seconds;
-      operation.limit = limit.name;
-    }
-  }
+  operation.stages = spec.stages;
+  set_limit(report, operation);
   report.operations.push_back(std::move(operation));
   return ok();
+}
+
+void settle_limits(BenchmarkReport& report) {
+  // Of an operation of several stages nobody knows which of them took how long, but each took less
+  // than all of it.
+  for (Limit& limit : report.limits) {
+    const std::string before = format_bytes(static_cast<uint64_t>(limit.timing.best_bytes_per_s()));
+    std::string faster;
+    for (const Operation& operation : report.operations) {
+      for (const Stage& stage : operation.stages) {
+        if (stage.limit != limit.name || operation.timing.min_s <= 0) continue;
+        Timing timing = operation.timing;
+        timing.bytes = stage.bytes;
+        if (timing.best_bytes_per_s() <= limit.timing.best_bytes_per_s()) continue;
+        limit.timing = timing;
+        faster = operation.name;
+      }
+    }
+    if (faster.empty()) continue;
+    report.notes.push_back(limit.name + ": measured alone it was " + before + "/s; " + faster +
+                           " was faster and is taken for the limit");
+  }
+  for (Operation& operation : report.operations) set_limit(report, operation);
 }
 
 Result<BenchmarkReport> run_benchmark(const BenchmarkOptions& options) {

@@ -20,7 +20,7 @@ constexpr std::array kColumns = {
 // The columns of kvcdn's own file, in its order; they are written only when there are such rows.
 constexpr std::array kReuseColumns = {"tokens", "prefill_s",      "kv_attn_s",
                                       "kv_mb",  "prefill_gflops", "speedup_compute"};
-constexpr size_t kRowsMax = 10'000;
+constexpr size_t kRowsMax = 100'000;
 
 using Cells = std::map<std::string, std::string, std::less<>>;
 
@@ -77,6 +77,7 @@ Cells reuse_cells(const ReuseRow& row) {
               {"kv_attn_s", format_decimal(row.kv_attn_s, 5)},
               {"kv_mb", format_decimal(row.kv_mb, 2)},
               {"speedup_compute", format_decimal(row.speedup(), 2)}};
+  if (row.scaled_from > 0) cells["text"] = "scaled from " + std::to_string(row.scaled_from);
   if (row.prefill_gflops) cells["prefill_gflops"] = format_decimal(*row.prefill_gflops, 1);
   return cells;
 }
@@ -213,7 +214,18 @@ Result<SchemeError> read_error(const Table& table, size_t row) {
   error.keys_snr_db = KVCS_TRY(table.number(row, "keys_snr_db"));
   error.values_snr_db = KVCS_TRY(table.number(row, "values_snr_db"));
   error.attention_error = KVCS_TRY(table.optional_number(row, "attention_error"));
+  error.note = KVCS_TRY(table.text(row, "text"));
   return error;
+}
+
+Result<LayerLoss> read_layer(const Table& table, size_t row) {
+  LayerLoss layer;
+  layer.scheme = KVCS_TRY(table.text(row, "scheme"));
+  const std::string number = KVCS_TRY(table.text(row, "name"));
+  layer.layer = KVCS_TRY(parse_u64(number, "name"));
+  layer.keys_snr_db = KVCS_TRY(table.number(row, "keys_snr_db"));
+  layer.values_snr_db = KVCS_TRY(table.number(row, "values_snr_db"));
+  return layer;
 }
 
 Result<ReuseRow> read_reuse(const Table& table, size_t row) {
@@ -223,6 +235,13 @@ Result<ReuseRow> read_reuse(const Table& table, size_t row) {
   reuse.kv_attn_s = KVCS_TRY(table.positive(row, "kv_attn_s"));
   reuse.kv_mb = KVCS_TRY(table.optional_number(row, "kv_mb")).value_or(0);
   reuse.prefill_gflops = KVCS_TRY(table.optional_number(row, "prefill_gflops"));
+  if (table.has("text")) {
+    const std::string text = KVCS_TRY(table.text(row, "text"));
+    const std::string_view words = "scaled from ";
+    if (text.starts_with(words)) {
+      reuse.scaled_from = KVCS_TRY(parse_u64(text.substr(words.size()), "text"));
+    }
+  }
   return reuse;
 }
 
@@ -237,6 +256,8 @@ Status read_row(const Table& table, size_t row, BenchmarkReport& report) {
     report.operations.push_back(KVCS_TRY(read_operation(table, row)));
   } else if (section == "error") {
     report.errors.push_back(KVCS_TRY(read_error(table, row)));
+  } else if (section == "layer") {
+    report.layers.push_back(KVCS_TRY(read_layer(table, row)));
   } else if (section == "reuse") {
     report.reuse.push_back(KVCS_TRY(read_reuse(table, row)));
   } else if (section == "note") {
@@ -282,7 +303,15 @@ std::string dump_benchmark(const BenchmarkReport& report) {
                 {"keys_snr_db", format_decimal(error.keys_snr_db, 3)},
                 {"values_snr_db", format_decimal(error.values_snr_db, 3)}};
     if (error.attention_error) cells["attention_error"] = format_decimal(*error.attention_error, 8);
+    if (!error.note.empty()) cells["text"] = error.note;
     writer.row(cells);
+  }
+  for (const LayerLoss& layer : report.layers) {
+    writer.row({{"section", "layer"},
+                {"name", std::to_string(layer.layer)},
+                {"scheme", layer.scheme},
+                {"keys_snr_db", format_decimal(layer.keys_snr_db, 3)},
+                {"values_snr_db", format_decimal(layer.values_snr_db, 3)}});
   }
   for (const ReuseRow& row : report.reuse) writer.row(reuse_cells(row));
   for (const std::string& note : report.notes) writer.row({{"section", "note"}, {"text", note}});

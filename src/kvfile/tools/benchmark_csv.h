@@ -4,9 +4,10 @@
 //   limit                     name, bytes, repetitions, min_s, median_s, bytes_per_s (by min_s)
 //   operation                 those, scheme, limit, limit_s, memory_bytes; bytes_per_s by median_s
 //   error                     scheme, bytes, original_bytes, keys_snr_db, values_snr_db,
-//                             attention_error
+//                             attention_error; text: why the size is what it is
+//   layer                     scheme, name (the layer's number), keys_snr_db, values_snr_db
 //   reuse                     kvcdn's six: tokens, prefill_s, kv_attn_s, kv_mb, prefill_gflops,
-//                             speedup_compute
+//                             speedup_compute; text: "scaled from N" when it was not measured
 //
 // Pure functions.
 #pragma once

@@ -85,6 +85,10 @@ Status write_durably(AtomicFile& file, const char* block, uint64_t size_bytes) {
   return file.sync();
 }
 
+Status nothing() {
+  return ok();
+}
+
 Result<std::vector<Limit>> measure_disk(const std::string& folder, uint64_t file_bytes,
                                         uint64_t repetitions, std::vector<std::string>& notes) {
   const AlignedBlock block = aligned_block(kBlockBytes);
@@ -98,19 +102,20 @@ Result<std::vector<Limit>> measure_disk(const std::string& folder, uint64_t file
   const auto write = [&] { return write_durably(*file, block.get(), file_bytes); };
   const Timing written = KVCS_TRY(time_runs(repetitions, file_bytes, create, write));
   const std::string path = file->open_path();
-  int flags = O_DIRECT;
-  if (!read_through(path, O_DIRECT, block.get()).ok()) {
-    flags = 0;
+  // The kernel's read-ahead beats direct reads on some disks, and is beaten on others.
+  const auto drop = [&] { return drop_file_cache(path).status(); };
+  const auto buffered = [&] { return read_through(path, 0, block.get()); };
+  const auto direct = [&] { return read_through(path, O_DIRECT, block.get()); };
+  Timing got = KVCS_TRY(time_runs(repetitions, file_bytes, drop, buffered));
+  if (direct().ok()) {
+    const Timing other = KVCS_TRY(time_runs(repetitions, file_bytes, drop, direct));
+    if (other.min_s < got.min_s) got = other;
+  } else {
     notes.push_back("disk_read went through the page cache: the filesystem has no direct reads");
   }
-  const auto drop = [&] { return drop_file_cache(path).status(); };
-  const auto read = [&] { return read_through(path, flags, block.get()); };
-  const Timing got = KVCS_TRY(time_runs(repetitions, file_bytes, drop, read));
-  return std::vector<Limit>{{"disk_read", got}, {"disk_write", written}};
-}
-
-Status nothing() {
-  return ok();
+  KVCS_TRY(buffered());
+  const Timing cached = KVCS_TRY(time_runs(repetitions, file_bytes, nothing, buffered));
+  return std::vector<Limit>{{"cache_read", cached}, {"disk_read", got}, {"disk_write", written}};
 }
 
 }  // namespace

@@ -11,8 +11,9 @@ namespace kvcs::kvfile {
 // Processor, cores, memory, kernel, the filesystem of `folder`, kvcs.
 std::vector<Fact> machine_facts(const std::string& folder);
 
-// memcpy and SHA-256 on memory; reading and durable writing of a file of so many bytes in
-// `folder`. `notes` says when the disk could only be read through the page cache.
+// memcpy and SHA-256 on memory; reading a file of so many bytes in `folder` from the page cache and
+// from the disk, and durable writing. `notes` says when the disk could only be read through the
+// page cache.
 Result<std::vector<Limit>> measure_limits(const std::string& folder, uint64_t file_bytes,
                                           uint64_t repetitions, std::vector<std::string>& notes);
 

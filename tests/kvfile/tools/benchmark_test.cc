@@ -71,13 +71,25 @@ TEST_CASE("benchmark: every operation has times, a limit and memory; the file re
     CHECK_FALSE(operation->limit.empty());
     CHECK(operation->limit_s > 0);
   }
-  CHECK(report.limits.size() == 4);
-  REQUIRE(report.errors.size() == 2);
-  CHECK(report.errors[0].keys_snr_db > report.errors[1].keys_snr_db);
-  CHECK(report.errors[0].attention_error.value_or(9) < 0.2);
+  CHECK(report.limits.size() == 5);
+  // No run beats what is called the limit.
+  for (const Operation& operation : report.operations) {
+    INFO(operation.name);
+    CHECK(operation.limit_s <= operation.timing.min_s * 1.0001);
+  }
+  REQUIRE(report.errors.size() == 3);
+  CHECK(report.errors[0].scheme == "cast BF16");
+  CHECK(report.errors[0].is_reference());
+  CHECK(report.errors[1].keys_snr_db > report.errors[2].keys_snr_db);
+  CHECK(report.errors[1].attention_error.value_or(9) < 0.2);
+  REQUIRE(report.layers.size() == 6);  // Two of each.
+  CHECK(report.layers[3].scheme == "int8c");
+  CHECK(report.layers[3].layer == 1);
   REQUIRE(report.reuse.size() == 2);
   CHECK(report.reuse[0].kv_mb == Approx(32 * 2 * 2 * 2 * 64 * 2 / 1e6));
   CHECK(report.reuse[0].kv_attn_s > 0);
+  CHECK(report.reuse[0].scaled_from == 0);
+  CHECK(report.reuse[1].scaled_from == 64);
   CHECK(notes_say(report, "128 tokens: the load is scaled from the artifact's 64"));
   CHECK(notes_say(report, "forget the file's pages"));
   CHECK(count_files(dir.path()) == 2);  // The artifact and the scratch folder.
@@ -93,6 +105,8 @@ TEST_CASE("benchmark: every operation has times, a limit and memory; the file re
   CHECK(back->operations[3].timing.median_s == Approx(report.operations[3].timing.median_s));
   CHECK(back->operations[3].memory_bytes == report.operations[3].memory_bytes);
   CHECK(back->errors[1].bytes == report.errors[1].bytes);
+  CHECK(back->layers.size() == report.layers.size());
+  CHECK(back->reuse[1].scaled_from == 64);
   CHECK(back->reuse[1].prefill_s == report.reuse[1].prefill_s);
   CHECK(back->notes == report.notes);
   CHECK(csv.find(",tokens,prefill_s,kv_attn_s,kv_mb,prefill_gflops,speedup_compute\n") !=
@@ -116,6 +130,36 @@ TEST_CASE("benchmark: what a scheme refuses is a note, not a failure",
   CHECK(notes_say(small, "already int8c"));
   CHECK(find(small, "dequantise", "int8c") != nullptr);
   CHECK(small.errors.empty());
+  // Why four bits are more than a quarter here.
+  REQUIRE(write_sample(dir.file("b.kv"), Dtype::kF16, {1, 1, 300, 64}).ok());
+  const BenchmarkReport four = must_run({dir.file("b.kv"), dir.path(), 1, {Scheme::kInt4c}, {}});
+  CHECK(four.errors.back().note.find(" tokens kept as they were") != std::string::npos);
+}
+
+TEST_CASE("benchmark: an operation that beats a limit becomes the limit, and a note says so",
+          "[unit][kvfile][benchmark]") {
+  BenchmarkReport report;
+  report.limits = {{"disk_read", {1000, 5, 0.010, 0.011}}, {"sha256", {1000, 5, 0.001, 0.001}}};
+  report.operations = {
+      {"load_cold", "plain", {1000, 3, 0.004, 0.005}, "", 0, 0, {{"disk_read", 1000}}},
+      {"verify",
+       "plain",
+       {1000, 3, 0.02, 0.03},
+       "",
+       0,
+       0,
+       {{"disk_read", 1000}, {"sha256", 1000}}}};
+  settle_limits(report);
+  CHECK(report.limits[0].timing.min_s == 0.004);
+  CHECK(report.operations[0].limit_s == Approx(0.004));
+  CHECK(report.operations[1].limit == "disk_read");
+  CHECK(report.operations[1].limit_s == Approx(0.004));
+  REQUIRE(report.notes.size() == 1);
+  CHECK(report.notes[0] ==
+        "disk_read: measured alone it was 97.66 KiB/s; load_cold was faster and is taken for the "
+        "limit");
+  settle_limits(report);
+  CHECK(report.notes.size() == 1);
 }
 
 TEST_CASE("benchmark: an artifact that does not verify ends it", "[fault][kvfile][benchmark]") {
