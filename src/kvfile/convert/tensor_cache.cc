@@ -15,21 +15,21 @@ Dtype written_dtype(const TensorView& view) {
   return is_float16_or_32(view.dtype) ? view.dtype : Dtype::kBf16;
 }
 
-uint64_t value_bytes(const TensorView& view) {
-  return view.codes ? 1 : dtype_bytes(view.dtype);
-}
-
-// Bytes of one head of one token. Importers bound heads · dim before the layers are added.
+// Bytes of one head of one token.
 uint64_t row_bytes(const TensorView& view) {
   return view.codes ? view.dim * view.codes->bits / 8 : view.dim * dtype_bytes(view.dtype);
 }
 
+// A stride in bytes; strides of codes are whole rows.
+uint64_t stride_bytes(const TensorView& view, uint64_t stride) {
+  return view.codes ? stride / view.dim * row_bytes(view) : stride * dtype_bytes(view.dtype);
+}
+
 // The last byte of a run must lie in its file; everything that is read lies before it.
 Status check_run(const TensorView& view, const TokenRun& run, const SourceFile& file) {
-  const uint64_t unit = view.codes ? row_bytes(view) / view.dim : value_bytes(view);
   uint64_t end = 0, heads = 0;
-  if (__builtin_mul_overflow((run.tokens - 1) * unit, view.token_stride, &end) ||
-      __builtin_mul_overflow((view.heads - 1) * unit, view.head_stride, &heads) ||
+  if (__builtin_mul_overflow(run.tokens - 1, stride_bytes(view, view.token_stride), &end) ||
+      __builtin_mul_overflow(view.heads - 1, stride_bytes(view, view.head_stride), &heads) ||
       __builtin_add_overflow(end, heads, &end) ||
       __builtin_add_overflow(end, run.offset + row_bytes(view), &end) || end > file.size_bytes()) {
     return invalid("the values of " + printable(file.path(), kShownName) +
@@ -57,8 +57,7 @@ void stride_tokens_first(TensorView& view) {
 
 std::vector<TokenRun> cut_runs(const TensorView& view, uint64_t first, uint64_t count) {
   std::vector<TokenRun> runs;
-  const uint64_t step = view.codes ? view.token_stride / view.dim * row_bytes(view)
-                                   : view.token_stride * dtype_bytes(view.dtype);
+  const uint64_t step = stride_bytes(view, view.token_stride);
   for (const TokenRun& run : view.runs) {
     if (first >= run.tokens) {
       first -= run.tokens;
@@ -80,6 +79,7 @@ Status TensorCache::finish() {
             .kv_heads = model.heads,
             .tokens = model.tokens,
             .head_dim = model.dim};
+  KVCS_TRY(check_row_values(shape_));
   dtype_ = written_dtype(model);
   for (const auto* const views : {&keys, &values}) {
     for (size_t layer = 0; layer < views->size(); layer++) {

@@ -53,7 +53,7 @@ class TensorCache final : public CacheSource {
   std::vector<std::string> findings;  // Sentences for people.
 
   // Takes shape and dtype from the layers. Invalid, naming the first layer that differs from the
-  // one before it, or that lies beyond its file.
+  // first, and when rows are too wide or lie beyond their file.
   Status finish();
 
   const Geometry& geometry() const override { return shape_; }

@@ -122,6 +122,34 @@ void compare_tokens(const std::vector<uint32_t>& recorded, const std::vector<uin
   }
 }
 
+// What an editor or a shell has added to a text, or taken from it; empty when it is more than that.
+std::string small_difference(const std::string& recorded, const std::string& given) {
+  const auto without = [](std::string text, char c) {
+    text.erase(std::remove(text.begin(), text.end(), c), text.end());
+    return text;
+  };
+  if (given == recorded + "\n" || given == recorded + "\r\n") {
+    return "the given text has one line end more at its end";
+  }
+  if (recorded == given + "\n" || recorded == given + "\r\n") {
+    return "the given text lacks the line end at its end";
+  }
+  if (without(recorded, '\r') == without(given, '\r')) {
+    return "the texts differ in their line ends alone (with and without carriage returns)";
+  }
+  if (given == "\xef\xbb\xbf" + recorded) return "the given text begins with a byte order mark";
+  return {};
+}
+
+// Columns are characters: every byte that does not continue one begins one.
+uint64_t column_of(const std::string& text, size_t line_start, size_t at) {
+  const auto begins = [](char byte) { return (byte & 0xc0) != 0x80; };
+  const auto* const from = text.data() + line_start;
+  const auto before = std::count_if(from, text.data() + at, begins);
+  const bool inside = at < text.size() && !begins(text[at]);
+  return static_cast<uint64_t>(before) + (inside ? 0 : 1);
+}
+
 // Lines and columns count from 1, for people with an editor.
 void compare_text(const std::string* recorded, const std::string& given, VerifyReport& report) {
   if (recorded == nullptr) {
@@ -138,15 +166,17 @@ void compare_text(const std::string* recorded, const std::string& given, VerifyR
   const size_t line_start = comparison.common_prefix == 0
                                 ? std::string::npos
                                 : recorded->rfind('\n', comparison.common_prefix - 1);
-  comparison.column =
-      comparison.common_prefix - (line_start == std::string::npos ? 0 : line_start + 1) + 1;
+  comparison.column = column_of(*recorded, line_start == std::string::npos ? 0 : line_start + 1,
+                                comparison.common_prefix);
   report.text_context = comparison;
   if (*recorded == given) {
     report.proved.push_back("The recorded text is the given one.");
     return;
   }
+  const std::string small = small_difference(*recorded, given);
   refuse(report, Verdict::kMismatch,
-         "the texts part at byte " + std::to_string(comparison.common_prefix) + " (line " +
+         (small.empty() ? "" : small + ": ") + "the texts part at byte " +
+             std::to_string(comparison.common_prefix) + " (line " +
              std::to_string(comparison.line) + ", column " + std::to_string(comparison.column) +
              "; " + std::to_string(comparison.recorded) + " bytes recorded, " +
              std::to_string(comparison.given) + " given)");

@@ -180,3 +180,26 @@ TEST_CASE("verify: token ids and text are compared, and the report says where th
 TEST_CASE("verify: a missing file is a failure, not a verdict", "[unit][kvfile]") {
   CHECK(verify({.path = "/nonexistent/a.kv"}).code() == Code::kNotFound);
 }
+
+TEST_CASE("verify: what an editor does to a text is named, and columns are characters",
+          "[unit][kvfile]") {
+  TempDir dir;
+  const std::string path = dir.file("a.kv");
+  REQUIRE(write_sample(path, Dtype::kF16, {1, 1, 4, 8}).ok());
+  Sidecar sidecar = describe_header((*KvFile::open(path))->header());
+  sidecar.prompt = "one\n\xc3\xa9t\xc3\xa9 two\n";
+  REQUIRE(write_sidecar(path, sidecar).ok());
+  const std::pair<std::string, const char*> rows[] = {
+      {*sidecar.prompt + "\n", "the given text has one line end more at its end: the texts part"},
+      {"one\n\xc3\xa9t\xc3\xa9 two", "the given text lacks the line end at its end: "},
+      {"one\r\n\xc3\xa9t\xc3\xa9 two\r\n", "the texts differ in their line ends alone"},
+      {"\xef\xbb\xbf" + *sidecar.prompt, "the given text begins with a byte order mark: "},
+      {"one\n\xc3\xa9t\xc3\xa9 xwo\n", "the texts part at byte 10 (line 2, column 5;"},
+      {"one\n\xc3\xa9t\xc3\xa8 two\n", "the texts part at byte 8 (line 2, column 3;"}};
+  for (const auto& [given, why] : rows) {
+    const VerifyReport report = must_verify({.path = path, .context_text = given});
+    INFO(report.why);
+    CHECK(report.verdict == Verdict::kMismatch);
+    CHECK(report.why.starts_with(why));
+  }
+}
