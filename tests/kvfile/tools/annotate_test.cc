@@ -46,6 +46,13 @@ TEST_CASE("annotate: text, ids and facts are recorded, and the values stay", "[u
   CHECK(verify({.path = path, .context_text = "a text\n", .tokens = options.tokens})->verdict ==
         Verdict::kVerified);
   CHECK(annotate(options)->changed.empty());
+  // Other ids have another chain.
+  AnnotateOptions corrected;
+  corrected.input = path;
+  corrected.tokens = {{5, 6, 8}};
+  CHECK(annotate(corrected)->changed == std::vector<std::string>{"token ids"});
+  CHECK(verify({.path = path, .tokens = corrected.tokens})->verdict == Verdict::kVerified);
+  REQUIRE(annotate(options).ok());
 
   // A fact and the text are taken out again, elsewhere; the file itself keeps them.
   AnnotateOptions other;
