@@ -77,7 +77,11 @@ Result<std::map<uint64_t, std::string>> list_layers(const std::string& folder) {
     return invalid("no file as model.layers.0.self_attn.attn.safetensors in " + printable(folder));
   }
   if (layers.size() > kImportLayersMax || layers.rbegin()->first != layers.size() - 1) {
-    return invalid("the folder's layers are not 0 to " + std::to_string(layers.size() - 1));
+    uint64_t missing = 0;
+    while (layers.count(missing) > 0) missing++;
+    return invalid("the folder's layers are not 0 to " + std::to_string(layers.size() - 1) +
+                   ": layer " + std::to_string(missing) +
+                   " is missing; the gaps of a hybrid model are not imported");
   }
   return layers;
 }

@@ -379,7 +379,7 @@ TEST_CASE("import: a folder that is not vLLM's is refused by name", "[unit][kvfi
     write_safetensors(dir.file(name), {{"kv_cache", "F32", shape, std::string(160, '\1')}});
   };
   add("model.layers.1.attn.safetensors", {5, 2, 4});
-  refuses(open_vllm_cache(dir.path()), "layers are not 0 to 0");
+  refuses(open_vllm_cache(dir.path()), "layers are not 0 to 0: layer 0 is missing");
   add("model.layers.0.attn.safetensors", {5, 8});
   refuses(open_vllm_cache(dir.path()), "latent cache (MLA)");
   add("model.layers.0.attn.safetensors", {5, 1, 1, 8});
