@@ -1,5 +1,5 @@
 // Writes what a CacheSource reads as a plain .kv file with its sidecar. The sources are in
-// import_llama.cc and import_safetensors.cc.
+// import_llama.cc, import_hf.cc, import_mlx.cc, import_vllm.cc and import_pages.cc.
 #include "kvfile/convert/import.h"
 
 #include <algorithm>
