@@ -36,32 +36,58 @@ RotationChoice rotation_choice(const std::string& name) {
   return name == "hadamard" ? RotationChoice::kHadamard : RotationChoice::kAuto;
 }
 
+// What the model's description says, of whichever form was given.
+Result<std::optional<kvfile::ModelFacts>> read_model(const Invocation& in) {
+  std::optional<kvfile::ModelFacts> model;
+  if (const auto path = in.optional_text("gguf")) {
+    model = KVCS_TRY(kvfile::read_gguf_facts(*path));
+  } else if (const auto config = in.optional_text("config")) {
+    model = KVCS_TRY(kvfile::read_config_facts(*config));
+  }
+  return model;
+}
+
 // llama.cpp's files state neither shape nor order, so most of this is telling what was detected,
-// and how sure it is (`spread`: near zero is sure).
-Result<Opened> open_llama(const Invocation& in) {
+// and how sure it is (`agreement`: near one is sure).
+Result<Opened> open_llama(const Invocation& in, const std::optional<std::vector<uint32_t>>& ids) {
   kvfile::LlamaImport options;
-  options.kv_heads = static_cast<uint64_t>(in.number("heads"));
-  options.head_dim = static_cast<uint64_t>(in.number("head-dim"));
+  options.kv_heads = static_cast<uint64_t>(in.optional_number("heads").value_or(0));
+  options.head_dim = static_cast<uint64_t>(in.optional_number("head-dim").value_or(0));
   options.rope = rope_order(in.text("rope"));
   options.rotation = rotation_choice(in.text("rotation"));
+  options.architecture = in.optional_text("arch").value_or("");
+  options.model = KVCS_TRY(read_model(in));
+  if (const auto base = in.optional_text("rope-base")) {
+    options.rope_base = KVCS_TRY(parse_decimal(*base, "--rope-base"));
+  }
+  if (const auto sequence = in.optional_number("sequence")) {
+    options.sequence = static_cast<uint32_t>(*sequence);
+  }
+  options.tokens = ids;
   auto llama = KVCS_TRY(kvfile::open_llama_cache(in.text("file"), options));
   Opened opened;
   const std::string pairing(pairing_name(llama.rope.pairing));
   const bool raw = options.rope == RopeOrder::kRaw;
-  std::string why = "as told";
-  if (llama.rope.detected) {
-    why = "detected: pair lengths of equal tokens differ by " +
-          format_decimal(llama.rope.spread, 4) + " over " +
-          counted(llama.rope.rows_compared, "place");
-    opened.facts["spread"] = llama.rope.spread;
+  std::string order = "rope " + pairing;
+  if (llama.is_reordered) {
+    order += ", keys brought into transformers' order";
+  } else if (llama.is_adjacent) {
+    order += ", which is transformers' order for this architecture";
+  } else {
+    order += ", already transformers' order";
   }
-  opened.findings = {llama.seen,
-                     raw ? "keys left in their order"
-                         : "rope " + pairing +
-                               (llama.is_reordered ? ", keys brought into transformers' order"
-                                                   : ", already transformers' order"),
+  if (raw) order = "keys left in their order";
+  if (llama.rope.detected) {
+    opened.facts["agreement"] = llama.rope.agreement;
+    if (llama.rope.base) opened.facts["rope_base"] = *llama.rope.base;
+  }
+  opened.findings = {llama.seen, order,
                      std::string("rotation ") + (llama.rope.hadamard ? "hadamard, undone" : "none"),
-                     why};
+                     llama.rope.detected ? "the keys show: " + llama.evidence : "as told"};
+  if (llama.is_reordered && options.architecture.empty() && !options.model) {
+    opened.findings.push_back(
+        "of Command-R, Cohere, GLM-4, ERNIE or Llama 4? say --arch: their order is another");
+  }
   opened.facts["seen"] = llama.seen;
   opened.facts["rope"] = raw ? "raw" : pairing;
   opened.facts["rotation"] = llama.rope.hadamard ? "hadamard" : "none";
@@ -100,7 +126,7 @@ Result<kvfile::ImportedTensors> open_tensors(const Invocation& in,
 }
 
 Result<Opened> open_source(const Invocation& in, const std::optional<std::vector<uint32_t>>& ids) {
-  if (in.text("from") == "llama") return open_llama(in);
+  if (in.text("from") == "llama") return open_llama(in, ids);
   auto tensors = KVCS_TRY(open_tensors(in, ids));
   Opened opened;
   opened.cache = std::move(tensors.cache);
@@ -118,9 +144,15 @@ Status check_options(const Invocation& in) {
       return invalid(std::string("--") + name + " is for --from llama; the others say or have one");
     }
   }
+  if (from != "llama" && in.optional_number("sequence")) {
+    return invalid("--sequence is for --from llama; the others hold one");
+  }
+  if (in.optional_text("gguf") && in.optional_text("config")) {
+    return invalid("--gguf and --config both describe the model; give one");
+  }
   static constexpr std::pair<const char*, const char*> kOwners[] = {
-      {"key-name", "hf"}, {"value-name", "hf"},  {"layout", "hf"},
-      {"fp8", "vllm"},    {"key-scale", "vllm"}, {"value-scale", "vllm"}};
+      {"key-name", "hf"},    {"value-name", "hf"},    {"layout", "hf"},  {"fp8", "vllm"},
+      {"key-scale", "vllm"}, {"value-scale", "vllm"}, {"gguf", "llama"}, {"config", "llama"}};
   for (const auto& [name, owner] : kOwners) {
     if (from != owner && in.optional_text(name)) {
       return invalid(std::string("--") + name + " is for --from " + owner);
@@ -205,16 +237,28 @@ std::vector<Option> import_options() {
           {.name = "--output", .help = "The file to write.", .value_name = "G", .required = true},
           {.name = "--heads",
            .kind = ValueKind::kNumber,
-           .help = "Key-value heads; llama and vllm do not record them.",
+           .help = "Key-value heads; vllm does not record them, llama's keys show them.",
            .value_name = "H",
            .min = 1,
            .max = 65'536},
           {.name = "--head-dim",
            .kind = ValueKind::kNumber,
-           .help = "Channels per head; llama does not record them.",
+           .help = "Channels per head; llama's keys show them when tokens repeat.",
            .value_name = "D",
            .min = 1,
            .max = 16'384},
+          {.name = "--gguf",
+           .help = "llama: the model, which says heads, layers and rope.",
+           .value_name = "MODEL.gguf"},
+          {.name = "--config",
+           .help = "llama: the model's config.json, for the same.",
+           .value_name = "FILE"},
+          {.name = "--sequence",
+           .kind = ValueKind::kNumber,
+           .help = "llama: which of several sequences to take.",
+           .value_name = "N",
+           .min = 0,
+           .max = 2'147'483'647},
           {.name = "--rope",
            .help = "llama: how keys pair their channels; raw leaves them in their order.",
            .fallback = "auto",
@@ -260,8 +304,10 @@ std::vector<Command> import_commands() {
   return {{.name = "import",
            .summary = "Turn a cache of llama.cpp, transformers, mlx-lm or vLLM into a .kv file.",
            .options = import_options(),
-           .examples = {{"kvcs import state.bin --from llama --heads 2 --head-dim 64 --output a.kv",
+           .examples = {{"kvcs import state.bin --from llama --output a.kv",
                          "A session, prompt cache or slot of llama.cpp."},
+                        {"kvcs import state.bin --from llama --gguf model.gguf --output a.kv",
+                         "The same, of a text without repeated tokens."},
                         {"kvcs import cache.safetensors --from hf --tokens ids.json --output b.kv",
                          "A dump of transformers' DynamicCache."},
                         {"kvcs import prompt.safetensors --from mlx --output c.kv",
@@ -270,11 +316,12 @@ std::vector<Command> import_commands() {
                          "A folder of vLLM's example connector."}},
            .run = run_import,
            .details =
-               "The rope order and rotation of a llama.cpp file are found from the lengths of "
-               "rotary pairs over repeated tokens in layer 0; the result says which were chosen "
-               "and why. When nothing repeats, --rope and --rotation must be given. Caches can "
-               "stand for "
-               "each other only when model and tokenizer are the same: record what you know."}};
+               "The heads, the rope order, its base and the rotation of a llama.cpp file are found "
+               "from the angles between equal tokens in the first layer; the result says which "
+               "were chosen and why, and what was told and is contradicted by the keys is "
+               "refused. When too little repeats, --gguf, --config or --head-dim with --arch, "
+               "--rope and --rotation say it. Caches can stand for each other only when model "
+               "and tokenizer are the same: record what you know."}};
 }
 
 }  // namespace kvcs::cli

@@ -97,7 +97,7 @@ function makeFiles() {
   mkdirSync(at('caches'));
   for (const name of ['context.kv', 'context.kv.json']) cpSync(at(name), join(at('caches'), name));
   cpSync(data('llamacpp/v10-f16-fa-512.session.bin'), at('state.bin'));
-  run('import', 'state.bin', '--from', 'llama', '--heads', '2', '--head-dim', '64', '--output', 'a.kv');
+  run('import', 'state.bin', '--from', 'llama', '--output', 'a.kv');
   cpSync(data('import/hf/dynamic_cache.safetensors'), at('cache.safetensors'));
   cpSync(data('import/mlx/prompt_cache.safetensors'), at('prompt.safetensors'));
   cpSync(data('import/vllm'), at('folder'), { recursive: true });

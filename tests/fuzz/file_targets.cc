@@ -108,12 +108,19 @@ void llama(std::string_view bytes) {
   KVCS_ASSERT(source.ok());
   const auto parsed = parse_llama(**source);
   if (!parsed.ok()) return;
-  KVCS_ASSERT(parsed->tokens.size() == parsed->cells && !parsed->describe().empty());
+  KVCS_ASSERT(parsed->tokens.empty() || parsed->tokens.size() == parsed->token_count());
+  KVCS_ASSERT(!parsed->describe().empty());
+  for (const LlamaAttention& cache : parsed->caches) {
+    KVCS_ASSERT(cache.rows.size() == cache.positions.size() && !cache.rows.empty());
+  }
   LlamaImport options;
-  options.kv_heads = 1;
-  options.head_dim = parsed->row_values;
   for (const RopeOrder order : {RopeOrder::kAuto, RopeOrder::kNorm, RopeOrder::kRaw}) {
     options.rope = order;
+    // First by what the keys show, then as one head.
+    if (order != RopeOrder::kAuto && !parsed->caches.empty()) {
+      options.kv_heads = 1;
+      options.head_dim = parsed->caches[0].keys[0].row_values;
+    }
     const auto imported = open_llama_cache(file.path(), options);
     if (imported.ok()) check_cache(*imported->cache);
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "kvfile/convert/model_facts.h"
 #include "kvfile/convert/rope_detect.h"
 #include "kvfile/format/layout.h"
 #include "kvfile/format/publish.h"
@@ -37,16 +38,25 @@ class CacheSource {
 enum class RopeOrder : uint8_t { kAuto, kNorm, kNeox, kRaw };  // Raw: keys stay as they are.
 enum class RotationChoice : uint8_t { kAuto, kNone, kHadamard };
 
+// What the user knows; the file itself says little. Whatever the keys contradict is refused.
 struct LlamaImport {
-  uint64_t kv_heads = 0, head_dim = 0;  // The file does not say them.
+  uint64_t kv_heads = 0, head_dim = 0;  // 0: the keys or the model show it.
   RopeOrder rope = RopeOrder::kAuto;
   RotationChoice rotation = RotationChoice::kAuto;
+  std::optional<double> rope_base;
+  std::string architecture;         // llama.cpp's name; empty: the model's or the file's.
+  std::optional<ModelFacts> model;  // Of --gguf or --config.
+  std::optional<uint32_t> sequence;
+  std::optional<std::vector<uint32_t>> tokens;  // Instead of the file's.
 };
 struct ImportedLlama {
   std::unique_ptr<CacheSource> cache;
-  std::string seen;  // "ggsn version 10, …"
+  std::string seen;      // "ggsn version 10, …"
+  std::string evidence;  // What the keys show; empty when they decided nothing.
   RopeChoice rope;
+  uint64_t heads = 0;
   bool is_reordered = false;  // NORM keys brought into transformers' order.
+  bool is_adjacent = false;   // NORM keys that transformers keeps in this order.
 };
 Result<ImportedLlama> open_llama_cache(const std::string& path, const LlamaImport& options);
 

@@ -1,8 +1,11 @@
-// Decodes ggml's blocks one after the other; an import reads each value once, so this is plain
-// code.
+// Decodes and encodes ggml's blocks one after the other; a conversion touches each value once, so
+// this is plain code.
 #include "kvfile/convert/llama_blocks.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <cstring>
 
 #include "base/bytes.h"
 #include "kvfile/kernels/kernels.h"
@@ -90,6 +93,146 @@ void decode_block(uint32_t type, const char* from, float* to) {
   }
 }
 
+void put_half(float value, char* to) {
+  kernels().encode(Dtype::kF16, &value, to, 1);
+}
+void put_nibbles(const std::array<uint8_t, 32>& codes, char* to) {
+  for (size_t i = 0; i < 16; i++) {
+    to[i] = static_cast<char>((codes[i] & 15U) | (codes[i + 16] & 15U) << 4U);
+  }
+}
+void put_fifth_bits(const std::array<uint8_t, 32>& codes, char* to) {
+  uint32_t high = 0;
+  for (size_t i = 0; i < 32; i++) high |= (codes[i] >> 4U & 1U) << i;
+  std::string bytes;
+  append_u32le(bytes, high);
+  std::memcpy(to, bytes.data(), 4);
+}
+float inverse_of(float scale) {
+  return scale != 0 ? 1 / scale : 0;
+}
+
+void encode_q8_0(const float* x, char* to) {
+  float largest = 0;
+  for (int i = 0; i < 32; i++) largest = std::max(largest, std::fabs(x[i]));
+  const float scale = largest / 127, inverse = inverse_of(scale);
+  put_half(scale, to);
+  for (int i = 0; i < 32; i++) to[2 + i] = static_cast<char>(std::lround(x[i] * inverse));
+}
+
+// q4_0 and q5_0: the value of the largest magnitude gets the lowest code, -8 or -16.
+void encode_centred(const float* x, int middle, char* to) {
+  float extreme = 0;
+  for (int i = 0; i < 32; i++) {
+    if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
+  }
+  const float scale = extreme / static_cast<float>(-middle), inverse = inverse_of(scale);
+  std::array<uint8_t, 32> codes{};
+  for (int i = 0; i < 32; i++) {
+    const auto code = static_cast<int>(x[i] * inverse + static_cast<float>(middle) + 0.5F);
+    codes[static_cast<size_t>(i)] = static_cast<uint8_t>(std::clamp(code, 0, 2 * middle - 1));
+  }
+  put_half(scale, to);
+  if (middle == 16) put_fifth_bits(codes, to + 2);
+  put_nibbles(codes, to + (middle == 16 ? 6 : 2));
+}
+
+// q4_1 and q5_1: codes count from the block's minimum.
+void encode_from_minimum(const float* x, int levels, char* to) {
+  const auto [least, greatest] = std::minmax_element(x, x + 32);
+  const float minimum = *least, scale = (*greatest - minimum) / static_cast<float>(levels);
+  const float inverse = inverse_of(scale);
+  std::array<uint8_t, 32> codes{};
+  for (int i = 0; i < 32; i++) {
+    const auto code = static_cast<int>((x[i] - minimum) * inverse + 0.5F);
+    codes[static_cast<size_t>(i)] = static_cast<uint8_t>(std::clamp(code, 0, levels));
+  }
+  put_half(scale, to);
+  put_half(minimum, to + 2);
+  if (levels == 31) put_fifth_bits(codes, to + 4);
+  put_nibbles(codes, to + (levels == 31 ? 8 : 4));
+}
+
+uint8_t nearest_iq4_nl(float value) {
+  size_t best = 0;
+  for (size_t i = 1; i < kIq4NlValues.size(); i++) {
+    const auto off = [&](size_t at) {
+      return std::fabs(value - static_cast<float>(kIq4NlValues[at]));
+    };
+    if (off(i) < off(best)) best = i;
+  }
+  return static_cast<uint8_t>(best);
+}
+
+// The extreme value gets the lowest level; then the scale that fits the chosen levels best, where
+// large values count for more.
+void encode_iq4_nl(const float* x, char* to) {
+  float extreme = 0;
+  for (int i = 0; i < 32; i++) {
+    if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
+  }
+  std::memset(to, 0, 18);
+  if (std::fabs(extreme) < 1e-15F) return;
+  const float inverse = inverse_of(extreme / static_cast<float>(kIq4NlValues[0]));
+  std::array<uint8_t, 32> codes{};
+  float products = 0, squares = 0;
+  for (int i = 0; i < 32; i++) {
+    const uint8_t code = nearest_iq4_nl(x[i] * inverse);
+    const auto level = static_cast<float>(kIq4NlValues[code]);
+    codes[static_cast<size_t>(i)] = code;
+    products += x[i] * x[i] * level * x[i];
+    squares += x[i] * x[i] * level * level;
+  }
+  put_half(products / squares, to);
+  put_nibbles(codes, to + 2);
+}
+
+void encode_block(uint32_t type, const float* x, char* to) {
+  switch (type) {
+    case kQ8_0:
+      return encode_q8_0(x, to);
+    case kQ4_0:
+      return encode_centred(x, 8, to);
+    case kQ5_0:
+      return encode_centred(x, 16, to);
+    case kQ4_1:
+      return encode_from_minimum(x, 15, to);
+    case kQ5_1:
+      return encode_from_minimum(x, 31, to);
+    default:
+      return encode_iq4_nl(x, to);
+  }
+}
+
+// ggml's other types that have a name, by number.
+constexpr std::pair<uint32_t, std::string_view> kOtherTypes[] = {
+    {9, "q8_1"},
+    {10, "q2_K"},
+    {11, "q3_K"},
+    {12, "q4_K"},
+    {13, "q5_K"},
+    {14, "q6_K"},
+    {15, "q8_K"},
+    {16, "iq2_xxs"},
+    {17, "iq2_xs"},
+    {18, "iq3_xxs"},
+    {19, "iq1_s"},
+    {21, "iq3_s"},
+    {22, "iq2_s"},
+    {23, "iq4_xs"},
+    {24, "i8"},
+    {25, "i16"},
+    {26, "i32"},
+    {27, "i64"},
+    {28, "f64"},
+    {29, "iq1_m"},
+    {34, "tq1_0"},
+    {35, "tq2_0"},
+    {39, "mxfp4"},
+    // ik_llama.cpp's numbers, which no other fork has.
+    {133, "ik_llama.cpp's q6_0"},
+    {151, "ik_llama.cpp's q8_KV"}};
+
 }  // namespace
 
 const LlamaType* find_llama_type(uint32_t number) {
@@ -97,6 +240,30 @@ const LlamaType* find_llama_type(uint32_t number) {
     if (type.number == number) return &type;
   }
   return nullptr;
+}
+
+const LlamaType* find_llama_type(std::string_view name) {
+  for (const LlamaType& type : kTypes) {
+    if (type.name == name) return &type;
+  }
+  return nullptr;
+}
+
+std::string unread_type_name(uint32_t number) {
+  for (const auto& [known, name] : kOtherTypes) {
+    if (known == number) return std::string(name);
+  }
+  return number <= 40 ? "none that a cache has" : "a fork's own, such as TurboQuant's";
+}
+
+void encode_llama(const LlamaType& type, const float* from, char* to, uint64_t n) {
+  if (type.number == kF32) return kernels().encode(Dtype::kF32, from, to, n);
+  if (type.number == kF16) return kernels().encode(Dtype::kF16, from, to, n);
+  if (type.number == kBf16) return kernels().encode(Dtype::kBf16, from, to, n);
+  for (uint64_t i = 0; i < n; i += type.block_values) {
+    encode_block(type.number, from + i, to);
+    to += type.block_bytes;
+  }
 }
 
 void decode_llama(const LlamaType& type, const char* from, float* to, uint64_t n) {

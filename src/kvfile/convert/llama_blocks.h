@@ -12,6 +12,7 @@
 // The low nibbles of the 16 bytes are the values 0 to 15, the high ones 16 to 31.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace kvcs::kvfile {
@@ -23,8 +24,15 @@ struct LlamaType {
   bool quantized() const { return block_values > 1; }
 };
 
-const LlamaType* find_llama_type(uint32_t number);  // Null when unknown.
+const LlamaType* find_llama_type(uint32_t number);  // Null when it is not in the list above.
+const LlamaType* find_llama_type(std::string_view name);
+// What a type is that is not in the list: the name of a ggml type that no cache of llama.cpp has,
+// or "a fork's own": the forks number theirs alike and differently, so no more can be said.
+std::string unread_type_name(uint32_t number);
 // `n` is a multiple of type.block_values.
 void decode_llama(const LlamaType& type, const char* from, float* to, uint64_t n);
+// As ggml's reference code rounds, so that values which were decoded from blocks become the same
+// blocks again. F16 values beyond its range are left to the caller.
+void encode_llama(const LlamaType& type, const float* from, char* to, uint64_t n);
 
 }  // namespace kvcs::kvfile

@@ -20,7 +20,7 @@ using kvcs::test::TempDir;
 namespace {
 
 Status import_llama(const std::string& from, const std::string& to, Dtype dtype = Dtype::kF16) {
-  const auto llama = KVCS_TRY(open_llama_cache(from, {.kv_heads = 2, .head_dim = 64}));
+  const auto llama = KVCS_TRY(open_llama_cache(from, {}));
   ImportOptions options;
   options.output = to;
   options.dtype = dtype;
