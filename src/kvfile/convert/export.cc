@@ -3,11 +3,12 @@
 #include "kvfile/convert/export.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "base/bytes.h"
 #include "kvfile/convert/import.h"
 #include "kvfile/convert/llama_reader.h"
-#include "kvfile/format/finite.h"
 #include "kvfile/format/tiles.h"
 
 namespace kvcs::kvfile {
@@ -42,8 +43,15 @@ Result<std::vector<uint32_t>> fact_numbers(const KvHeader& header, std::string_v
 // so that the file can be made again byte for byte.
 struct LlamaForm {
   RopePairing rope = RopePairing::kNeox;
+  bool interleave = false;  // From halves to neighbouring pairs, over rope_dim channels.
+  uint64_t rope_dim = 0;
   bool transposed = false, slot_frame = false;
-  uint32_t streams = 1, stream = 0, type = 0;
+  uint32_t version = kLlamaSequenceVersion, streams = 1, stream = 0;
+  const LlamaType* key_type = nullptr;
+  const LlamaType* value_type = nullptr;
+  uint64_t key_rotation = 0, value_rotation = 0;
+  // The values were decoded from blocks of this type and rotation.
+  bool keys_were_blocks = false, values_were_blocks = false;
   std::vector<uint32_t> sequences, tokens, extra_tokens;
 };
 
@@ -60,22 +68,108 @@ Result<RopePairing> llama_order(const KvHeader& header, const ExportOptions& opt
       "say --rope norm (llama, mistral, granite, …) or --rope neox (qwen, phi3, …)");
 }
 
-Result<LlamaForm> llama_form(const KvFile& file, const ExportOptions& options) {
-  const KvHeader& header = file.header();
+// An engine takes every layer of its model and every position, or nothing.
+Status check_is_whole(const KvHeader& header) {
   if (fact(header, "kvcs.position_offset", "0") != "0") {
     return invalid("the cache does not begin at position 0; llama.cpp's files must");
   }
-  LlamaForm form;
+  const std::string layers = std::to_string(header.layers);
+  const std::string of = fact(header, "kvcs.llama.layers", layers);
+  if (fact(header, "kvcs.first_layer", "0") == "0" && of == layers) return ok();
+  return invalid("the cache has " + layers + " layers from layer " +
+                 fact(header, "kvcs.first_layer", "0") + " on" +
+                 (of == layers ? "" : ", of " + printable(of, kShownWord)) +
+                 "; llama.cpp takes all layers of a model alone");
+}
+
+// The type of keys or values: as told, else as the engine had it that wrote the imported file, else
+// the file's own.
+Result<const LlamaType*> choose_type(const KvHeader& header, const std::string& told,
+                                     std::string_view recorded_as) {
+  std::string name = told;
+  if (name.empty()) name = fact(header, recorded_as, "");
+  if (name.empty()) name = lower_ascii(dtype_name(header.dtype));
+  const LlamaType* const type = find_llama_type(name);
+  if (type == nullptr) {
+    return invalid("llama.cpp has no cache of type " + printable(name, kShownWord));
+  }
+  if (header.head_dim % type->block_values == 0) return type;
+  return invalid(name + " needs a head_dim that is a multiple of " +
+                 std::to_string(type->block_values) + ", this one is " +
+                 std::to_string(header.head_dim));
+}
+
+// llama.cpp rotates what it quantises since March 2026. Its files do not say so: an import records
+// what it found, and every engine of version 3 rotates.
+bool is_rotated(const KvHeader& header, const LlamaForm& form, const ExportOptions& options) {
+  if (options.rotation != RotationChoice::kAuto) {
+    return options.rotation == RotationChoice::kHadamard;
+  }
+  for (const std::string_view key : {"kvcs.llama.key_type", "kvcs.llama.value_type"}) {
+    const LlamaType* const recorded = find_llama_type(fact(header, key, "f16"));
+    if (recorded != nullptr && recorded->quantized()) {
+      return fact(header, "kvcs.llama.rotation", "none") == "hadamard";
+    }
+  }
+  return form.version >= kLlamaSequenceVersion;
+}
+
+Status choose_types(const KvHeader& header, const ExportOptions& options, LlamaForm& form) {
+  form.key_type = KVCS_TRY(choose_type(header, options.key_type, "kvcs.llama.key_type"));
+  form.value_type = KVCS_TRY(choose_type(header, options.value_type, "kvcs.llama.value_type"));
+  form.transposed =
+      options.transpose_values.value_or(fact(header, "kvcs.llama.values_transposed", "0") == "1");
+  if (form.transposed && form.value_type->quantized()) {
+    if (options.transpose_values) {
+      return invalid("--values transposed: only f16, bf16 and f32 values can be; " +
+                     std::string(form.value_type->name) + " needs flash attention");
+    }
+    form.transposed = false;
+  }
+  const bool can = llama_key_rotation(header.head_dim) > 0;
+  const bool quantised = form.key_type->quantized() || form.value_type->quantized();
+  if (options.rotation == RotationChoice::kHadamard && !(can && quantised)) {
+    return invalid(
+        "--rotation hadamard: only quantised keys and values with a head_dim that is a multiple of "
+        "64 are ever rotated");
+  }
+  const bool rotated = can && is_rotated(header, form, options);
+  const bool alike = rotated == (fact(header, "kvcs.llama.rotation", "none") == "hadamard");
+  form.keys_were_blocks = alike && form.key_type->name == fact(header, "kvcs.llama.key_type", "");
+  form.values_were_blocks =
+      alike && form.value_type->name == fact(header, "kvcs.llama.value_type", "");
+  if (!rotated) return ok();
+  if (form.key_type->quantized()) form.key_rotation = llama_key_rotation(header.head_dim);
+  if (form.value_type->quantized()) form.value_rotation = llama_value_rotation(header.head_dim);
+  return ok();
+}
+
+// Keys of a file in transformers' order become neighbouring pairs again where llama.cpp has these.
+Status choose_order(const KvHeader& header, const ExportOptions& options, LlamaForm& form) {
   form.rope = KVCS_TRY(llama_order(header, options));
+  form.interleave =
+      form.rope == RopePairing::kNorm && fact(header, "kvcs.rope_layout", "half") != "pair";
+  form.rope_dim = header.head_dim;
+  const std::string told = fact(header, "kvcs.rope_dim", "");
+  if (!told.empty()) form.rope_dim = KVCS_TRY(parse_u64(told, "kvcs.rope_dim"));
+  if (form.rope_dim <= header.head_dim && form.rope_dim % 2 == 0) return ok();
+  return invalid("kvcs.rope_dim " + printable(told, kShownWord) + " does not fit head_dim " +
+                 std::to_string(header.head_dim));
+}
+
+Result<LlamaForm> llama_form(const KvFile& file, const ExportOptions& options) {
+  const KvHeader& header = file.header();
+  KVCS_TRY(check_is_whole(header));
+  LlamaForm form;
+  form.version = options.llama_version.value_or(kLlamaSequenceVersion);
+  KVCS_TRY(choose_order(header, options, form));
+  KVCS_TRY(choose_types(header, options, form));
   const std::optional<Sidecar> sidecar = KVCS_TRY(read_sidecar(file.path()));
   form.tokens = KVCS_TRY(recorded_tokens(file, sidecar));
   if (form.tokens.size() != header.tokens) {
     return invalid("the cache has " + std::to_string(header.tokens) + " tokens and " +
                    std::to_string(form.tokens.size()) + " recorded ids; llama.cpp needs all");
   }
-  form.transposed =
-      options.transpose_values || fact(header, "kvcs.llama.values_transposed", "0") == "1";
-  form.type = header.dtype == Dtype::kF32 ? 0 : header.dtype == Dtype::kF16 ? 1 : 30;
   form.sequences = KVCS_TRY(fact_numbers(header, "kvcs.llama.sequences", "0"));
   // The rest describes the whole imported file; a slice of it has a plain frame.
   if (fact(header, "kvcs.llama.cells", "") != std::to_string(header.tokens)) return form;
@@ -98,7 +192,7 @@ std::string llama_head(const LlamaForm& form) {
   std::string out;
   const auto put = [&out](uint64_t number) { append_u32le(out, static_cast<uint32_t>(number)); };
   put(kLlamaSequenceMagic);
-  put(3);
+  put(form.version);
   const uint64_t ids = form.tokens.size() + form.extra_tokens.size();
   put(form.slot_frame ? ids + 4 : ids);
   if (form.slot_frame) {
@@ -123,15 +217,28 @@ std::string llama_head(const LlamaForm& form) {
 
 // Brings the channels of every head from transformers' order (the two of a rotary pair half a head
 // apart) to llama.cpp's NORM order (side by side). reorder() of import_llama.cc is its inverse.
-void interleave(std::vector<float>& x, uint64_t dim) {
-  std::vector<float> head(dim);
+void interleave(std::vector<float>& x, uint64_t dim, uint64_t turned) {
+  std::vector<float> head(turned);
   for (uint64_t start = 0; start < x.size(); start += dim) {
-    for (uint64_t j = 0; j < dim / 2; j++) {
+    for (uint64_t j = 0; j < turned / 2; j++) {
       head[2 * j] = x[start + j];
-      head[2 * j + 1] = x[start + j + dim / 2];
+      head[2 * j + 1] = x[start + j + turned / 2];
     }
     std::copy(head.begin(), head.end(), x.begin() + static_cast<ptrdiff_t>(start));
   }
+}
+
+// Values that a type of llama.cpp cannot hold would become others without a word.
+Status check_range(const LlamaType& type, const std::string& tensor, const std::vector<float>& x) {
+  if (type.name == "f32") return ok();
+  constexpr float kHalfMax = 65'504;
+  const float limit = type.name == "bf16" ? std::numeric_limits<float>::max() : kHalfMax;
+  const auto bad =
+      std::count_if(x.begin(), x.end(), [&](float value) { return !(std::fabs(value) <= limit); });
+  if (bad == 0) return ok();
+  return invalid("tensor \"" + tensor + "\": " + std::to_string(bad) +
+                 " values are out of the range of " + std::string(type.name) +
+                 "; say --key-type f32 --value-type f32");
 }
 
 class LlamaWriter final {
@@ -165,16 +272,18 @@ class LlamaWriter final {
   // Rows of a token side by side are the heads of a tile interleaved; transposed values are one run
   // per channel, so each tile goes to as many places as there are channels.
   Status write_layer(Part part, uint64_t layer) {
+    const bool keys = part == Part::kKeys;
+    const LlamaType& type = keys ? *form_.key_type : *form_.value_type;
     const uint64_t width = header_.kv_heads * header_.head_dim;
-    const uint64_t value_bytes = dtype_bytes(header_.dtype);
-    const bool transposed = part == Part::kValues && form_.transposed;
+    const uint64_t row_bytes = width / type.block_values * type.block_bytes;
+    const bool transposed = !keys && form_.transposed;
     std::string head;
-    append_u32le(head, form_.type);
+    append_u32le(head, type.number);
     if (transposed) {
-      append_u32le(head, static_cast<uint32_t>(value_bytes));
+      append_u32le(head, type.block_bytes);
       append_u32le(head, static_cast<uint32_t>(width));
     } else {
-      append_u64le(head, width * value_bytes);
+      append_u64le(head, row_bytes);
     }
     KVCS_TRY(put(head));
     for (uint64_t first = 0; first < header_.tokens; first += kTileTokens) {
@@ -182,15 +291,20 @@ class LlamaWriter final {
       for (uint64_t h = 0; h < header_.kv_heads; h++) {
         std::vector<float> x(rows * header_.head_dim);
         KVCS_TRY(reader_.read({part, layer, h, first, rows}, x.data()));
-        if (part == Part::kKeys && form_.rope == RopePairing::kNorm) {
-          interleave(x, header_.head_dim);
-        }
+        if (keys && form_.interleave) interleave(x, header_.head_dim, form_.rope_dim);
         gather(x, h, rows, transposed);
       }
-      KVCS_TRY(encode_exported(header_, part, layer, block_, raw_));
-      KVCS_TRY(write_rows(first, rows, transposed));
+      const uint64_t rotation = keys ? form_.key_rotation : form_.value_rotation;
+      if (rotation > 0) {
+        kernels().hadamard(block_.data(), block_.size() / rotation, rotation);
+      }
+      KVCS_TRY(check_range(type, tensor_name(part, layer, ""), block_));
+      raw_.resize(rows * row_bytes);
+      encode_llama(type, block_.data(), raw_.data(), block_.size(),
+                   keys ? form_.keys_were_blocks : form_.values_were_blocks);
+      KVCS_TRY(write_rows(first, rows, type, transposed));
     }
-    at_ += header_.tokens * width * value_bytes;
+    at_ += header_.tokens * row_bytes;
     return ok();
   }
 
@@ -206,12 +320,12 @@ class LlamaWriter final {
     }
   }
 
-  Status write_rows(uint64_t first, uint64_t rows, bool transposed) {
+  Status write_rows(uint64_t first, uint64_t rows, const LlamaType& type, bool transposed) {
     const uint64_t width = header_.kv_heads * header_.head_dim;
-    const uint64_t value_bytes = dtype_bytes(header_.dtype);
     if (!transposed) {
-      return out_.write(at_ + first * width * value_bytes, raw_.data(), raw_.size());
+      return out_.write(at_ + raw_.size() / rows * first, raw_.data(), raw_.size());
     }
+    const uint64_t value_bytes = type.block_bytes;
     for (uint64_t c = 0; c < width; c++) {
       KVCS_TRY(out_.write(at_ + (c * header_.tokens + first) * value_bytes,
                           raw_.data() + c * rows * value_bytes, rows * value_bytes));
@@ -228,6 +342,19 @@ class LlamaWriter final {
   std::vector<char> raw_;
 };
 
+// "ggsq version 3, rope norm, keys q8_0, values q8_0, rotated": an engine takes the file only when
+// it was started alike.
+std::string describe(const LlamaForm& form) {
+  const bool quantised = form.key_type->quantized() || form.value_type->quantized();
+  const std::string rotation =
+      form.key_rotation + form.value_rotation > 0 ? ", rotated" : ", not rotated";
+  return "ggsq version " + std::to_string(form.version) + ", rope " +
+         std::string(pairing_name(form.rope)) + ", keys " + std::string(form.key_type->name) +
+         ", values " + std::string(form.value_type->name) +
+         (form.transposed ? " transposed (no flash attention)" : " in rows (flash attention)") +
+         (quantised ? rotation : "");
+}
+
 }  // namespace
 
 Result<ExportReport> export_llama(const ExportOptions& options) {
@@ -241,9 +368,7 @@ Result<ExportReport> export_llama(const ExportOptions& options) {
   const uint64_t size_bytes = KVCS_TRY(writer.write());
   KVCS_TRY(file->check_unchanged());
   KVCS_TRY(out->publish());
-  return ExportReport{size_bytes, "ggsq version 3, rope " + std::string(pairing_name(form.rope)) +
-                                      ", " + std::string(dtype_name(file->header().dtype)) +
-                                      (form.transposed ? ", values transposed" : "")};
+  return ExportReport{size_bytes, describe(form)};
 }
 
 }  // namespace kvcs::kvfile

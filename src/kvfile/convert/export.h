@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kvfile/convert/import.h"
 #include "kvfile/convert/rope_detect.h"
 #include "kvfile/kvfile.h"
 
@@ -16,7 +17,11 @@ struct ExportOptions {
   std::string input, output;
   // llama: the order that the model's architecture wants; else what the import recorded.
   std::optional<RopePairing> rope;
-  bool transpose_values = false;  // llama: as without flash attention; else as imported.
+  // llama: transposed as without flash attention, or in rows as with it; else as imported.
+  std::optional<bool> transpose_values;
+  std::optional<uint32_t> llama_version;  // Of ggsq; each engine takes its own alone.
+  std::string key_type, value_type;       // llama: "q8_0", …; empty: as imported, else the dtype.
+  RotationChoice rotation = RotationChoice::kAuto;
 };
 struct ExportReport {
   uint64_t size_bytes = 0;
@@ -27,8 +32,11 @@ struct ExportReport {
 Result<ExportReport> export_safetensors(const ExportOptions& options);
 // A prompt cache of mlx-lm, of its class KVCache; the same facts are the user's metadata there.
 Result<ExportReport> export_mlx(const ExportOptions& options);
-// "ggsq" version 3. A file that was imported from one as F16 becomes the same bytes again. Invalid
-// when token ids or the rope order are not recorded, or when tokens were cut off in front.
+// "ggsq", in the version, types, rotation and layout that the engine has which is to read it. A
+// file that was imported from one becomes the same bytes again: F16, BF16 and F32 always, the
+// blocks of quantised types when it was imported as F32, and as F16 but for blocks whose values are
+// lost in the rounding. Invalid when token ids or the rope order are not recorded, or when tokens
+// or layers were cut off.
 Result<ExportReport> export_llama(const ExportOptions& options);
 
 // Values of one tensor in the dtype that they had. A quantised file may decode to values beyond

@@ -445,6 +445,7 @@ Metadata describe(const LlamaFile& file, const ToldFacts& told, const KeyOrder& 
       {"kvcs.llama.stream", std::to_string(cache.stream)},
       {"kvcs.llama.sequences", comma_list(cache.sequences)},
       {"kvcs.llama.token_frame", file.wrapped_tokens ? "slot" : "plain"},
+      {"kvcs.llama.layers", std::to_string(cache.keys.size())},
       {"kvcs.llama.cells", std::to_string(cache.positions.size())}};
   if (order.rope_dim > 0) metadata.emplace_back("kvcs.rope_dim", std::to_string(order.rope_dim));
   if (choice.detected) {

@@ -112,45 +112,89 @@ float inverse_of(float scale) {
   return scale != 0 ? 1 / scale : 0;
 }
 
-void encode_q8_0(const float* x, char* to) {
+// A block as codes: a value is (code - zero) · scale + minimum.
+struct Block {
+  std::array<int, 32> codes{};
+  float scale = 0, minimum = 0;
+};
+
+// Finds the scale (and minimum) that fits the codes best. Values that were decoded from a block and
+// rounded since have lost the last bit of its scale; over 32 values it comes back.
+void fit(const float* x, int zero, bool has_minimum, Block& block) {
+  double n = 0, sum_c = 0, sum_x = 0, sum_cc = 0, sum_cx = 0;
+  for (int i = 0; i < 32; i++) {
+    const double code = block.codes[static_cast<size_t>(i)] - zero, value = double{x[i]};
+    n += 1;
+    sum_c += code;
+    sum_x += value;
+    sum_cc += code * code;
+    sum_cx += code * value;
+  }
+  if (!has_minimum) {
+    if (sum_cc > 0) block.scale = static_cast<float>(sum_cx / sum_cc);
+    return;
+  }
+  const double spread = n * sum_cc - sum_c * sum_c;
+  if (spread <= 0) return;
+  const double scale = (n * sum_cx - sum_c * sum_x) / spread;
+  block.scale = static_cast<float>(scale);
+  block.minimum = static_cast<float>((sum_x - scale * sum_c) / n);
+}
+
+void encode_q8_0(const float* x, bool from_blocks, char* to) {
   float largest = 0;
   for (int i = 0; i < 32; i++) largest = std::max(largest, std::fabs(x[i]));
-  const float scale = largest / 127, inverse = inverse_of(scale);
-  put_half(scale, to);
-  for (int i = 0; i < 32; i++) to[2 + i] = static_cast<char>(std::lround(x[i] * inverse));
+  Block block;
+  block.scale = largest / 127;
+  const float inverse = inverse_of(block.scale);
+  for (int i = 0; i < 32; i++) {
+    block.codes[static_cast<size_t>(i)] = static_cast<int>(std::lround(x[i] * inverse));
+  }
+  if (from_blocks) fit(x, 0, false, block);
+  put_half(block.scale, to);
+  for (size_t i = 0; i < 32; i++) to[2 + i] = static_cast<char>(block.codes[i]);
+}
+
+void put_codes(const Block& block, bool fifth_bits, char* to) {
+  std::array<uint8_t, 32> codes{};
+  for (size_t i = 0; i < 32; i++) codes[i] = static_cast<uint8_t>(block.codes[i]);
+  if (fifth_bits) put_fifth_bits(codes, to);
+  put_nibbles(codes, fifth_bits ? to + 4 : to);
 }
 
 // q4_0 and q5_0: the value of the largest magnitude gets the lowest code, -8 or -16.
-void encode_centred(const float* x, int middle, char* to) {
+void encode_centred(const float* x, int middle, bool from_blocks, char* to) {
   float extreme = 0;
   for (int i = 0; i < 32; i++) {
     if (std::fabs(x[i]) > std::fabs(extreme)) extreme = x[i];
   }
-  const float scale = extreme / static_cast<float>(-middle), inverse = inverse_of(scale);
-  std::array<uint8_t, 32> codes{};
+  Block block;
+  block.scale = extreme / static_cast<float>(-middle);
+  const float inverse = inverse_of(block.scale);
   for (int i = 0; i < 32; i++) {
     const auto code = static_cast<int>(x[i] * inverse + static_cast<float>(middle) + 0.5F);
-    codes[static_cast<size_t>(i)] = static_cast<uint8_t>(std::clamp(code, 0, 2 * middle - 1));
+    block.codes[static_cast<size_t>(i)] = std::clamp(code, 0, 2 * middle - 1);
   }
-  put_half(scale, to);
-  if (middle == 16) put_fifth_bits(codes, to + 2);
-  put_nibbles(codes, to + (middle == 16 ? 6 : 2));
+  if (from_blocks) fit(x, middle, false, block);
+  put_half(block.scale, to);
+  put_codes(block, middle == 16, to + 2);
 }
 
 // q4_1 and q5_1: codes count from the block's minimum.
-void encode_from_minimum(const float* x, int levels, char* to) {
+void encode_from_minimum(const float* x, int levels, bool from_blocks, char* to) {
   const auto [least, greatest] = std::minmax_element(x, x + 32);
-  const float minimum = *least, scale = (*greatest - minimum) / static_cast<float>(levels);
-  const float inverse = inverse_of(scale);
-  std::array<uint8_t, 32> codes{};
+  Block block;
+  block.minimum = *least;
+  block.scale = (*greatest - *least) / static_cast<float>(levels);
+  const float inverse = inverse_of(block.scale);
   for (int i = 0; i < 32; i++) {
-    const auto code = static_cast<int>((x[i] - minimum) * inverse + 0.5F);
-    codes[static_cast<size_t>(i)] = static_cast<uint8_t>(std::clamp(code, 0, levels));
+    const auto code = static_cast<int>((x[i] - block.minimum) * inverse + 0.5F);
+    block.codes[static_cast<size_t>(i)] = std::clamp(code, 0, levels);
   }
-  put_half(scale, to);
-  put_half(minimum, to + 2);
-  if (levels == 31) put_fifth_bits(codes, to + 4);
-  put_nibbles(codes, to + (levels == 31 ? 8 : 4));
+  if (from_blocks) fit(x, 0, true, block);
+  put_half(block.scale, to);
+  put_half(block.minimum, to + 2);
+  put_codes(block, levels == 31, to + 4);
 }
 
 uint8_t nearest_iq4_nl(float value) {
@@ -187,18 +231,18 @@ void encode_iq4_nl(const float* x, char* to) {
   put_nibbles(codes, to + 2);
 }
 
-void encode_block(uint32_t type, const float* x, char* to) {
+void encode_block(uint32_t type, const float* x, bool from_blocks, char* to) {
   switch (type) {
     case kQ8_0:
-      return encode_q8_0(x, to);
+      return encode_q8_0(x, from_blocks, to);
     case kQ4_0:
-      return encode_centred(x, 8, to);
+      return encode_centred(x, 8, from_blocks, to);
     case kQ5_0:
-      return encode_centred(x, 16, to);
+      return encode_centred(x, 16, from_blocks, to);
     case kQ4_1:
-      return encode_from_minimum(x, 15, to);
+      return encode_from_minimum(x, 15, from_blocks, to);
     case kQ5_1:
-      return encode_from_minimum(x, 31, to);
+      return encode_from_minimum(x, 31, from_blocks, to);
     default:
       return encode_iq4_nl(x, to);
   }
@@ -256,12 +300,13 @@ std::string unread_type_name(uint32_t number) {
   return number <= 40 ? "none that a cache has" : "a fork's own, such as TurboQuant's";
 }
 
-void encode_llama(const LlamaType& type, const float* from, char* to, uint64_t n) {
+void encode_llama(const LlamaType& type, const float* from, char* to, uint64_t n,
+                  bool from_blocks) {
   if (type.number == kF32) return kernels().encode(Dtype::kF32, from, to, n);
   if (type.number == kF16) return kernels().encode(Dtype::kF16, from, to, n);
   if (type.number == kBf16) return kernels().encode(Dtype::kBf16, from, to, n);
   for (uint64_t i = 0; i < n; i += type.block_values) {
-    encode_block(type.number, from + i, to);
+    encode_block(type.number, from + i, from_blocks, to);
     to += type.block_bytes;
   }
 }

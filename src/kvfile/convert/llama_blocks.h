@@ -31,8 +31,10 @@ const LlamaType* find_llama_type(std::string_view name);
 std::string unread_type_name(uint32_t number);
 // `n` is a multiple of type.block_values.
 void decode_llama(const LlamaType& type, const char* from, float* to, uint64_t n);
-// As ggml's reference code rounds, so that values which were decoded from blocks become the same
-// blocks again. F16 values beyond its range are left to the caller.
-void encode_llama(const LlamaType& type, const float* from, char* to, uint64_t n);
+// As ggml's reference code rounds. Values that were decoded from blocks of this type become the
+// same blocks again; when they were rounded to F16 since, say `from_blocks`, so that the scales are
+// fitted. F16 values beyond its range are left to the caller.
+void encode_llama(const LlamaType& type, const float* from, char* to, uint64_t n,
+                  bool from_blocks = false);
 
 }  // namespace kvcs::kvfile

@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "kvfile/convert/import.h"
+#include "kvfile/convert/llama_file.h"
 #include "kvfile/support.h"
 #include "kvfile/tools/annotate.h"
 #include "kvfile/tools/quantize.h"
@@ -65,7 +66,11 @@ TEST_CASE("export: import after export is the identity for every source and dtyp
       INFO(name << " " << dtype_name(dtype));
       REQUIRE(
           import_llama(data_path(std::string("llamacpp/") + name), dir.file("a.kv"), dtype).ok());
-      const auto report = export_llama({.input = dir.file("a.kv"), .output = dir.file("b.bin")});
+      const std::string type = lower_ascii(dtype_name(dtype));
+      const auto report = export_llama({.input = dir.file("a.kv"),
+                                        .output = dir.file("b.bin"),
+                                        .key_type = type,
+                                        .value_type = type});
       INFO(report.status().message());
       REQUIRE(report.ok());
       REQUIRE(import_llama(dir.file("b.bin"), dir.file("c.kv"), dtype).ok());
@@ -153,4 +158,98 @@ TEST_CASE("export: what llama.cpp could not read is refused", "[unit][kvfile]") 
   CHECK(export_safetensors({.input = dir.file("a.kv"), .output = dir.file("a.kv")}).code() ==
         Code::kConflict);
   CHECK_FALSE(std::filesystem::exists(dir.file("b.bin")));
+}
+
+TEST_CASE("export: every type, order and shape of llama.cpp comes back to the byte",
+          "[unit][kvfile]") {
+  TempDir dir;
+  std::vector<LlamaSample> samples;
+  for (const char* const type : {"q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", "f16", "bf16"}) {
+    for (const bool rotated : {true, false}) {
+      samples.push_back({.layers = 2, .key_type = type, .value_type = type});
+      samples.back().rotated = rotated && find_llama_type(type)->quantized();
+    }
+  }
+  samples.push_back({.head_dim = 128, .key_type = "q8_0", .value_type = "q4_0"});
+  samples.back().rotated = true;
+  samples.push_back({.head_dim = 80, .rope_dim = 32, .pairing = RopePairing::kNeox});
+  samples.push_back({.head_dim = 128, .rope_dim = 64});
+  for (LlamaSample& sample : samples) {
+    INFO(sample.key_type << " " << sample.value_type << " " << sample.rotated << " "
+                         << sample.head_dim);
+    sample.ids = sample.token_ids();
+    write_bytes(dir.file("s.seq"), sample.bytes());
+    REQUIRE(import_llama(dir.file("s.seq"), dir.file("s.kv"), Dtype::kF32).ok());
+    const auto report = export_llama({.input = dir.file("s.kv"), .output = dir.file("b.seq")});
+    INFO(report.status().message());
+    REQUIRE(report.ok());
+    CHECK(read_bytes(dir.file("b.seq")) == sample.bytes());
+  }
+  // Keys that transformers, too, has as neighbours never left their order.
+  const auto adjacent = open_llama_cache(dir.file("s.seq"), {.architecture = "glm4"});
+  ImportOptions options;
+  options.output = dir.file("s.kv");
+  options.dtype = Dtype::kF32;
+  REQUIRE(write_imported(*adjacent->cache, options).ok());
+  REQUIRE(export_llama({.input = dir.file("s.kv"), .output = dir.file("b.seq")}).ok());
+  CHECK(read_bytes(dir.file("b.seq")) == samples.back().bytes());
+}
+
+TEST_CASE("export: types, rotation, version and layout are the engine's that is to read the file",
+          "[unit][kvfile]") {
+  TempDir dir;
+  LlamaSample sample{.layers = 1, .key_type = "f16", .value_type = "f16"};
+  sample.ids = sample.token_ids();
+  write_bytes(dir.file("s.seq"), sample.bytes());
+  REQUIRE(import_llama(dir.file("s.seq"), dir.file("s.kv"), Dtype::kF32).ok());
+  ExportOptions options{.input = dir.file("s.kv"), .output = dir.file("b.seq")};
+  // What an engine of version 3 makes of these values itself, rotated unless it is told not to.
+  const auto made = [&](const char* key_type, const char* value_type, bool rotated,
+                        uint32_t version) {
+    LlamaSample other = sample;
+    other.key_type = key_type;
+    other.value_type = value_type;
+    other.rotated = rotated;
+    other.version = version;
+    return other.bytes();
+  };
+  options.key_type = "q8_0";
+  options.value_type = "f16";
+  REQUIRE(export_llama(options).ok());
+  // The sample rounds its F16 keys from F32, so one block more or less may differ.
+  const std::string expected = made("q8_0", "f16", true, 3), seen = read_bytes(dir.file("b.seq"));
+  REQUIRE(seen.size() == expected.size());
+  size_t differing = 0;
+  for (size_t i = 0; i < seen.size(); i++) differing += seen[i] != expected[i];
+  CHECK(differing < seen.size() / 100);
+  options.rotation = RotationChoice::kNone;
+  options.llama_version = 2;
+  CHECK(export_llama(options)->form.find("ggsq version 2, rope norm, keys q8_0, values f16 in rows "
+                                         "(flash attention), not rotated") == 0);
+  CHECK(read_bytes(dir.file("b.seq")).substr(4, 4) == std::string("\2\0\0\0", 4));
+  options.value_type = "q4_0";
+  options.transpose_values = true;
+  CHECK(export_llama(options).status().message().find("flash attention") != std::string::npos);
+  ExportOptions plain{.input = dir.file("s.kv"), .output = dir.file("b.seq")};
+  plain.rotation = RotationChoice::kHadamard;
+  CHECK(export_llama(plain).status().message().find("only quantised") != std::string::npos);
+  plain.rotation = RotationChoice::kAuto;
+  plain.transpose_values = true;
+  REQUIRE(export_llama(plain).ok());
+  REQUIRE(import_llama(dir.file("b.seq"), dir.file("c.kv"), Dtype::kF32).ok());
+  CHECK(data_of(dir.file("c.kv")) == data_of(dir.file("s.kv")));
+  plain.key_type = "q6_K";
+  CHECK(export_llama(plain).status().message().find("q6_K") != std::string::npos);
+}
+
+TEST_CASE("export: some layers of a model are refused, which no engine takes", "[unit][kvfile]") {
+  TempDir dir;
+  REQUIRE(import_llama(data_path("llamacpp/prompt-cache-f16.bin"), dir.file("whole.kv")).ok());
+  for (const auto& layers : {IndexRange{2, 4}, IndexRange{0, 2}}) {
+    SliceOptions slice{.input = dir.file("whole.kv"), .output = dir.file("a.kv"), .spec = {}};
+    slice.spec.layers = layers;
+    REQUIRE(slice_file(slice).ok());
+    const auto report = export_llama({.input = dir.file("a.kv"), .output = dir.file("b.bin")});
+    CHECK(report.status().message().find("takes all layers of a model alone") != std::string::npos);
+  }
 }
