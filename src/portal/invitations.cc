@@ -104,19 +104,19 @@ std::string_view invitation_state_name(InvitationState state) {
   return "";
 }
 
-Result<CreatedInvitation> InvitationService::create(Invitation wanted, const AuditContext& who) {
+Result<CreatedInvitation> InvitationService::create(Invitation wanted, const Allowed& allowed,
+                                                    const AuditContext& who) {
   const MutexLock lock(mutex_);
   const std::vector<Invitation> present = KVCS_TRY(list(wanted.organization_id));
   const size_t open = present.size();
-  // One that a clock which leapt has ended counts, too: whoever renews it makes it good again.
+  // One that a clock which leapt has ended counts, too: it is made good again.
   for (const Invitation& one : present) {
     if (wanted.email.empty() || one.email != wanted.email) continue;
-    return conflict("'" + printable(one.email, kShownName) + "' is invited already, as " +
-                    std::string(org_role_name(one.role)) + ", until " +
-                    time_json(one.expires_ms).get<std::string>() +
-                    ". Renew that invitation, or withdraw it first.")
-        .with_reason("invitation_exists")
-        .with_details_json(dump_json(Json{{"invitation_id", one.id}}));
+    KVCS_TRY(allowed(one.role));
+    KVCS_TRY(s_.members.check_room(wanted.organization_id, open));
+    Invitation renewed = one;
+    renewed.role = wanted.role;
+    return put_new_link(std::move(renewed), wanted.invited_by, who);
   }
   if (open >= kInvitationsPerOrganizationMax) {
     return conflict("An organization may have " + std::to_string(kInvitationsPerOrganizationMax) +
@@ -166,12 +166,17 @@ Result<CreatedInvitation> InvitationService::renew(std::string_view organization
                                                    const Allowed& allowed,
                                                    const AuditContext& who) {
   const MutexLock lock(mutex_);
-  CreatedInvitation made;
-  made.invitation = KVCS_TRY(find(organization_id, id));
-  KVCS_TRY(allowed(made.invitation.role));
+  Invitation present = KVCS_TRY(find(organization_id, id));
+  KVCS_TRY(allowed(present.role));
   const size_t open = KVCS_TRY(list(organization_id)).size();
   KVCS_TRY(s_.members.check_room(organization_id, open));
-  made.token = Secret(oauth::make_one_time_secret(s_.entropy));
+  return put_new_link(std::move(present), renewed_by, who);
+}
+
+Result<CreatedInvitation> InvitationService::put_new_link(Invitation invitation,
+                                                          std::string_view invited_by,
+                                                          const AuditContext& who) {
+  CreatedInvitation made{std::move(invitation), Secret(oauth::make_one_time_secret(s_.entropy))};
   KvBatch batch;
   // Of links that were renewed one is kept, however often somebody renews.
   if (!made.invitation.old_token_hash.empty()) {
@@ -179,7 +184,7 @@ Result<CreatedInvitation> InvitationService::renew(std::string_view organization
   }
   close(batch, made.invitation, InvitationState::kWithdrawn);
   made.invitation.old_token_hash = made.invitation.token_hash;
-  made.invitation.invited_by = renewed_by;
+  made.invitation.invited_by = invited_by;
   made.invitation.token_hash = sha256_hex(made.token.reveal());
   made.invitation.expires_ms = s_.clock.unix_ms() + kInvitationLifetimeS * 1000;
   put(batch, made.invitation);

@@ -65,15 +65,16 @@ class InvitationService final {
   };
   explicit InvitationService(const Services& services) : s_(services) {}
 
-  // Conflict with reason invitation_exists when the address has an open one, or invitations_full;
-  // Forbidden with reason quota_exceeded when the members and those who are invited would be more
-  // than the plan allows.
-  Result<CreatedInvitation> create(Invitation wanted, const AuditContext& who);
+  // Whether an invitation that is there, and is for this role, may be renewed or withdrawn. Its
+  // failure is returned and nothing is written.
+  using Allowed = std::function<Status(OrgRole role)>;
+  // When the address has an open invitation, that one is renewed for the role that is wanted now.
+  // Conflict with reason invitations_full; Forbidden with reason quota_exceeded when the members
+  // and those who are invited would be more than the plan allows.
+  Result<CreatedInvitation> create(Invitation wanted, const Allowed& allowed,
+                                   const AuditContext& who);
   // Those that are open, in order of id, which is of time.
   Result<std::vector<Invitation>> list(std::string_view organization_id) const;
-  // Whether an invitation for this role may be renewed or withdrawn. Its failure is returned and
-  // nothing is written.
-  using Allowed = std::function<Status(OrgRole role)>;
   // A new token under the same id, good from now, of whoever renews it; the one before is good no
   // longer, and those before that are known no longer. NotFound; Forbidden as create().
   Result<CreatedInvitation> renew(std::string_view organization_id, std::string_view id,
@@ -98,6 +99,9 @@ class InvitationService final {
 
  private:
   Result<Invitation> find(std::string_view organization_id, std::string_view id) const;
+  // A new token under the same id, in one write with the end of the one before.
+  Result<CreatedInvitation> put_new_link(Invitation invitation, std::string_view invited_by,
+                                         const AuditContext& who) KVCS_REQUIRES(mutex_);
   Status check_inviter(const Invitation& invitation) const;
   bool has_ended(const Invitation& invitation) const;
 

@@ -134,7 +134,9 @@ void TeamApi::add_routes(std::vector<http::Row>& table, const PersonAccess& acce
         "Make a member an owner in the own place, and be an admin from then on.",
         {.id = "transferOwnership", .body = "NewOwner", .answer = "Member", .also = "404 409"});
     rows.add(kPost, invitations, at_path(access.admin, place + invitations), kib(2),
-             &TeamApi::invite, "Make a link by which somebody joins, once.",
+             &TeamApi::invite,
+             "Make a link by which somebody joins, once. An address that is invited already gets a "
+             "new link, for the role that is asked now; the old one works no longer.",
              {.id = "createInvitation",
               .body = "NewInvitation",
               .status = 201,
@@ -318,7 +320,14 @@ Result<http::Response> TeamApi::invite(http::Request& request) {
   KVCS_TRY(check_is_no_member(wanted));
   KVCS_TRY(take_invitation(wanted.organization_id));
   wanted.invited_by = request.principal.person_id;
-  return created(KVCS_TRY(invitations_.create(std::move(wanted), by(request))));
+  const auto allowed = [&, address = wanted.email](OrgRole present) -> Status {
+    if (check_reach(request.principal.org_role, present).ok()) return ok();
+    return forbidden("'" + printable(address, kShownName) + "' is invited already, as " +
+                     std::string(org_role_name(present)) +
+                     ", and nobody takes a role above the own. An owner may renew or withdraw it.")
+        .with_reason("role_above_own");
+  };
+  return created(KVCS_TRY(invitations_.create(std::move(wanted), allowed, by(request))));
 }
 
 Result<http::Response> TeamApi::list_invitations(http::Request& request) {

@@ -44,7 +44,8 @@ TEST_CASE("repeats: what makes something at the portal makes it once, and answer
   };
   const Row rows[] = {
       {"/api/v1/api-keys", R"({"name":"lost"})", "/api/v1/api-keys", "keys"},
-      {"/api/v1/invitations", R"({"role":"member"})", "/api/v1/invitations", "invitations"},
+      {"/api/v1/invitations", R"({"email":"lost@example.com","role":"member"})",
+       "/api/v1/invitations", "invitations"},
       {"/api/v1/projects", R"({"name":"Lost"})", "/api/v1/projects", "projects"},
       {"/api/v1/organizations", R"({"name":"Lost"})", "/api/v1/organizations", "organizations"},
       {"/api/v1/artifacts/upload-url", R"({"name":"n","dtype":"F16"})", "", ""},

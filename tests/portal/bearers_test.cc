@@ -247,7 +247,6 @@ TEST_CASE("bearers: those of one person act in one place, where the person is a 
     CHECK(there.project_id == "p2");
     CHECK(there.scope == Scope::kRead);
   }
-  const auto anyhow = [](OrgRole) { return ok(); };
   REQUIRE(rig.members.remove(second, id, rig.who, anyhow).ok());
   CHECK(rig.doors.authenticate(token)->organization_id.empty());
   // The next token finds a place again: of several the one that has had the person for longest.

@@ -14,8 +14,6 @@ using namespace kvcs::test;
 
 namespace {
 
-const auto kAnyhow = [](OrgRole) { return ok(); };
-
 // An organization with an owner and an admin, who invites.
 struct Team : PortalRig {
   const std::string org = organization().id;
@@ -33,7 +31,7 @@ struct Team : PortalRig {
     wanted.role = role;
     wanted.invited_by = by.id;
     wanted.email = email;
-    return invitations.create(wanted, who).value();
+    return invitations.create(wanted, anyhow, who).value();
   }
   std::string accept(const Secret& token, const Person& by) {
     return std::string(invitations.accept(token, by, who).status().reason());
@@ -61,16 +59,15 @@ TEST_CASE("invitations: each refusal has its reason", "[unit][portal]") {
   wanted.organization_id = org;
   wanted.invited_by = owner.id;
   wanted.role = OrgRole::kMember;
-  const CreatedInvitation made = rig.invitations.create(wanted, rig.who).value();
+  const CreatedInvitation made = rig.invitations.create(wanted, anyhow, rig.who).value();
   CHECK(rig.invitations.accept(Secret("other"), ada, rig.who).status().reason() ==
         "invitation_invalid");
   rig.pass(kInvitationLifetimeS);
   CHECK(rig.invitations.accept(made.token, ada, rig.who).status().reason() == "invitation_invalid");
-  const auto anyhow = [](OrgRole) { return ok(); };
   CHECK(rig.invitations.withdraw(org, made.invitation.id, anyhow, rig.who).reason() ==
         "invitation_not_found");
   wanted.email = "eve@b.c";
-  const CreatedInvitation named = rig.invitations.create(wanted, rig.who).value();
+  const CreatedInvitation named = rig.invitations.create(wanted, anyhow, rig.who).value();
   CHECK(rig.invitations.accept(named.token, ada, rig.who).status().reason() ==
         "invitation_for_another");
   CHECK(rig.sign_in
@@ -79,13 +76,12 @@ TEST_CASE("invitations: each refusal has its reason", "[unit][portal]") {
                 [](const Person&, const AuditContext&, const KvBatch&) { return ok(); }, rig.caller)
             .status()
             .reason() == "invitation_for_another");
-  CHECK(rig.invitations.create(wanted, rig.who).status().reason() == "invitation_exists");
   for (size_t i = 1; i < kInvitationsPerOrganizationMax; i++) {
     wanted.email = "eve" + std::to_string(i) + "@b.c";
-    REQUIRE(rig.invitations.create(wanted, rig.who).ok());
+    REQUIRE(rig.invitations.create(wanted, anyhow, rig.who).ok());
   }
   wanted.email = "one.more@b.c";
-  CHECK(rig.invitations.create(wanted, rig.who).status().reason() == "invitations_full");
+  CHECK(rig.invitations.create(wanted, anyhow, rig.who).status().reason() == "invitations_full");
 }
 
 TEST_CASE("invitations: a link tells what became of it for a week after its end",
@@ -100,10 +96,10 @@ TEST_CASE("invitations: a link tells what became of it for a week after its end"
   CHECK(state(made.token) == "open");
   CHECK(team.invitations.look_up(made.token)->invitation.email == "ada@b.c");
   // Of somebody who may not invite any more it is as good as withdrawn.
-  REQUIRE(team.members.set_role(team.org, team.admin.id, OrgRole::kViewer, team.who, kAnyhow).ok());
+  REQUIRE(team.members.set_role(team.org, team.admin.id, OrgRole::kViewer, team.who, anyhow).ok());
   CHECK(state(made.token) == "withdrawn");
   CHECK(team.invitations.look_up(made.token)->invitation.email.empty());
-  REQUIRE(team.members.set_role(team.org, team.admin.id, OrgRole::kAdmin, team.who, kAnyhow).ok());
+  REQUIRE(team.members.set_role(team.org, team.admin.id, OrgRole::kAdmin, team.who, anyhow).ok());
   const CreatedInvitation used = team.invite(team.admin, OrgRole::kMember);
   CHECK(team.accept(used.token, team.person("grace")).empty());
   CHECK(state(used.token) == "used");
@@ -127,7 +123,7 @@ TEST_CASE("invitations: of those that were renewed one link is kept", "[unit][po
   std::vector<Secret> tokens{made.token};
   for (int i = 0; i < 20; i++) {
     tokens.push_back(
-        team.invitations.renew(team.org, made.invitation.id, team.admin.id, kAnyhow, team.who)
+        team.invitations.renew(team.org, made.invitation.id, team.admin.id, anyhow, team.who)
             ->token);
     CHECK(links() == 2);
   }
@@ -143,23 +139,45 @@ TEST_CASE("invitations: a clock that leaps back makes none good for longer", "[u
   CHECK(team.invitations.look_up(made.token).status().reason() == "invitation_invalid");
 }
 
-TEST_CASE("invitations: an address has one, whatever its clock, until that has ended",
-          "[unit][portal]") {
+TEST_CASE("invitations: an address has one, which a second one renews", "[unit][portal]") {
   Team team;
   const CreatedInvitation made = team.invite(team.owner, OrgRole::kMember, "eve@b.c");
-  const auto again = [&] {
-    return std::string(team.invitations.create(made.invitation, team.who).status().reason());
-  };
-  // Nobody can use it now, but it can be renewed.
-  team.clock.set_unix_ms(team.clock.unix_ms() - 1000);
-  CHECK(again() == "invitation_exists");
-  const Secret renewed =
-      team.invitations.renew(team.org, made.invitation.id, team.owner.id, kAnyhow, team.who)->token;
-  CHECK(team.invitations.look_up(renewed)->state == InvitationState::kOpen);
-  CHECK(again() == "invitation_exists");
-  team.pass(kInvitationLifetimeS);
-  CHECK(again().empty());
+  const auto state = [&](const Secret& token) { return team.invitations.look_up(token)->state; };
+  team.pass(60);
+  const CreatedInvitation again = team.invite(team.admin, OrgRole::kViewer, "eve@b.c");
+  CHECK(again.invitation.id == made.invitation.id);
+  CHECK(again.invitation.role == OrgRole::kViewer);
+  CHECK(again.invitation.invited_by == team.admin.id);
+  CHECK(again.invitation.expires_ms == made.invitation.expires_ms + 60'000);
+  CHECK(state(made.token) == InvitationState::kWithdrawn);
+  CHECK(team.invitations.look_up(again.token)->invitation.role == OrgRole::kViewer);
   CHECK(team.invitations.list(team.org)->size() == 1);
+  // One that nobody can use now, since the clock leapt, is made good.
+  team.clock.set_unix_ms(team.clock.unix_ms() - 1000);
+  CHECK(team.invitations.look_up(again.token).status().reason() == "invitation_invalid");
+  const CreatedInvitation third = team.invite(team.owner, OrgRole::kMember, "eve@b.c");
+  CHECK(third.invitation.id == made.invitation.id);
+  CHECK(state(third.token) == InvitationState::kOpen);
+  team.pass(kInvitationLifetimeS);
+  CHECK(team.invite(team.owner, OrgRole::kMember, "eve@b.c").invitation.id != made.invitation.id);
+  CHECK(team.invitations.list(team.org)->size() == 1);
+}
+
+TEST_CASE("invitations: one that the caller may not take is not renewed by a second",
+          "[unit][portal]") {
+  Team team;
+  const CreatedInvitation made = team.invite(team.owner, OrgRole::kOwner, "eve@b.c");
+  Invitation wanted;
+  wanted.organization_id = team.org;
+  wanted.role = OrgRole::kViewer;
+  wanted.invited_by = team.admin.id;
+  wanted.email = "eve@b.c";
+  const auto below_owner = [](OrgRole role) {
+    return role < OrgRole::kOwner ? ok() : forbidden("x").with_reason("role_above_own");
+  };
+  CHECK(team.invitations.create(wanted, below_owner, team.who).status().reason() ==
+        "role_above_own");
+  CHECK(team.invitations.look_up(made.token)->invitation.role == OrgRole::kOwner);
 }
 
 TEST_CASE("invitations: are worth what the inviter may give when they are used", "[unit][portal]") {
@@ -167,19 +185,19 @@ TEST_CASE("invitations: are worth what the inviter may give when they are used",
   const Person ada = team.person("ada");
   const CreatedInvitation made = team.invite(team.admin, OrgRole::kAdmin);
   const auto set = [&](OrgRole role) {
-    REQUIRE(team.members.set_role(team.org, team.admin.id, role, team.who, kAnyhow).ok());
+    REQUIRE(team.members.set_role(team.org, team.admin.id, role, team.who, anyhow).ok());
   };
   set(OrgRole::kMember);
   CHECK(team.accept(made.token, ada) == "invitation_invalid");
   CHECK(team.invitations.find_by_token(made.token).status().reason() == "invitation_invalid");
   set(OrgRole::kAdmin);
   CHECK(team.invitations.find_by_token(made.token).ok());
-  REQUIRE(team.members.remove(team.org, team.admin.id, team.who, kAnyhow).ok());
+  REQUIRE(team.members.remove(team.org, team.admin.id, team.who, anyhow).ok());
   CHECK(team.accept(made.token, team.admin) == "invitation_invalid");
   CHECK(team.accept(made.token, ada) == "invitation_invalid");
   // Whoever renews it vouches for it from then on.
   const Secret renewed =
-      team.invitations.renew(team.org, made.invitation.id, team.owner.id, kAnyhow, team.who)->token;
+      team.invitations.renew(team.org, made.invitation.id, team.owner.id, anyhow, team.who)->token;
   CHECK(team.accept(renewed, ada).empty());
   const CreatedInvitation owners = team.invite(team.owner, OrgRole::kOwner);
   team.suspend(team.owner);
@@ -243,8 +261,8 @@ TEST_CASE("invitations: one is used or withdrawn, never both", "[fault][portal]"
       start.arrive_and_wait();
       const std::string& id = made.invitation.id;
       withdrawn = i % 2 == 0
-                      ? team.invitations.withdraw(team.org, id, kAnyhow, team.who).ok()
-                      : team.invitations.renew(team.org, id, team.owner.id, kAnyhow, team.who).ok();
+                      ? team.invitations.withdraw(team.org, id, anyhow, team.who).ok()
+                      : team.invitations.renew(team.org, id, team.owner.id, anyhow, team.who).ok();
     });
     one.join();
     two.join();
