@@ -7,6 +7,8 @@ import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { Provider } from './ai_provider.mjs';
 import { faultsOfAxe, owner, setUp, settled, Stage } from './browser.mjs';
+import { Daemon } from './daemon.mjs';
+import { OidcIssuer } from './oidc_issuer.mjs';
 
 const stage = new Stage(), { inBrowser } = stage;
 let daemon, browser, page, models;
@@ -174,6 +176,47 @@ inBrowser('who has an account signs in where the invitation is, and joins', asyn
     await heading(other, 'Overview').waitFor();
     assert.equal((await ask('GET', '/api/v1/me', undefined, other)).body.organization_id, second);
   });
+});
+
+inBrowser('an invitation is taken through a provider of sign-ins, by somebody new and by one who is known', async () => {
+  const issuer = await new OidcIssuer().start({ callback: 'http://127.0.0.1:1/' });
+  const other = await new Daemon({ IDP_SECRET: OidcIssuer.client.client_secret,
+    KVCS_AUTH_PROVIDERS: `{idp: {issuer: "${issuer.url}", client_id: kvcs, client_secret_env: IDP_SECRET}}` }).start();
+  issuer.options.callback = `${other.url}/auth/callback`;
+  issuer.oidc = issuer.provider();
+  const through = async (on) => {
+    await on.getByRole('link', { name: 'idp' }).click();
+    await on.locator('input[name=login]').fill('grace');
+    await on.locator('input[name=password]').fill('any');
+    await on.getByRole('button').click();
+    await on.getByRole('button', { name: 'Continue' }).click();
+  };
+  try {
+    const host = await browser.open();
+    await setUp(host, other);
+    const first = (await ask('POST', '/api/v1/invitations', { role: 'viewer', email: 'grace@example.com' }, host)).body;
+    await visit(first.url, async (grace) => {
+      await through(grace);
+      await heading(grace, 'Overview').waitFor();
+      const { organizations } = (await ask('GET', '/api/v1/me', undefined, grace)).body;
+      assert.deepEqual(organizations.map(({ slug, role }) => [slug, role]), [['default', 'viewer']]);
+    });
+    const second = (await ask('POST', '/api/v1/organizations', { name: 'Second' }, host)).body.organization_id;
+    const again = (await ask('POST', `/api/v1/organizations/${second}/invitations`, { role: 'member' }, host)).body;
+    await visit(again.url, async (grace) => {
+      await grace.getByRole('button', { name: 'I have an account: sign in' }).click();
+      await through(grace);
+      await grace.getByRole('button', { name: 'Join as grace' }).click();
+      await heading(grace, 'Overview').waitFor();
+      assert.equal((await ask('GET', '/api/v1/me', undefined, grace)).body.organization_id, second);
+    });
+    for (const { token } of [first, again]) assert.ok(!other.log.includes(token), 'the token of an invitation stands in the log');
+    await host.context().close();
+  } finally {
+    await other.stop();
+    other.remove();
+    issuer.stop();
+  }
 });
 
 inBrowser('the history tells changes by name and in words', async () => {

@@ -51,6 +51,7 @@ test('after signing in only pages of the dashboard are gone on to', () => {
   }
   assert.equal(web.wayBack('/auth/login/idp', '#/device?user_code=WDJB-MJHT'),
     'http://localhost/auth/login/idp?next=%2F%23%2Fdevice%3Fuser_code%3DWDJB-MJHT');
+  assert.equal(web.wayBack('/auth/login/idp', '#/', 'a-token'), 'http://localhost/auth/login/idp?next=%2F%23%2F&invitation=a-token');
   web.api.configure({ base: 'https://h/kv/' });
   assert.equal(web.wayBack('/auth/login/idp', '#/artifacts'), 'https://h/kv/auth/login/idp?next=%2Fkv%2F%23%2Fartifacts');
   web.api.configure({ base: undefined });

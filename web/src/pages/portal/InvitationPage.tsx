@@ -1,6 +1,7 @@
 // Behind the link of an invitation: who invites, where and as what, or why the link works no longer.
 // Whoever is signed in is asked whether to join, and joins by a request of their own; everybody else
-// makes an account or signs in. The token is sent in bodies alone: addresses are logged.
+// makes an account or signs in. The token is sent in bodies, since addresses are logged; only a provider of
+// sign-ins is gone to with it, and then it is spent or asked about.
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { api, ApiError, type Schema } from '../../api/client';
@@ -11,7 +12,7 @@ import { href, navigate, useTitle } from '../../router';
 import { Button, ErrorBox, LinkButton, Skeleton, Time, toast } from '../../ui';
 import { Begin, NoToken } from './BeginPage';
 import { roleWords } from './roles';
-import { SignIn } from './SignIn';
+import { Providers, SignIn } from './SignIn';
 
 type Look = Schema<'InvitationLook'>;
 
@@ -82,8 +83,8 @@ function Join({ look, me, token }: { look: Look; me: Me; token: string }) {
   );
 }
 
-// A new account of the link's, or one that is there already. Other providers of sign-ins open another
-// tab, so that the token stays in this page; coming back looks who is signed in.
+// A new account of the link's, or one that is there already. Coming back from another tab looks who is
+// signed in.
 function Stranger({ look, token }: { look: Look; token: string }) {
   const [hasAccount, setHasAccount] = useState(false);
   const ask = () => void loadMe().catch(() => undefined);
@@ -93,8 +94,8 @@ function Stranger({ look, token }: { look: Look; token: string }) {
   }, []);
   return (
     <>
-      {hasAccount ? <SignIn onTop email={look.email ?? ''} onDone={ask} />
-        : <Begin way="invitation" token={token} email={look.email} />}
+      {hasAccount ? <SignIn email={look.email ?? ''} invitation={token} onDone={ask} />
+        : <><Begin way="invitation" token={token} email={look.email} /><Providers invitation={token} /></>}
       <p class="small">
         <button type="button" class="button quiet" onClick={() => setHasAccount(!hasAccount)}>
           {hasAccount ? 'I have no account yet' : 'I have an account: sign in'}

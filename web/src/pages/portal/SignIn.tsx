@@ -6,22 +6,32 @@ import { href } from '../../router';
 import { codeOf, Field, Form } from '../../ui';
 
 // Where a provider leads back to is a path of this host, with the prefix and the hash of the page.
-export function wayBack(url: string, next: string): string {
+// `invitation`: the token of one that lets a stranger in, and that whoever is known is asked about.
+export function wayBack(url: string, next: string, invitation = ''): string {
   const { pathname } = new URL(api.url('/'));
-  return `${api.url(url)}?next=${encodeURIComponent(pathname + next)}`;
+  const query = new URLSearchParams({ next: pathname + next, ...(invitation && { invitation }) });
+  return `${api.url(url)}?${query}`;
 }
 
-function Providers({ next, onTop }: { next: string; onTop: boolean }) {
+export function Providers({
+  next = '#/',
+  onTop = false,
+  invitation = '',
+}: {
+  next?: string;
+  onTop?: boolean;
+  invitation?: string;
+}) {
   const { data } = useQuery('/auth/providers', (signal) => api.get('/auth/providers', { signal }));
   const ways = data?.providers ?? [];
   if (ways.length === 0) return null;
   return (
     <p>
-      Or sign in through{' '}
+      Or {invitation ? 'join' : 'sign in'} through{' '}
       {ways.map((way, at) => (
         <span key={way.name}>
           {at > 0 && ', '}
-          <a href={wayBack(way.url, next)} {...(onTop && { target: '_blank', rel: 'noopener' })}>
+          <a href={wayBack(way.url, next, invitation)} {...(onTop && { target: '_blank', rel: 'noopener' })}>
             {way.name}
           </a>
         </span>
@@ -32,17 +42,19 @@ function Providers({ next, onTop }: { next: string; onTop: boolean }) {
 }
 
 // `onDone`: the session has begun. `next`: the hash that other providers lead back to. `onTop`: over a page
-// that must not be left.
+// that must not be left. `invitation`: the token of the one that the page is about.
 export function SignIn({
   onDone,
   next = '#/',
   onTop = false,
   email: known = '',
+  invitation = '',
 }: {
   onDone: () => void;
   next?: string;
   onTop?: boolean;
   email?: string;
+  invitation?: string;
 }) {
   const [ticket, setTicket] = useState('');
   const form = useRef<HTMLDivElement>(null);
@@ -102,7 +114,7 @@ export function SignIn({
           required
         />
       </Form>
-      <Providers next={next} onTop={onTop} />
+      <Providers next={next} onTop={onTop} invitation={invitation} />
       {!onTop && (
         <p class="small">
           <a href={href('/forgot')}>Forgot the password?</a>
