@@ -35,6 +35,7 @@ std::vector<Command> commands() {
   add(share_commands());
   add(place_commands());
   add(team_commands());
+  add(own_key_commands());
   add_tools(sample_commands());
   add_tools(inspect_commands());
   add_tools(verify_commands());

@@ -40,7 +40,8 @@ std::vector<Command> search_commands();   // cmd_search.cc
 std::vector<Command> share_commands();    // cmd_share.cc: share create, list, delete
 std::vector<Command> show_commands();     // cmd_show.cc: show, open
 std::vector<Command> slice_commands();    // cmd_slice.cc
-std::vector<Command> team_commands();     // cmd_team.cc: member, key
+std::vector<Command> team_commands();     // cmd_team.cc: member
+std::vector<Command> own_key_commands();  // cmd_own_keys.cc: key
 std::vector<Command> upload_commands();   // cmd_upload.cc: upload, sync
 std::vector<Command> verify_commands();   // cmd_verify.cc
 std::vector<Command> version_commands();  // cmd_version.cc

@@ -94,14 +94,14 @@ TEST_CASE("names: a key by its name, and two of one name by their ids alone", "[
   CliDesk desk;
   desk.answer({keys});
   CHECK(desk.run({"key", "rotate", "ci"}) == 0);
-  CHECK(desk.requests() ==
-        Words{"GET /api/v1/api-keys?limit=100", "POST /api/v1/api-keys/k1/rotate {}"});
+  CHECK(desk.requests() == Words{"GET /api/v1/api-keys?limit=100",
+                                 "POST /api/v1/api-keys/k1/rotate {\"overlap_s\":86400}"});
   desk.answer({keys});
-  CHECK(desk.run({"key", "delete", "ci", "--yes"}) == 0);
+  CHECK(desk.run({"key", "revoke", "ci", "--yes"}) == 0);
   CHECK(desk.requests().back() == "DELETE /api/v1/api-keys/k1");
   CHECK(has(desk.error, "Revoked key k1 ('ci')."));
   desk.answer({keys});
-  CHECK(desk.run({"key", "delete", "laptop", "--yes"}) == 1);
+  CHECK(desk.run({"key", "revoke", "laptop", "--yes"}) == 1);
   CHECK(desk.requests().size() == 1);
   CHECK(has(desk.error, "k2, k3"));
   desk.answer({keys});

@@ -181,13 +181,69 @@ TEST_CASE("own commands: keys of projects and of the organization", "[unit][cli]
   // What the server calls an id stays one segment of a path.
   desk.answer({{R"({"keys":[{"id":"k/1","name":"odd"}],"cursor":null})"}});
   CHECK(desk.run({"key", "rotate", "k/1"}) == 0);
-  CHECK(desk.requests().back() == "POST /api/v1/api-keys/k%2F1/rotate {}");
+  CHECK(desk.requests().back() == R"(POST /api/v1/api-keys/k%2F1/rotate {"overlap_s":86400})");
   const std::string key_path = "/api/v1/api-keys/" + std::string(kKeyId);
   CHECK(desk.run({"key", "rotate", kKeyId, "--overlap-s", "0"}) == 0);
   CHECK(desk.requests() == Words{"POST " + key_path + R"(/rotate {"overlap_s":0})"});
-  CHECK(desk.run({"key", "delete", kKeyId, "--yes"}) == 0);
+  CHECK(desk.run({"key", "revoke", kKeyId, "--yes"}) == 0);
   CHECK(desk.requests() == Words{"DELETE " + key_path});
   desk.answer({{R"({"keys":[],"cursor":null})"}});
   CHECK(desk.run({"key", "list"}) == 0);
   CHECK(desk.requests() == Words{"GET /api/v1/api-keys?limit=100"});
+}
+
+TEST_CASE("own commands: keys of an organization that is named, by an administrator's key",
+          "[unit][cli]") {
+  CliDesk desk;
+  const Env key("KVCS_ADMIN_KEY", "ka_1");
+  const CliAnswer orgs{R"({"organizations":[{"org_id":"o1","slug":"acme"}],"cursor":null})"};
+  const CliAnswer projects{R"({"projects":[{"project_id":"p1","slug":"default"}]})"};
+  const CliAnswer of_all{R"({"api_keys":[{"key_id":"k1","name":"all","status":"active"},)"
+                         R"({"key_id":"k0","name":"old","status":"revoked"}],"cursor":null})"};
+  const CliAnswer of_project{
+      R"({"api_keys":[{"key_id":"k2","name":"my ci","status":"active","key_prefix":"kv_2…",)"
+      R"("project_id":"p1","scopes":["read"]}],"cursor":null})"};
+  const std::string find = "GET /admin/organizations?limit=100", place = "/admin/organizations/o1",
+                    project = place + "/projects/p1/api-keys";
+  const Words listing{find, "GET " + place + "/api-keys?limit=100", "GET " + place + "/projects",
+                      "GET " + project + "?limit=100"};
+  desk.answer({orgs, of_all, projects, of_project});
+  CHECK(desk.run({"key", "list", "--org", "acme", "--json"}) == 0);
+  CHECK(desk.requests() == listing);
+  CHECK(desk.head().find("authorization: Bearer ka_1\r\n") != std::string::npos);
+  CHECK(desk.out.find(R"("hint": "kv_2…")") != std::string::npos);
+  CHECK(desk.out.find("k0") == std::string::npos);
+
+  desk.answer({orgs, projects, {R"({"key_id":"k3","api_key":"kv_3","scopes":["write"]})"}});
+  CHECK(desk.run({"key", "create", "b", "--org", "acme", "--project", "default"}) == 0);
+  CHECK(desk.requests().back() == "POST " + project + R"( {"name":"b","scopes":["write"]})");
+  CHECK(desk.out.find("kv_3") != std::string::npos);
+  desk.answer({orgs, {R"({"key_id":"k4","api_key":"kv_4"})"}});
+  CHECK(desk.run({"key", "create", "b", "--org", "acme", "--organization"}) == 0);
+  CHECK(desk.requests().back() == "POST " + place + R"(/api-keys {"name":"b","scopes":["write"]})");
+  CHECK(desk.run({"key", "create", "b", "--org", "acme"}) == 1);
+  CHECK(desk.requests().empty());
+  CHECK(desk.error.find("--project") != std::string::npos);
+
+  desk.answer({orgs, of_all, projects, of_project, {R"({"key_id":"k2","api_key":"kv_5"})"}});
+  CHECK(desk.run({"key", "rotate", "my ci", "--org", "acme", "--overlap-s", "60"}) == 0);
+  CHECK(desk.requests().back() == "POST " + project + R"(/k2/rotate {"overlap_s":60})");
+  CHECK(desk.out.find("kv_5") != std::string::npos);
+  desk.answer({orgs, of_all, projects, of_project});
+  CHECK(desk.run({"key", "revoke", "all", "--org", "acme", "--yes"}) == 0);
+  CHECK(desk.requests().back() == "DELETE " + place + "/api-keys/k1");
+}
+
+TEST_CASE("own commands: who is no operator names one of the own organizations for its keys",
+          "[unit][cli]") {
+  CliDesk desk;
+  const Env key("KVCS_ADMIN_KEY", "ks_of-a-session");
+  desk.answer({{R"({"error":"no","code":"not_operator"})", "403 Forbidden"},
+               {kOrgs},
+               {R"({"api_keys":[]})"},
+               {R"({"projects":[]})"}});
+  CHECK(desk.run({"key", "list", "--org", "b"}) == 0);
+  CHECK(desk.requests() == Words{"GET /admin/organizations?limit=100", "GET /api/v1/organizations",
+                                 "GET /admin/organizations/o2/api-keys?limit=100",
+                                 "GET /admin/organizations/o2/projects"});
 }

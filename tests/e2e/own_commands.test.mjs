@@ -74,7 +74,7 @@ test('projects and their keys', async () => {
   assert.deepEqual(await ok('key', 'list', '--search', 'nothing is called so'), []);
   assert.deepEqual((await ok('member', 'list', '--search', 'ADA')).length, 1);
   assert.deepEqual(await ok('member', 'list', '--search', 'nobody'), []);
-  await ok('key', 'delete', key.id, '--yes');
+  await ok('key', 'revoke', key.id, '--yes');
   assert.equal((await uses(fresh.api_key, 'list')).status, 1);
   await ok('project', 'rename', 'contexts', '--slug', 'texts');
   await ok('project', 'use', 'default');
@@ -158,7 +158,7 @@ test('what people have is found by name, and lists are of the active project', a
   await ok('delete', 'twin', '--yes');
   const key = await ok('key', 'create', 'named-key');
   assert.equal((await ok('key', 'rotate', 'named-key')).id, key.id);
-  await ok('key', 'delete', 'named-key', '--yes');
+  await ok('key', 'revoke', 'named-key', '--yes');
   assert.equal((await ok('project', 'list')).filter((one) => one.current).map((one) => one.slug).join(), 'default');
   assert.equal((await ok('org', 'list')).find((one) => one.current).slug, 'default');
   // What was deleted in it can be restored: that goes with a word alone.
