@@ -229,7 +229,8 @@ std::string format_bytes(uint64_t n) {
                                                         "TiB", "PiB", "EiB"};
   double value = static_cast<double>(n);
   size_t unit = 0;
-  while (value >= 1024 && unit + 1 < kUnits.size()) {
+  // From 1023.995 on two digits would say 1024.00, which is 1.00 of the next unit.
+  while (value >= (unit == 0 ? 1024 : 1023.995) && unit + 1 < kUnits.size()) {
     value /= 1024;
     unit++;
   }

@@ -129,17 +129,49 @@ std::string shown(const Json& object, std::string_view member) {
 
 namespace {
 
+bool is_list_of_objects(const Json& value) {
+  return value.is_array() && !value.empty() &&
+         std::all_of(value.begin(), value.end(), [](const Json& one) { return one.is_object(); });
+}
+
+struct NamedList {
+  std::string name;
+  Json items;
+};
 // A row for each value. What is inside another object has its name before its own:
-// "limits.requests".
+// "limits.requests". Lists of objects become tables.
 void add_rows(const Json& object, const std::string& before,
-              std::vector<std::pair<std::string, std::string>>& rows) {
+              std::vector<std::pair<std::string, std::string>>& rows,
+              std::vector<NamedList>& tables) {
   for (const auto& [name, value] : object.items()) {
     if (value.is_object() && !value.empty()) {
-      add_rows(value, before + name + ".", rows);
+      add_rows(value, before + name + ".", rows, tables);
+    } else if (is_list_of_objects(value)) {
+      tables.push_back({printable(before + name), value});
     } else {
       rows.emplace_back(printable(before + name), shown(object, name));
     }
   }
+}
+
+// A heading, and a column for each member that one of the objects has.
+void print_named_list(Console& console, const NamedList& list) {
+  std::vector<std::string> columns;
+  for (const Json& item : list.items) {
+    for (const auto& [name, value] : item.items()) {
+      const bool is_there = std::find(columns.begin(), columns.end(), name) != columns.end();
+      if (!is_there) columns.push_back(name);
+    }
+  }
+  std::vector<std::vector<std::string>> rows(1);
+  for (const std::string& column : columns) rows[0].push_back(printable(column));
+  for (const Json& item : list.items) {
+    rows.emplace_back();
+    for (const std::string& column : columns) rows.back().push_back(shown(item, column));
+  }
+  console.print("");
+  console.print(console.bold(list.name + ":"));
+  console.print_table(rows);
 }
 
 }  // namespace
@@ -151,8 +183,10 @@ int show_object(Console& console, const Result<Json>& object) {
     return kExitOk;
   }
   std::vector<std::pair<std::string, std::string>> fields;
-  add_rows(*object, "", fields);
+  std::vector<NamedList> tables;
+  add_rows(*object, "", fields, tables);
   console.print_fields(fields);
+  for (const NamedList& table : tables) print_named_list(console, table);
   return kExitOk;
 }
 

@@ -17,7 +17,7 @@ namespace {
 // out is null.
 constexpr std::string_view kListMembers[] = {
     "artifact_id", "name",      "size_bytes", "sha256",     "dtype",  "storage_dtype", "num_tokens",
-    "num_layers",  "quantized", "visibility", "created_at", "status", "project"};
+    "num_layers",  "quantized", "visibility", "created_at", "status", "project",       "model"};
 
 // A member as text for a table. Texts of the server may hold control characters, so they pass
 // printable().
@@ -94,16 +94,19 @@ void print_list(const Json& items, bool is_long, bool of_one_project, Console& c
   }
   std::vector<std::vector<std::string>> rows = {
       {"ARTIFACT ID", "STATUS", "TOKENS", "SIZE", "NAME"}};
-  if (!of_one_project) rows[0].push_back("PROJECT");
-  if (is_long) rows[0].insert(rows[0].end(), {"DTYPE", "CREATED", "SHA256"});
+  const bool names_project = is_long || !of_one_project;
+  if (names_project) rows[0].push_back("PROJECT");
+  if (is_long) {
+    rows[0].insert(rows[0].end(), {"VISIBILITY", "MODEL", "DTYPE", "CREATED", "SHA256"});
+  }
   for (const Json& item : items) {
     rows.push_back({cell(item, "artifact_id"), cell(item, "status"), cell(item, "num_tokens"),
                     format_bytes(number(item, "size_bytes")), cell(item, "name")});
-    if (!of_one_project) rows.back().push_back(cell(item, "project"));
+    if (names_project) rows.back().push_back(cell(item, "project"));
     if (!is_long) continue;
-    rows.back().insert(
-        rows.back().end(),
-        {cell(item, "dtype"), cell(item, "created_at").substr(0, 10), cell(item, "sha256")});
+    rows.back().insert(rows.back().end(),
+                       {cell(item, "visibility"), cell(item, "model"), cell(item, "dtype"),
+                        cell(item, "created_at").substr(0, 10), cell(item, "sha256")});
   }
   console.print_table(rows);
 }
@@ -208,7 +211,8 @@ std::vector<Command> artifact_commands() {
                     .help = "At most N.",
                     .min = 1,
                     .max = 1000}},
-       .examples = {{"kvcs list --long", "With dtype, date and digest."},
+       .examples = {{"kvcs list --long",
+                     "With project, visibility, model, dtype, date and digest."},
                     {"kvcs list --all-projects", "Of the organization."},
                     {"kvcs list --format ids", "For scripts."}},
        .run = run_list,

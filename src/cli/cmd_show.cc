@@ -5,6 +5,7 @@
 #include "base/counted.h"
 #include "cli/browser.h"
 #include "cli/commands.h"
+#include "cli/dashboard_pages.h"
 #include "cli/own_calls.h"
 
 namespace kvcs::cli {
@@ -82,9 +83,14 @@ Result<std::string> page_url(const Invocation& in) {
   ApiClient api(find_api_settings(in));
   KVCS_TRY(Status(api.settings().fault));
   const std::string root = api.settings().url + "/";
-  const auto called = in.optional_text("artifact");
+  const auto called = in.optional_text("page");
   if (!called) return root;
-  return root + "#/artifacts/" + KVCS_TRY(find_artifact(api, *called));
+  const std::string_view page = find_dashboard_page(*called);
+  if (!page.empty()) return root + "#" + std::string(page);
+  const Result<std::string> id = find_artifact(api, *called);
+  if (id.ok()) return root + "#/artifacts/" + *id;
+  if (id.code() != Code::kNotFound) return id.status();
+  return not_found(id.status().message() + " Pages are: " + dashboard_words() + ".");
 }
 
 int run_open(const Invocation& in, Console& console) {
@@ -104,9 +110,10 @@ int run_open(const Invocation& in, Console& console) {
 
 std::vector<Command> show_commands() {
   Option artifact = artifact_argument();
-  Option page = artifact;
-  page.help = "The page of this one (its id, 6 digits of it or more, or its name); else the front.";
-  page.required = false;
+  Option page{.name = "PAGE",
+              .help =
+                  "A page by its name, or that of an artifact (its id, 6 digits of it or more, "
+                  "or its name); else the front."};
   return {{.name = "show",
            .summary = "Show one artifact: what it is, whose, and how large.",
            .options = {std::move(artifact)},
@@ -121,10 +128,12 @@ std::vector<Command> show_commands() {
                         .kind = ValueKind::kFlag,
                         .help = "Print the address and open nothing."}},
            .examples = {{"kvcs open", "The dashboard of the server that commands use."},
+                        {"kvcs open keys", "Its page of API keys."},
                         {"kvcs open demo --no-browser", "The page of an artifact, to send on."}},
            .run = run_open,
            .details = "It opens by the program that BROWSER names, else by xdg-open where there is "
-                      "a desktop."}};
+                      "a desktop. Pages go before artifacts of the same name: " +
+                      dashboard_words() + "."}};
 }
 
 }  // namespace kvcs::cli

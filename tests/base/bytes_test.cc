@@ -25,6 +25,8 @@ TEST_CASE("bytes: sizes have the units of 1024", "[unit][base]") {
   CHECK(format_bytes(0) == "0 B");
   CHECK(format_bytes(1023) == "1023 B");
   CHECK(format_bytes(1024) == "1.00 KiB");
+  CHECK(format_bytes(1048575) == "1.00 MiB");
+  CHECK(format_bytes(1048570) == "1023.99 KiB");
   CHECK(format_bytes(1536) == "1.50 KiB");
   CHECK(format_bytes(uint64_t{1} << 20) == "1.00 MiB");
   CHECK(format_bytes(uint64_t{5} << 30) == "5.00 GiB");

@@ -151,6 +151,11 @@ TEST_CASE("admin calls: one object is its members, and done is said once", "[uni
   Paper fields, done, json({.json = true});
   CHECK(show_object(fields.console, Json{{"a", 1}, {"long", "x"}}) == kExitOk);
   CHECK(fields.out == "a     1\nlong  x\n");
+  Paper lists;
+  const Json nested{{"id", 7},
+                    {"of", {{"items", {{{"k", 1}, {"n", "x"}}, {{"k", 20}, {"m", {"a", "b"}}}}}}}};
+  CHECK(show_object(lists.console, nested) == kExitOk);
+  CHECK(lists.out == "id  7\n\nof.items:\n k  n  m\n 1  x  -\n20  -  a, b\n");
   CHECK(show_done(done.console, ok(), "Removed.") == kExitOk);
   CHECK(done.out.empty());
   CHECK(done.error == "Removed.\n");

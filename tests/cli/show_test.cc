@@ -4,9 +4,13 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <regex>
+#include <set>
 #include <thread>
 
 #include "cli/cli_desk.h"
+#include "cli/dashboard_pages.h"
+#include "support/source_file.h"
 
 using namespace kvcs;
 using kvcs::test::CliDesk;
@@ -109,4 +113,44 @@ TEST_CASE("open: the address is printed, and opened where somebody would see it"
   const Env nothing("BROWSER", desk.folder.file("none"));
   REQUIRE(desk.run({"open", kId, "--json"}) == 0);
   CHECK(parse_json(desk.out)->at("opened") == false);
+}
+
+TEST_CASE("open: a page by its name", "[unit][cli]") {
+  PageDesk desk;
+  const auto url_of = [&](const std::string& word) {
+    REQUIRE(desk.run({"open", word, "--no-browser"}) == 0);
+    CHECK(desk.requests().empty());
+    return desk.out.substr(desk.base().size());
+  };
+  CHECK(url_of("users") == "/#/ai/users\n");
+  CHECK(url_of("ops/audit") == "/#/ops/audit\n");
+  CHECK(url_of("overview") == "/#/\n");
+  desk.answer({{R"({"artifacts":[]})"}});
+  CHECK(desk.run({"open", "nothing"}) == 1);
+  CHECK(desk.error.find("Pages are: overview, artifacts,") != std::string::npos);
+}
+
+TEST_CASE("open: every page that the dashboard's navigation names has a word, and is there",
+          "[unit][cli]") {
+  const std::regex path("path: '([^']+)'");
+  std::set<std::string> routes, words;
+  for (const char* const area : {"overview", "artifacts", "ai", "gateway", "portal", "ops"}) {
+    const std::string folder = std::string("web/src/pages/") + area;
+    for (const char* const file : {"/nav.ts", "/index.ts"}) {
+      for (const std::string& line : test::read_source(folder + file).lines) {
+        std::smatch match;
+        if (!std::regex_search(line, match, path)) continue;
+        const std::string found = match[1];
+        routes.insert(found);
+        INFO(found);
+        const bool is_named = file == std::string("/nav.ts");
+        if (is_named && found != "/") CHECK(cli::find_dashboard_page(found.substr(1)) == found);
+      }
+    }
+  }
+  for (const auto& [word, page] : cli::dashboard_pages()) {
+    INFO(word);
+    CHECK(routes.contains(std::string(page)));
+    CHECK(words.insert(std::string(word)).second);
+  }
 }
