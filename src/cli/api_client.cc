@@ -69,6 +69,23 @@ void pause_ms(int64_t ms) {
   (void)never.wait_for_ms(mutex, ms);
 }
 
+namespace {
+
+// What stands beside a bare "Bad Request" says all that there is: one sentence or several. "" when
+// it is none.
+std::string sentences_of(const Json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  std::string text;
+  if (!value.is_array()) return text;
+  for (const Json& one : value) {
+    if (!one.is_string()) return {};
+    text += (text.empty() ? "" : " ") + one.get<std::string>();
+  }
+  return text;
+}
+
+}  // namespace
+
 // Servers put their reason into "error" and "code", and beside them into "message", "details",
 // "expected" and "actual". All that are there become one text.
 Status status_of_answer(int http_status, std::string_view body) {
@@ -84,6 +101,10 @@ Status status_of_answer(int http_status, std::string_view body) {
     for (const char* name : {"message", "details", "expected", "actual"}) {
       const auto it = error.find(name);
       if (it == error.end()) continue;
+      if (std::string said = sentences_of(*it); message == "Bad Request" && !said.empty()) {
+        message = std::move(said);
+        continue;
+      }
       message += std::string(message.empty() ? "" : "; ") + name + ": " +
                  (it->is_string() ? it->get<std::string>() : dump_json(*it));
     }

@@ -22,10 +22,17 @@ std::string some_of(const std::vector<std::string>& words) {
   return words.size() > kShownMax ? text + ", …" : text;
 }
 
-std::vector<std::string> members_of(const Json& list, const char* member) {
+// What people call each: the first of its names that is not its id, which a slug may be.
+std::vector<std::string> calls_of(const Json& list, const CalledKind& kind) {
   std::vector<std::string> all;
   for (const Json& item : list) {
-    if (item.is_object()) all.push_back(text_member(item, member));
+    if (!item.is_object()) continue;
+    const std::string id = text_member(item, kind.id_member);
+    std::string call;
+    for (const char* const name : kind.name_members) {
+      if (call.empty() || call == id) call = text_member(item, name);
+    }
+    all.push_back(call.empty() ? id : call);
   }
   return all;
 }
@@ -73,7 +80,7 @@ Result<std::string> find_called(const Json& list, const CalledKind& kind, std::s
     const std::string id = KVCS_TRY(the_one(ids, kind.what, called));
     if (!id.empty()) return id;
   }
-  const std::string known = some_of(members_of(list, kind.name_members.front()));
+  const std::string known = some_of(calls_of(list, kind));
   return not_found("There is no " + std::string(kind.what) + " '" + printable(called, kShownName) +
                    "'; there is: " + (known.empty() ? "none" : known) + ".");
 }
@@ -139,8 +146,16 @@ Result<std::string> find_key(ApiClient& api, std::string_view called) {
   return find_called(list, {"key", "id", {"name"}}, called);
 }
 
+std::string artifact_of_url(std::string_view text) {
+  if (!text.starts_with("https://") && !text.starts_with("http://")) return {};
+  text = text.substr(0, text.find('?'));
+  const std::string_view last = text.substr(text.rfind('/') + 1);
+  return is_uuid(last) ? lower_ascii(last) : std::string();
+}
+
 Result<std::string> find_artifact(ApiClient& api, std::string_view called) {
   if (is_uuid(called)) return lower_ascii(called);
+  if (std::string id = artifact_of_url(called); !id.empty()) return id;
   std::string id = KVCS_TRY(
       ask_for_artifact(api, "exact_name=" + percent_encode(called), "name", called,
                        [&](std::string_view name) { return !called.empty() && name == called; }));

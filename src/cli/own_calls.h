@@ -16,7 +16,7 @@ inline constexpr const char* kArtifacts = "/api/v1/artifacts";
 Option org_option();  // "--org", whose organization is asked instead of the active one.
 // "ARTIFACT", as find_artifact() takes it.
 Option artifact_argument(
-    std::string help = "Its id, the first 6 digits or more of it, or its name.");
+    std::string help = "Its id, the first 6 digits or more of it, its name or its URL.");
 
 // The list `member` of an answer that has no pages.
 Result<Json> read_list(ApiClient& api, const std::string& path, const std::string& member);
@@ -43,7 +43,10 @@ Result<std::string> find_own_project(ApiClient& api, std::string_view called);
 Status check_project_of_key(ApiClient& api, std::string_view called);
 Result<std::string> find_person(ApiClient& api, const std::string& place, std::string_view called);
 Result<std::string> find_key(ApiClient& api, std::string_view called);
-// Of an artifact also by the first 6 digits of its id, or more.
+// The id that a URL of an artifact ends in: the public one, that of the API or of its page in the
+// dashboard. "" when the text is no such URL.
+std::string artifact_of_url(std::string_view text);
+// Of an artifact also by such a URL, and by the first 6 digits of its id, or more.
 Result<std::string> find_artifact(ApiClient& api, std::string_view called);
 // "/api/v1/artifacts/{id}" of the argument "artifact".
 Result<std::string> artifact_path(ApiClient& api, const Invocation& in);

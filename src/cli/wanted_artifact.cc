@@ -82,8 +82,12 @@ Result<WantedArtifact> ask_often(const Invocation& in, ApiClient& api, Repeat& r
   return wanted;
 }
 
+// What opens without a key. An artifact in the API or in the dashboard does not.
 bool is_link(std::string_view text) {
-  return text.starts_with("https://") || text.starts_with("http://");
+  const bool is_url = text.starts_with("https://") || text.starts_with("http://");
+  const bool needs_key =
+      text.find("/#/artifacts/") != text.npos || text.find("/api/v1/artifacts/") != text.npos;
+  return is_url && !(needs_key && !artifact_of_url(text).empty());
 }
 
 // The name that the link's server gives the file, in letters, digits and "-_.", without ".kv".

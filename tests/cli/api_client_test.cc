@@ -45,6 +45,11 @@ TEST_CASE("api client: a refusal is told in the server's words", "[unit][cli]") 
   CHECK(words(R"({"error":"size mismatch","expected":5,"actual":"6"})") ==
         "size mismatch; expected: 5; actual: 6");
   CHECK(words(R"({"error":"No.","details":{"limit":3}})") == R"(No.; details: {"limit":3})");
+  CHECK(words(R"({"error":"Bad Request","details":["name: no.","tags: no."]})") ==
+        "name: no. tags: no.");
+  CHECK(words(R"({"error":"Bad Request","message":"A name is required."})") ==
+        "A name is required.");
+  CHECK(words(R"({"error":"Bad Request"})") == "Bad Request");
   CHECK(words(R"({"message":"Away."})") == "message: Away.");
   for (const char* none : {"", "<html>", "[]", "{}", R"({"error":{"x":1}})", R"({"error":7})"}) {
     CHECK(words(none) == "The server answered 400.");

@@ -50,6 +50,22 @@ TEST_CASE("names: an artifact by its name, then by how its id begins", "[unit][c
   CHECK(has(desk.error, "kvcs list --all-projects"));
 }
 
+TEST_CASE("names: a URL of an artifact names it", "[unit][cli]") {
+  for (const std::string before :
+       {"https://kvcs.example/acme/default/", "https://kvcs.example/api/v1/artifacts/",
+        "http://127.0.0.1:1/kv/#/artifacts/"}) {
+    CliDesk desk;
+    INFO(before);
+    CHECK(desk.run({"delete", before + kId, "--yes"}) == 0);
+    CHECK(desk.requests() == Words{"DELETE /api/v1/artifacts/" + kId});
+  }
+  // One that needs a key is fetched from the own server; no other server is told of the key.
+  CliDesk desk;
+  desk.run({"download", "http://127.0.0.1:1/api/v1/artifacts/" + kId, "-o", desk.folder.file("x")});
+  REQUIRE_FALSE(desk.requests().empty());
+  CHECK(desk.requests()[0] == "GET /api/v1/artifacts/" + kId + "?shape=single");
+}
+
 TEST_CASE("names: one that several artifacts have is refused with their ids", "[unit][cli]") {
   {
     CliDesk desk;

@@ -234,6 +234,14 @@ TEST_CASE("own commands: keys of an organization that is named, by an administra
   CHECK(desk.requests().back() == "DELETE " + place + "/api-keys/k1");
 }
 
+TEST_CASE("own commands: what there is, is told by name where the slug is an id", "[unit][cli]") {
+  CliDesk desk;
+  desk.answer({{R"({"projects":[{"project_id":"p1","slug":"p1","name":"Проект"},)"
+                R"({"project_id":"p2","slug":"two","name":"Two"}]})"}});
+  CHECK(desk.run({"project", "use", "nothing"}) == 1);
+  CHECK(desk.error.find("there is: Проект, two.") != std::string::npos);
+}
+
 TEST_CASE("own commands: who is no operator names one of the own organizations for its keys",
           "[unit][cli]") {
   CliDesk desk;
