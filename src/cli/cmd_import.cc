@@ -21,6 +21,7 @@ using kvfile::RotationChoice;
 // members.
 struct Opened {
   std::unique_ptr<CacheSource> cache;
+  kvfile::ReadBlocks blocks;
   std::vector<std::string> findings;
   Json facts = Json::object();
 };
@@ -92,6 +93,7 @@ Result<Opened> open_llama(const Invocation& in, const std::optional<std::vector<
   opened.facts["rope"] = raw ? "raw" : pairing;
   opened.facts["rotation"] = llama.rope.hadamard ? "hadamard" : "none";
   opened.facts["detected"] = llama.rope.detected;
+  opened.blocks = std::move(llama.blocks);
   opened.cache = std::move(llama.cache);
   return opened;
 }
@@ -196,7 +198,11 @@ Result<int> import(const Invocation& in, Console& console) {
   for (const auto& [option, key] : kFactOptions) {
     if (const auto value = in.optional_text(option)) options.facts.emplace_back(key, *value);
   }
-  if (const auto dtype = in.optional_text("dtype")) options.dtype = kvfile::parse_dtype(*dtype);
+  if (const auto dtype = in.optional_text("dtype")) {
+    options.dtype = kvfile::parse_dtype(*dtype);
+  } else {
+    options.blocks = opened.blocks;
+  }
   if (const auto path = in.optional_text("text-file")) {
     options.prompt = KVCS_TRY(kvfile::read_small_file(*path, kvfile::kSidecarBytesMax));
   }
@@ -209,11 +215,13 @@ Result<int> import(const Invocation& in, Console& console) {
     console.print_json(json);
     return kExitOk;
   }
-  console.print(
-      printable(options.output) + ": " + counted(report.header.tokens, "token") + ", " +
-      counted(report.header.layers, "layer") + ", " + counted(report.header.kv_heads, "head") +
-      " × " + std::to_string(report.header.head_dim) + ", " +
-      std::string(dtype_name(report.header.dtype)) + ", " + format_bytes(report.header.file_bytes));
+  console.print(printable(options.output) + ": " + counted(report.header.tokens, "token") + ", " +
+                counted(report.header.layers, "layer") + ", " +
+                counted(report.header.kv_heads, "head") + " × " +
+                std::to_string(report.header.head_dim) + ", " +
+                std::string(report.header.quantized() ? scheme_name(report.header.scheme)
+                                                      : dtype_name(report.header.dtype)) +
+                ", " + format_bytes(report.header.file_bytes));
   for (const std::string& line : opened.findings) console.print("  " + printable(line));
   if (report.saturated > 0) {
     console.note(counted(report.saturated, "value") +
@@ -282,7 +290,7 @@ std::vector<Option> import_options() {
            .value_name = "NUMBER"},
           {.name = "--value-scale", .help = "vllm: of fp8 values.", .value_name = "NUMBER"},
           {.name = "--dtype",
-           .help = "F16 from llama, else the source's, unless given.",
+           .help = "Plain values; else llama's q8_0 stays, its other types become F16.",
            .choices = {"F16", "BF16", "F32"}},
           {.name = "--tokens",
            .help = "The token ids, when the source has none: JSON or numbers; - is stdin.",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "base/bytes.h"
@@ -244,10 +245,11 @@ Status check_range(const LlamaType& type, const std::string& tensor, const std::
 class LlamaWriter final {
  public:
   LlamaWriter(const KvFile& file, TileReader reader, AtomicFile& out, const LlamaForm& form)
-      : header_(file.header()), reader_(std::move(reader)), out_(out), form_(form) {}
+      : file_(file), header_(file.header()), reader_(std::move(reader)), out_(out), form_(form) {}
 
   // Returns the size of the file.
   Result<uint64_t> write() {
+    stored_ = KVCS_TRY(code_order(header_));
     std::string head = llama_head(form_);
     append_u32le(head, static_cast<uint32_t>(header_.layers));
     KVCS_TRY(put(head));
@@ -288,6 +290,11 @@ class LlamaWriter final {
     KVCS_TRY(put(head));
     for (uint64_t first = 0; first < header_.tokens; first += kTileTokens) {
       const uint64_t rows = std::min(kTileTokens, header_.tokens - first);
+      if (has_blocks_of(part, type)) {
+        KVCS_TRY(copy_blocks(part, layer, first, rows));
+        KVCS_TRY(write_rows(first, rows, type, false));
+        continue;
+      }
       for (uint64_t h = 0; h < header_.kv_heads; h++) {
         std::vector<float> x(rows * header_.head_dim);
         KVCS_TRY(reader_.read({part, layer, h, first, rows}, x.data()));
@@ -305,6 +312,40 @@ class LlamaWriter final {
       KVCS_TRY(write_rows(first, rows, type, transposed));
     }
     at_ += header_.tokens * row_bytes;
+    return ok();
+  }
+
+  // Whether the file holds the very blocks that the engine has: q8_0, rotated and ordered alike.
+  bool has_blocks_of(Part part, const LlamaType& type) const {
+    if (header_.scheme != Scheme::kQ8 || type.name != "q8_0") return false;
+    if (part == Part::kValues) return stored_.values.block == form_.value_rotation;
+    return stored_.keys.block == form_.key_rotation &&
+           stored_.paired == (form_.interleave ? form_.rope_dim : 0);
+  }
+  // Blocks of all heads of a token side by side, into raw_.
+  Status copy_blocks(Part part, uint64_t layer, uint64_t first, uint64_t rows) {
+    constexpr uint64_t kBlockBytes = 2 + kQ8Block;
+    const uint64_t per_head = header_.head_dim / kQ8Block;
+    std::vector<char> codes(rows * header_.head_dim), scales(rows * per_head * 2);
+    raw_.resize(rows * header_.kv_heads * per_head * kBlockBytes);
+    for (uint64_t head = 0; head < header_.kv_heads; head++) {
+      const uint64_t row = head * header_.tokens + first;
+      KVCS_TRY(file_.read(header_.get(part, layer, "_q"), row * header_.head_dim, codes.data(),
+                          codes.size()));
+      KVCS_TRY(file_.read(header_.get(part, layer, "_s"), row * per_head * 2, scales.data(),
+                          scales.size()));
+      for (uint64_t block = 0; block < rows * per_head; block++) {
+        const uint64_t to =
+            block / per_head * header_.kv_heads * per_head + head * per_head + block % per_head;
+        char* const out = raw_.data() + to * kBlockBytes;
+        const char* const from = codes.data() + block * kQ8Block;
+        std::memcpy(out + 2, from, kQ8Block);
+        // A block of zeros has the scale 0 in ggml.
+        const bool zeros = std::all_of(from, from + kQ8Block, [](char code) { return code == 0; });
+        std::memset(out, 0, 2);
+        if (!zeros) std::memcpy(out, scales.data() + block * 2, 2);
+      }
+    }
     return ok();
   }
 
@@ -333,7 +374,9 @@ class LlamaWriter final {
     return ok();
   }
 
+  const KvFile& file_;
   const KvHeader& header_;
+  CodeOrder stored_;
   TileReader reader_;
   AtomicFile& out_;
   const LlamaForm& form_;

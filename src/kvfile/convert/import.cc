@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "kvfile/format/finite.h"
 #include "kvfile/format/tiles.h"
 #include "kvfile/tools/annotate.h"
 #include "kvfile/tools/prefix_chain.h"
@@ -23,7 +24,50 @@ Result<KvHeader> imported_header(const CacheSource& source, const ImportOptions&
   for (const auto& [key, value] : options.facts) set_metadata(metadata, key, value);
   if (!tokens.empty()) set_metadata(metadata, "kvcs.token_chain", token_chain(tokens));
   set_metadata(metadata, "kvcs.n_tokens", std::to_string(geometry.tokens));
-  return make_header(layout_tensors(Scheme::kPlain, dtype, geometry), std::move(metadata));
+  if (!options.blocks) {
+    for (const char* const key : {"kvcs.rotation", "kvcs.value_rotation", "kvcs.key_order"}) {
+      std::erase_if(metadata, [&](const auto& fact) { return fact.first == key; });
+    }
+    return make_header(layout_tensors(Scheme::kPlain, dtype, geometry), std::move(metadata));
+  }
+  set_metadata(metadata, "kvcs.scheme", "q8_0");
+  set_metadata(metadata, "kvcs.dtype", std::string(dtype_name(source.dtype())));
+  return make_header(layout_tensors(Scheme::kQ8, source.dtype(), geometry), std::move(metadata));
+}
+
+// A block of zeros has the scale 0 in ggml, which a .kv file does not have; any other says the
+// same.
+constexpr uint16_t kSmallestScale = 1;
+
+// Codes and scales, as the engine made them.
+Status copy_blocks(const ReadBlocks& read, const Geometry& geometry, KvWriter& writer) {
+  const uint64_t dim = geometry.head_dim, per_row = dim / kQ8Block;
+  std::vector<int8_t> codes(geometry.kv_heads * kTileTokens * dim);
+  std::vector<uint16_t> scales(geometry.kv_heads * kTileTokens * per_row);
+  for (uint64_t layer = 0; layer < geometry.layers; layer++) {
+    for (const Part part : {Part::kKeys, Part::kValues}) {
+      const Tensor& to_codes = writer.header().get(part, layer, "_q");
+      const Tensor& to_scales = writer.header().get(part, layer, "_s");
+      for (uint64_t first = 0; first < geometry.tokens; first += kTileTokens) {
+        const uint64_t rows = std::min(kTileTokens, geometry.tokens - first);
+        KVCS_TRY(read(part, layer, first, rows, codes.data(), scales.data()));
+        for (uint64_t i = 0; i < geometry.kv_heads * rows * per_row; i++) {
+          if (scales[i] == 0) scales[i] = kSmallestScale;
+        }
+        if (count_bad_scales(Dtype::kF16, scales.data(), geometry.kv_heads * rows * per_row * 2) >
+            0) {
+          return invalid("tensor \"" + to_scales.name + "\": a scale is not finite and above zero");
+        }
+        for (uint64_t head = 0; head < geometry.kv_heads; head++) {
+          const uint64_t row = head * geometry.tokens + first;
+          KVCS_TRY(writer.write(to_codes, row * dim, codes.data() + head * rows * dim, rows * dim));
+          KVCS_TRY(writer.write(to_scales, row * per_row * 2, scales.data() + head * rows * per_row,
+                                rows * per_row * 2));
+        }
+      }
+    }
+  }
+  return ok();
 }
 
 // One read of the source has all heads of 256 tokens; each head of it is a tile of the output.
@@ -66,7 +110,11 @@ Result<ImportReport> write_imported(const CacheSource& source, const ImportOptio
   KvHeader header = KVCS_TRY(imported_header(source, options, tokens));
   auto writer = KVCS_TRY(KvWriter::create(options.output, std::move(header), options.inputs));
   EncodeCounts counts;
-  KVCS_TRY(copy_values(source, *writer, counts));
+  if (options.blocks) {
+    KVCS_TRY(copy_blocks(options.blocks, source.geometry(), *writer));
+  } else {
+    KVCS_TRY(copy_values(source, *writer, counts));
+  }
   KVCS_TRY(source.check_unchanged());
   Sidecar sidecar = describe_header(writer->header());
   if (!tokens.empty()) sidecar.tokens = tokens;

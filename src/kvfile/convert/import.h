@@ -3,6 +3,7 @@
 // tiles; memory does not grow with the input. What was found out about the source, and how, is in
 // the report and in the metadata. One thread per call.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,11 @@ class CacheSource {
 enum class RopeOrder : uint8_t { kAuto, kNorm, kNeox, kRaw };  // Raw: keys stay as they are.
 enum class RotationChoice : uint8_t { kAuto, kNone, kHadamard };
 
+// Reads q8_0 blocks of a source as they are, by heads: heads × rows × head_dim codes, and a F16
+// scale for each 32 of them.
+using ReadBlocks = std::function<Status(Part part, uint64_t layer, uint64_t first, uint64_t rows,
+                                        int8_t* codes, uint16_t* scales)>;
+
 // What the user knows; the file itself says little. Whatever the keys contradict is refused.
 struct LlamaImport {
   uint64_t kv_heads = 0, head_dim = 0;  // 0: the keys or the model show it.
@@ -57,6 +63,8 @@ struct ImportedLlama {
   uint64_t heads = 0;
   bool is_reordered = false;  // NORM keys brought into transformers' order.
   bool is_adjacent = false;   // NORM keys that transformers keeps in this order.
+  // Keys and values that are both q8_0 can be imported as their blocks. Lives as long as `cache`.
+  ReadBlocks blocks;
 };
 Result<ImportedLlama> open_llama_cache(const std::string& path, const LlamaImport& options);
 
@@ -90,6 +98,7 @@ struct ImportOptions {
   std::string output;
   std::vector<std::string> inputs;  // Never overwritten.
   std::optional<Dtype> dtype;       // F16, BF16 or F32.
+  ReadBlocks blocks;                // Of ImportedLlama: writes a q8_0 file, without any rounding.
   Metadata facts;                   // Recorded as they are; they stand before what the source says.
   std::optional<std::vector<uint32_t>> tokens;  // When the source does not record them.
   std::optional<std::string> prompt;            // The text, for the sidecar.

@@ -5,6 +5,7 @@
 // (model_facts.h), or the user does. Whatever is told and contradicted by the keys is refused.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/bytes.h"
 #include "base/counted.h"
@@ -12,6 +13,7 @@
 #include "kvfile/convert/import.h"
 #include "kvfile/convert/llama_reader.h"
 #include "kvfile/format/hash_file.h"
+#include "kvfile/format/tiles.h"
 #include "kvfile/kernels/kernels.h"
 
 namespace kvcs::kvfile {
@@ -67,6 +69,32 @@ class LlamaCache final : public CacheSource {
     const uint64_t count = rows * tensor.row_values;
     if (rotation > 0) kernels().hadamard(out, count / rotation, rotation);
     if (keys && order_.reorder) reorder(out, count);
+    return ok();
+  }
+
+  // The blocks of q8_0 rows, by heads: nothing is undone.
+  Status read_blocks(Part part, uint64_t layer, uint64_t first, uint64_t rows, int8_t* codes,
+                     uint16_t* scales) const {
+    const LlamaAttention& cache = file_.caches[0];
+    const LlamaTensor& tensor = (part == Part::kKeys ? cache.keys : cache.values)[layer];
+    const uint64_t block_bytes = tensor.type->block_bytes;
+    const uint64_t per_head = geometry_.head_dim / kQ8Block;
+    const uint64_t per_row = tensor.row_values / kQ8Block;
+    std::string raw;
+    for (uint64_t i = 0; i < rows;) {
+      const uint64_t run = run_length(cache, first + i, rows - i);
+      raw.resize(run * per_row * block_bytes);
+      KVCS_TRY(source_->read(tensor.offset + cache.rows[first + i] * per_row * block_bytes,
+                             raw.data(), raw.size()));
+      for (uint64_t block = 0; block < run * per_row; block++) {
+        const char* const from = raw.data() + block * block_bytes;
+        const uint64_t row = i + block / per_row, head = block % per_row / per_head;
+        const uint64_t to = (head * rows + row) * per_head + block % per_head;
+        std::memcpy(scales + to, from, 2);
+        std::memcpy(codes + to * kQ8Block, from + 2, kQ8Block);
+      }
+      i += run;
+    }
     return ok();
   }
 
@@ -457,6 +485,12 @@ Metadata describe(const LlamaFile& file, const ToldFacts& told, const KeyOrder& 
     metadata.emplace_back("kvcs.rope_confidence", format_decimal(choice.agreement, 4) + " over " +
                                                       counted(choice.rows_compared, "place"));
   }
+  // How codes stand when they are kept; an import of values takes this out.
+  metadata.emplace_back("kvcs.rotation", rotation_name({order.key_rotation}));
+  if (order.value_rotation != order.key_rotation) {
+    metadata.emplace_back("kvcs.value_rotation", rotation_name({order.value_rotation}));
+  }
+  if (order.reorder) metadata.emplace_back("kvcs.key_order", "pair");
   if (!told.architecture.empty() && is_valid_utf8(told.architecture)) {
     metadata.emplace_back("kvcs.arch", told.architecture);
   }
@@ -525,6 +559,14 @@ Result<ImportedLlama> open_llama_cache(const std::string& path, const LlamaImpor
   if (rope.detected) imported.evidence = seen_in_keys(rope, width);
   cache->set_order(order, geometry,
                    describe(cache->file(), told, order, rope, pairing, layout, std::move(digest)));
+  if (attention.keys[0].type->name == "q8_0" && attention.values[0].type->name == "q8_0" &&
+      geometry.head_dim % kQ8Block == 0) {
+    const LlamaCache* const blocks = cache.get();
+    imported.blocks = [blocks](Part part, uint64_t layer, uint64_t first, uint64_t rows,
+                               int8_t* codes, uint16_t* scales) {
+      return blocks->read_blocks(part, layer, first, rows, codes, scales);
+    };
+  }
   imported.cache = std::move(cache);
   return imported;
 }

@@ -153,8 +153,7 @@ Status check_metadata(const KvHeader& header) {
                      std::to_string(kPlaceMax));
     }
   }
-  const std::string* const rotation = header.metadata_value("kvcs.rotation");
-  return rotation == nullptr ? ok() : parse_rotation(*rotation, header.head_dim).status();
+  return code_order(header).status();
 }
 
 // The dtype that the values had before they were quantised, which they get back: the metadata says

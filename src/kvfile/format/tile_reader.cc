@@ -43,6 +43,40 @@ Result<Rotation> parse_rotation(std::string_view name, uint64_t head_dim) {
                  std::to_string(head_dim));
 }
 
+Result<CodeOrder> code_order(const KvHeader& header) {
+  CodeOrder order;
+  if (const std::string* const name = header.metadata_value("kvcs.rotation")) {
+    order.keys = order.values = KVCS_TRY(parse_rotation(*name, header.head_dim));
+  }
+  if (const std::string* const name = header.metadata_value("kvcs.value_rotation")) {
+    order.values = KVCS_TRY(parse_rotation(*name, header.head_dim));
+  }
+  const std::string* const pairs = header.metadata_value("kvcs.key_order");
+  if (pairs == nullptr || *pairs == "as decoded") return order;
+  const std::string* const told = header.metadata_value("kvcs.rope_dim");
+  order.paired = told == nullptr ? header.head_dim : KVCS_TRY(parse_u64(*told, "kvcs.rope_dim"));
+  if (*pairs == "pair" && order.paired <= header.head_dim && order.paired % 2 == 0) return order;
+  return invalid("kvcs.key_order \"" + printable(*pairs, kShownWord) + "\" of " +
+                 std::to_string(order.paired) + " channels does not fit head_dim " +
+                 std::to_string(header.head_dim));
+}
+
+namespace {
+
+// Brings the first channels of each row from neighbouring pairs to halves.
+void split_pairs(float* x, uint64_t rows, uint64_t dim, uint64_t paired) {
+  std::vector<float> row(paired);
+  for (uint64_t r = 0; r < rows; r++, x += dim) {
+    for (uint64_t j = 0; j < paired / 2; j++) {
+      row[j] = x[2 * j];
+      row[j + paired / 2] = x[2 * j + 1];
+    }
+    std::copy(row.begin(), row.end(), x);
+  }
+}
+
+}  // namespace
+
 // A larger block spreads an outlier further.
 Rotation hadamard_for(uint64_t head_dim) {
   return {uint64_t{1} << std::countr_zero(head_dim)};
@@ -55,9 +89,7 @@ Result<TileReader> TileReader::create(const KvFile& file) {
                    std::to_string(kHeadDimMax));
   }
   TileReader reader(file);
-  if (const std::string* const name = header.metadata_value("kvcs.rotation")) {
-    reader.rotation_ = KVCS_TRY(parse_rotation(*name, header.head_dim));
-  }
+  reader.order_ = KVCS_TRY(code_order(header));
   return reader;
 }
 
@@ -66,6 +98,9 @@ Status TileReader::read(const Tile& tile, float* out, uint64_t* nonfinite) {
 }
 
 Status TileReader::read_as(const Tile& tile, Dtype dtype, void* out, uint64_t* nonfinite) {
+  const bool keys = tile.part == Part::kKeys;
+  const Rotation rotation = keys ? order_.keys : order_.values;
+  const uint64_t paired = keys ? order_.paired : 0;
   switch (file_->header().scheme) {
     case Scheme::kPlain:
     case Scheme::kFp8E4m3:
@@ -75,7 +110,7 @@ Status TileReader::read_as(const Tile& tile, Dtype dtype, void* out, uint64_t* n
       return read_int8(tile, dtype, out);
     case Scheme::kInt8c:
     case Scheme::kQ8:
-      if (rotation_.block == 0) return read_scaled(tile, dtype, out);
+      if (rotation.block == 0 && paired == 0) return read_scaled(tile, dtype, out);
       break;
     case Scheme::kInt4c:
       break;
@@ -93,11 +128,13 @@ Status TileReader::read_as(const Tile& tile, Dtype dtype, void* out, uint64_t* n
   } else {
     KVCS_TRY(read_scaled(tile, Dtype::kF32, x));
   }
-  if (rotation_.block > 0) {
-    const Span span = quantized_span(file_->header(), tile);
-    kernels().hadamard(x + (span.from - tile.first) * dim,
-                       (span.to - span.from) * dim / rotation_.block, rotation_.block);
+  const Span span = quantized_span(file_->header(), tile);
+  float* const coded = x + (span.from - tile.first) * dim;
+  const uint64_t coded_rows = span.to - span.from;
+  if (rotation.block > 0) {
+    kernels().hadamard(coded, coded_rows * dim / rotation.block, rotation.block);
   }
+  if (paired > 0) split_pairs(coded, coded_rows, dim, paired);
   if (dtype != Dtype::kF32) kernels().encode(dtype, x, out, count);
   return ok();
 }

@@ -40,6 +40,14 @@ struct Rotation {
 };
 std::string rotation_name(const Rotation& rotation);  // "none", "hadamard-64"
 Result<Rotation> parse_rotation(std::string_view name, uint64_t head_dim);
+// What the codes of a file went through before they were quantised, which decoding undoes.
+struct CodeOrder {
+  Rotation keys, values;
+  uint64_t paired = 0;  // The first channels of a key stand as neighbouring rotary pairs.
+};
+// From kvcs.rotation, kvcs.value_rotation and kvcs.key_order; Invalid when they do not fit
+// head_dim.
+Result<CodeOrder> code_order(const KvHeader& header);
 Rotation hadamard_for(uint64_t head_dim);  // The largest power of two that divides it.
 
 class TileReader final {
@@ -62,7 +70,7 @@ class TileReader final {
                                     std::vector<float>& to);
 
   const KvFile* file_;
-  Rotation rotation_;
+  CodeOrder order_;
   std::vector<char> raw_;
   std::vector<char> factor_bytes_;
   std::vector<uint8_t> codes_;

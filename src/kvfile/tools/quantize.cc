@@ -408,7 +408,8 @@ Result<DequantizeReport> dequantize(const DequantizeOptions& options) {
   if (const Tensor* const tokens = from.find("tokens")) tensors.push_back(*tokens);
   Metadata metadata;
   for (const auto& [key, value] : from.metadata) {
-    if (key != "kvcs.rotation" && key != "kvcs.kept_first" && key != kSourceDigest) {
+    if (key != "kvcs.rotation" && key != "kvcs.value_rotation" && key != "kvcs.key_order" &&
+        key != "kvcs.kept_first" && key != kSourceDigest) {
       metadata.emplace_back(key, value);
     }
   }

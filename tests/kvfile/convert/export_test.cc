@@ -253,3 +253,82 @@ TEST_CASE("export: some layers of a model are refused, which no engine takes", "
     CHECK(report.status().message().find("takes all layers of a model alone") != std::string::npos);
   }
 }
+
+TEST_CASE("export: q8_0 of llama.cpp keeps its codes in a .kv and comes back to the byte",
+          "[unit][kvfile]") {
+  TempDir dir;
+  const auto keep = [&](const std::string& from, const std::string& to) {
+    const auto llama = open_llama_cache(from, {});
+    REQUIRE(llama.ok());
+    REQUIRE(llama->blocks);
+    ImportOptions options;
+    options.output = to;
+    options.blocks = llama->blocks;
+    REQUIRE(write_imported(*llama->cache, options).ok());
+  };
+  for (const bool rotated : {true, false}) {
+    for (const RopePairing pairing : {RopePairing::kNorm, RopePairing::kNeox}) {
+      for (const uint64_t dim : {64, 128, 96}) {
+        if (rotated && dim == 96) continue;
+        INFO(rotated << " " << pairing_name(pairing) << " " << dim);
+        LlamaSample sample{.tokens = 300, .head_dim = dim, .pairing = pairing};
+        sample.key_type = sample.value_type = "q8_0";
+        sample.rotated = rotated;
+        sample.ids = sample.token_ids();
+        write_bytes(dir.file("s.seq"), sample.bytes());
+        keep(dir.file("s.seq"), dir.file("q.kv"));
+        CHECK((*KvFile::open(dir.file("q.kv")))->header().scheme == Scheme::kQ8);
+        REQUIRE(export_llama({.input = dir.file("q.kv"), .output = dir.file("b.seq")}).ok());
+        CHECK(read_bytes(dir.file("b.seq")) == sample.bytes());
+        // Decoding gives what an import of values gives.
+        REQUIRE(import_llama(dir.file("s.seq"), dir.file("f.kv"), Dtype::kF32).ok());
+        REQUIRE(dequantize(
+                    {.input = dir.file("q.kv"), .output = dir.file("d.kv"), .dtype = Dtype::kF32})
+                    .ok());
+        CHECK(data_of(dir.file("d.kv")) == data_of(dir.file("f.kv")));
+        CHECK((*KvFile::open(dir.file("d.kv")))->header().metadata_value("kvcs.key_order") ==
+              nullptr);
+        // Another type than that of the blocks is made of the decoded values.
+        REQUIRE(export_llama({.input = dir.file("q.kv"),
+                              .output = dir.file("b.seq"),
+                              .key_type = "f32",
+                              .value_type = "f32"})
+                    .ok());
+        REQUIRE(import_llama(dir.file("b.seq"), dir.file("c.kv"), Dtype::kF32).ok());
+        CHECK(data_of(dir.file("c.kv")) == data_of(dir.file("f.kv")));
+      }
+    }
+  }
+  // Real blocks.
+  keep(data_path("llamacpp/slot-q8_0.bin"), dir.file("q.kv"));
+  REQUIRE(export_llama({.input = dir.file("q.kv"), .output = dir.file("b.seq")}).ok());
+  CHECK(read_bytes(dir.file("b.seq")) == read_bytes(data_path("llamacpp/slot-q8_0.bin")));
+  // A block of zeros has the scale zero; an infinite one is refused.
+  std::string bytes = read_bytes(dir.file("s.seq"));
+  const size_t last = bytes.size() - 34;
+  bytes.replace(last, 34, std::string(34, '\0'));
+  write_bytes(dir.file("s.seq"), bytes);
+  keep(dir.file("s.seq"), dir.file("q.kv"));
+  REQUIRE(export_llama({.input = dir.file("q.kv"), .output = dir.file("b.seq")}).ok());
+  CHECK(read_bytes(dir.file("b.seq")) == bytes);
+  bytes.replace(last, 2, "\x00\x7c", 2);
+  write_bytes(dir.file("s.seq"), bytes);
+  const auto infinite = open_llama_cache(dir.file("s.seq"), {});
+  ImportOptions options;
+  options.output = dir.file("none.kv");
+  options.blocks = infinite->blocks;
+  CHECK(write_imported(*infinite->cache, options).status().message().find("scale") !=
+        std::string::npos);
+}
+
+TEST_CASE("kvfile: an order of codes that cannot be is refused", "[unit][kvfile]") {
+  TempDir dir;
+  const auto with = [&](Metadata facts) {
+    return write_sample(dir.file("a.kv"), Dtype::kF16, {1, 2, 4, 64}, 1, std::move(facts));
+  };
+  CHECK(with({{"kvcs.key_order", "pair"}, {"kvcs.rope_dim", "32"}}).ok());
+  CHECK(with({{"kvcs.key_order", "pair"}, {"kvcs.rope_dim", "66"}}).code() == Code::kInvalid);
+  CHECK(with({{"kvcs.key_order", "pair"}, {"kvcs.rope_dim", "33"}}).code() == Code::kInvalid);
+  CHECK(with({{"kvcs.key_order", "other"}}).code() == Code::kInvalid);
+  CHECK(with({{"kvcs.value_rotation", "hadamard-128"}}).code() == Code::kInvalid);
+}
