@@ -144,24 +144,40 @@ std::span<const http::ApiType> NestedArtifactsApi::types() {
   return kTypes;
 }
 
+namespace {
+
+// Earlier clients know one word for whoever is not let in.
+http::Access refused_in_one_word(http::Access access) {
+  access.guard = [inner = std::move(access.guard)](const Request& request) -> Result<Principal> {
+    Result<Principal> caller = inner(request);
+    if (caller.code() == Code::kUnauthenticated) return unauthenticated("Unauthorized");
+    return caller;
+  };
+  return access;
+}
+
+}  // namespace
+
 void NestedArtifactsApi::add_routes(std::vector<http::Row>& table,
                                     const http::ArtifactAccess& access,
                                     const http::Access& anybody) {
   using enum http::Method;
   using http::OwnerFrom;
   using A = NestedArtifactsApi;
-  const http::Access write_one = with_owner(access.write, OwnerFrom::kObject);
+  const http::Access read = refused_in_one_word(access.read);
+  const http::Access write = refused_in_one_word(access.write);
+  const http::Access write_one = with_owner(write, OwnerFrom::kObject);
   const http::Access open_one = with_owner(anybody, OwnerFrom::kObject);
   for (const std::string root : {"/api/v1", "/v1"}) {
     http::Rows rows(table, *this, root + "/orgs/{org}/projects/{project}/artifacts",
                     root == "/v1" ? "V1" : "");
-    rows.add(kPost, "", access.write, kUploadUrlBodyMaxBytes, &A::create,
+    rows.add(kPost, "", write, kUploadUrlBodyMaxBytes, &A::create,
              "Announce an upload under two labels of the caller's own.",
              {.id = "createLabelledArtifact",
               .body = "NestedUploadAsk",
               .status = 201,
               .answer = "NestedUploadPlace"});
-    rows.add(kGet, "", access.read, http::kNoBody, &A::list,
+    rows.add(kGet, "", read, http::kNoBody, &A::list,
              "The artifacts under these labels, unconfirmed ones too, in order of id.",
              {.id = "listLabelledArtifacts",
               .query = "limit:integer(0..) continuation cursor shape:full|single",

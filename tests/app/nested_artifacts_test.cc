@@ -113,8 +113,11 @@ TEST_CASE("nested: what is wrong is told in the words of the contract", "[contra
   check("POST", "", 400, "Bad Request", R"({"name":"x","dtype":"F16","sha256":"short"})");
   check("POST", "", 400, "Bad Request", R"({"name":"x","dtype":"F16","quantized":1})");
   for (const char* method : {"POST", "GET"}) {
-    const RawResponse refused = n.app.call(method, root, {}, "");
-    CHECK(refused.status == 401);
+    for (const RawResponse& refused :
+         {n.app.call(method, root), n.app.as("kv_" + std::string(64, '0'), method, root)}) {
+      CHECK(refused.status == 401);
+      CHECK(json_of(refused) == Json{{"error", "Unauthorized"}});
+    }
   }
   CHECK(n.app.call("DELETE", root + "/" + id).status == 401);
   // Labels are words, not paths and not screens' controls.
