@@ -297,7 +297,10 @@ Status cut_padding(TensorCache& cache, const HfImport& options) {
                    " tokens: if tokens stand before heads there, say --layout nhd");
   }
   const uint64_t zeros = KVCS_TRY(count_zero_tail(cache));
-  if (zeros == rows) return invalid("every value of the cache is zero");
+  if (zeros == rows) {
+    cache.findings.push_back("every value is zero, so that no row is known to be room");
+    return ok();
+  }
   uint64_t kept = rows - zeros;
   if (options.tokens && *options.tokens >= kept && *options.tokens <= rows) kept = *options.tokens;
   if (kept == rows) return ok();
