@@ -52,7 +52,7 @@ want_browser() {
 }
 want_commands() {
   want_browser
-  npm_folders+=(tests/e2e/commands)
+  npm_folders+=(tests/e2e/commands tests/e2e/engine)
 }
 case $target in
   run) [ "${WEB:-1}" = 0 ] || want_web ;;

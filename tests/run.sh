@@ -3,7 +3,8 @@
 #   unit  BUILD/kvcs_tests (Catch2)
 #   e2e   tests/e2e/*.test.mjs and web/test/*.test.mjs by node's test runner, through BUILD/kvcs;
 #         with `e2e` or KVCS_TEST_COMMANDS=1 tests/e2e/commands/ too, whose modules are a gigabyte,
-#         and the cases [every-n], which fail each call of a script in turn
+#         tests/e2e/engine/, which needs Node 20 for llama.cpp and is skipped without it, and the
+#         cases [every-n], which fail each call of a script in turn
 # A test that does not end is ended by a watchdog, which names it; KVCS_TEST_LIMIT_S is the seconds
 # that each may take. Prints each runner's output, then the names of what failed and, as the only
 # last line, "N passed, N failed".
@@ -89,7 +90,10 @@ run_node() {
 run_catch
 if [ "$which" != unit ]; then
   run_node tests/e2e
-  [ $e2e_only$commands = 00 ] || run_node tests/e2e/commands
+  if [ $e2e_only$commands != 00 ]; then
+    run_node tests/e2e/commands
+    run_node tests/e2e/engine
+  fi
   [ $e2e_only = 1 ] || run_node web/test
 fi
 cat "$failures"

@@ -411,6 +411,17 @@ Result<RopeChoice> choose_told(const ToldFacts& told, const LlamaFile& file, uin
   return choice;
 }
 
+// A model with another number of layers is not the one that wrote the file.
+Status check_model(const LlamaFile& file, const LlamaImport& options) {
+  if (!options.model || options.model->kv_heads.empty()) return ok();
+  const ModelFacts& model = *options.model;
+  const auto layers = static_cast<size_t>(std::count_if(
+      model.kv_heads.begin(), model.kv_heads.end(), [](uint64_t heads) { return heads > 0; }));
+  if (layers == file.caches[0].keys.size()) return ok();
+  return invalid(model.source + ": the model has " + counted(layers, "layer") +
+                 " with a cache, the file has " + std::to_string(file.caches[0].keys.size()));
+}
+
 double precision_of(const LlamaType& type) {
   if (type.name == "f32") return 1e-6;
   if (type.name == "f16") return 1e-3;
@@ -520,6 +531,7 @@ Result<ImportedLlama> open_llama_cache(const std::string& path, const LlamaImpor
   auto source = KVCS_TRY(SourceFile::open(path));
   LlamaFile file = KVCS_TRY(parse_llama(*source, options.sequence));
   KVCS_TRY(check_is_plain(file));
+  KVCS_TRY(check_model(file, options));
   std::string digest = KVCS_TRY(hash_file(*source));
   ImportedLlama imported;
   imported.seen = file.describe();

@@ -5,6 +5,7 @@
 
 #include "kvfile/convert/import.h"
 #include "kvfile/convert/llama_file.h"
+#include "kvfile/convert/llama_reader.h"
 #include "support/temp_dir.h"
 
 using namespace kvcs;
@@ -288,6 +289,36 @@ TEST_CASE("import: what a whole file is and lacks is said, not that it is damage
              "4 bytes follow a complete cache of 1 layer"));
   write_bytes(dir.file("t.seq"), bytes.substr(0, bytes.size() - 9));
   CHECK(says(open_llama_cache(dir.file("t.seq"), {}).status(), "are left"));
+}
+
+TEST_CASE("import: real files of other kinds of models are read to their end and named",
+          "[unit][kvfile]") {
+  TempDir dir;
+  struct Row {
+    const char *file, *kind, *seen;
+  };
+  for (const Row& row :
+       {Row{"gemma3-short.seq", "a sliding-window model's state",
+            "sliding window, 5 layers at the positions 0 to 39"},
+        Row{"lfm2.seq", "a hybrid model's state", "states of 4 recurrent layers"},
+        Row{"deepseek2.seq", "latent attention", "keys of 160 values and no values"},
+        Row{"mamba.seq", "a recurrent model's state", "states of 4 recurrent layers"}}) {
+    INFO(row.file);
+    const std::string path = data_path(std::string("llamacpp/") + row.file);
+    CHECK(says(open_llama_cache(path, {}).status(), row.kind));
+    CHECK(says(open_llama_cache(path, {}).status(), row.seen));
+    const auto source = SourceFile::open(path);
+    const auto file = parse_llama(**source);
+    REQUIRE(file.ok());
+    CHECK(file->token_count() == 40);
+    CHECK(file->tokens.size() == 40);
+    // Whatever is cut off, it is not taken for a smaller cache of the same kind.
+    const std::string bytes = read_bytes(path);
+    for (size_t size = 0; size < bytes.size(); size += 1 + bytes.size() / 60) {
+      write_bytes(dir.file("cut.seq"), bytes.substr(0, size));
+      CHECK(open_llama_cache(dir.file("cut.seq"), {}).code() == Code::kInvalid);
+    }
+  }
 }
 
 TEST_CASE("import: rotary positions that are scaled evenly are told with the scale",
