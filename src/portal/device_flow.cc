@@ -119,6 +119,7 @@ Status DeviceFlow::decide(std::string_view user_code, std::string_view subject,
 }
 
 DeviceAnswer DeviceFlow::poll(std::string_view device_code, std::string_view client_id) {
+  if (device_code.empty()) return {DeviceState::kMissing};
   const MutexLock lock(mutex_);
   const auto found = flows_.find(sha256_hex(device_code));
   DeviceAnswer answer;

@@ -31,7 +31,15 @@ struct StartedDevice {
   Secret device_code;
   std::string user_code;
 };
-enum class DeviceState : uint8_t { kPending, kSlowDown, kUnknown, kExpired, kDenied, kApproved };
+enum class DeviceState : uint8_t {
+  kMissing,
+  kPending,
+  kSlowDown,
+  kUnknown,
+  kExpired,
+  kDenied,
+  kApproved
+};
 struct DeviceAnswer {
   DeviceState state = DeviceState::kUnknown;
   DeviceAsk ask;

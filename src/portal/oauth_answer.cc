@@ -34,6 +34,8 @@ http::Response device_refusal(DeviceState state) {
       return oauth_refusal(400, "expired_token", "The code has ended; begin again.");
     case DeviceState::kDenied:
       return oauth_refusal(400, "access_denied", "The person has said no.");
+    case DeviceState::kMissing:
+      return oauth_refusal(400, "invalid_request", "device_code: required.");
     case DeviceState::kUnknown:
     case DeviceState::kApproved:
       break;

@@ -163,6 +163,9 @@ TEST_CASE("dev issuer: a device is let in when its page was opened", "[contract]
       started["device_code"].get<std::string>();
   const std::string early = dev.error(dev.token(poll));
   CHECK((early == "slow_down" || early == "authorization_pending"));
+  const std::string no_code = poll.substr(0, poll.rfind('&'));
+  CHECK(dev.error(dev.token(no_code)) == "invalid_request");
+  CHECK(dev.error(dev.token(no_code + "&device_code=other")) == "invalid_grant");
   CHECK(dev.ask("GET", "/device/activate?user_code=BBBB-BBBB").status == 404);
   const std::string page = started["verification_uri_complete"].get<std::string>();
   CHECK(dev.app.call("GET", page.substr(page.find("/oidc/"))).status == 200);
