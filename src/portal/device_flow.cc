@@ -119,10 +119,13 @@ Status DeviceFlow::decide(std::string_view user_code, std::string_view subject,
 }
 
 DeviceAnswer DeviceFlow::poll(std::string_view device_code, std::string_view client_id) {
-  if (device_code.empty()) return {DeviceState::kMissing};
+  DeviceAnswer answer;
+  if (device_code.empty()) {
+    answer.state = DeviceState::kMissing;
+    return answer;
+  }
   const MutexLock lock(mutex_);
   const auto found = flows_.find(sha256_hex(device_code));
-  DeviceAnswer answer;
   if (found == flows_.end() || found->second.ask.client_id != client_id) return answer;
   Flow& flow = found->second;
   const int64_t now_us = clock_.mono_us();
