@@ -73,9 +73,18 @@ struct Part {
   bool began_anew = false;
 };
 
-void remove_part(const Wanted& wanted) {
+void remove_part(const Wanted& wanted, Part& part) {
   (void)::unlink(wanted.part.c_str());
   forget_download(wanted.part);
+  part.have = 0;
+}
+
+// The failure of a call. Which disk is full is told, because it is the user's own.
+Status file_error(std::string_view what, const std::string& path, int error_number) {
+  if (error_number != ENOSPC && error_number != EDQUOT) return io_error(what, path, error_number);
+  return unavailable("The disk of " + printable(folder_of(path), kShownText) +
+                     " is full; free space and try again.")
+      .with_reason("disk_full");
 }
 
 // Nothing of what is there is the beginning of what is wanted.
@@ -95,7 +104,7 @@ Result<Descriptor> take_part(const Wanted& wanted) {
   for (int i = 0; i < kTriesMax; i++) {
     Descriptor file(
         ::open(wanted.part.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666));
-    if (!file.valid()) return io_error("create", wanted.part, errno);
+    if (!file.valid()) return file_error("create", wanted.part, errno);
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       return conflict("Another kvcs is downloading into " + printable(wanted.part, kShownText) +
                       ". Wait for it, or name another file with --output.");
@@ -135,9 +144,10 @@ Result<std::string> digest_of(const Wanted& wanted, Part& part, Console& console
       KVCS_TRY(part.hash->finish([&progress](uint64_t hashed) { progress.update(hashed); }));
   const uint64_t there = KVCS_TRY(length_of(wanted, part));
   if (there == wanted.size_bytes) return digest;
+  remove_part(wanted, part);
   return upstream_failed("Another program has changed " + printable(wanted.part, kShownText) +
                          ": it has " + std::to_string(there) + " bytes in place of " +
-                         std::to_string(wanted.size_bytes) + ".");
+                         std::to_string(wanted.size_bytes) + ". Nothing was kept.");
 }
 
 // The file is open for appending, so a write always goes to its end.
@@ -146,12 +156,7 @@ Status append(const Wanted& wanted, Part& part, std::string_view bytes) {
   for (size_t left = bytes.size(); left > 0;) {
     const ssize_t n = ::write(part.file.get(), data, left);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0 && (errno == ENOSPC || errno == EDQUOT)) {
-      return unavailable("The disk of " + printable(folder_of(wanted.part), kShownText) +
-                         " is full; free space and try again.")
-          .with_reason("disk_full");
-    }
-    if (n < 0) return io_error("write", wanted.part, errno);
+    if (n < 0) return file_error("write", wanted.part, errno);
     part.have += static_cast<uint64_t>(n);
     data += n;
     left -= static_cast<size_t>(n);
@@ -223,7 +228,7 @@ Status name_taken(const std::string& path) {
 // Without --force the name must be free at the moment of the rename, not only when the command
 // began: RENAME_NOREPLACE decides both in one step.
 Status publish(const Wanted& wanted, const Part& part, bool force) {
-  if (::fsync(part.file.get()) != 0) return io_error("fsync", wanted.part, errno);
+  if (::fsync(part.file.get()) != 0) return file_error("fsync", wanted.part, errno);
   const unsigned flags = force ? 0 : RENAME_NOREPLACE;
   if (::renameat2(AT_FDCWD, wanted.part.c_str(), AT_FDCWD, wanted.target.c_str(), flags) == 0) {
     return ok();
@@ -243,22 +248,22 @@ Status publish(const Wanted& wanted, const Part& part, bool force) {
     }
   }
   if (errno == EEXIST) return name_taken(wanted.target);
-  return io_error("rename", wanted.target, errno);
+  return file_error("rename", wanted.target, errno);
 }
 
 // Whether the bytes are the artifact's, by its SHA-256. Nobody knows the digest of a slice, so a
 // slice must be a sound .kv file instead. A part that is wrong is deleted: going on with it would
 // fail again and again.
-Status check_bytes(const Wanted& wanted, const std::string& actual) {
+Status check_bytes(const Wanted& wanted, Part& part, const std::string& actual) {
   if (!wanted.slice) {
     if (actual == wanted.sha256) return ok();
-    remove_part(wanted);
+    remove_part(wanted, part);
     return upstream_failed("The bytes received are not the artifact's: SHA-256 " + actual +
                            " instead of " + wanted.sha256 + ". Nothing was kept.");
   }
   const auto report = KVCS_TRY(kvfile::verify({.path = wanted.part}));
   if (report.verdict == kvfile::Verdict::kVerified) return ok();
-  remove_part(wanted);
+  remove_part(wanted, part);
   return upstream_failed("The slice received is no sound .kv file: " + report.why +
                          ". Nothing was kept.");
 }
@@ -312,16 +317,14 @@ Status check_free(const Wanted& wanted, bool force) {
   return ok();
 }
 
-// All bytes into the part; their digest.
-Result<std::string> fill_part(ApiClient& api, const Invocation& in, Wanted& wanted, Part& part,
-                              Repeat& repeat, Console& console) {
+// All bytes into the part; then it is checked and gets its name.
+Status complete(ApiClient& api, const Invocation& in, Wanted& wanted, Part& part, Repeat& repeat,
+                Console& console) {
   KVCS_TRY(take_over(wanted, part));
-  const Status got = transfer(api, in, wanted, part, repeat, console);
-  if (got.ok()) return digest_of(wanted, part, console);
-  if (part.have == 0) remove_part(wanted);
-  if (part.have == 0 || interrupted()) return got;
-  return Status(got.code(), got.message() + " " + kept_words(wanted, part))
-      .with_reason(got.reason());
+  KVCS_TRY(transfer(api, in, wanted, part, repeat, console));
+  const std::string digest = KVCS_TRY(digest_of(wanted, part, console));
+  KVCS_TRY(check_bytes(wanted, part, digest));
+  return publish(wanted, part, in.flag("force"));
 }
 
 Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Repeat& repeat,
@@ -330,17 +333,18 @@ Status fetch(ApiClient& api, const Invocation& in, Wanted& wanted, Repeat& repea
   const Interrupts interrupts;
   Part part{KVCS_TRY(take_part(wanted))};
   note_download(wanted.part, wanted.target, wanted.size_bytes);
-  const Result<std::string> filled = fill_part(api, in, wanted, part, repeat, console);
-  if (!filled.ok() && interrupted()) {
-    // The process ends with this function, so it is said here.
-    const std::string kept = part.have > 0 ? " " + kept_words(wanted, part) : "";
-    console.fail(interruption("Interrupted." + kept));
+  const Status done = complete(api, in, wanted, part, repeat, console);
+  if (done.ok()) {
+    forget_download(wanted.part);
+    return ok();
   }
-  KVCS_TRY(filled.status());
-  KVCS_TRY(check_bytes(wanted, *filled));
-  KVCS_TRY(publish(wanted, part, in.flag("force")));
-  forget_download(wanted.part);
-  return ok();
+  if (part.have == 0) remove_part(wanted, part);
+  const std::string kept = part.have > 0 ? " " + kept_words(wanted, part) : "";
+  // The process ends with this function, so it is said here.
+  if (interrupted()) console.fail(interruption("Interrupted." + kept));
+  if (interrupted() || kept.empty()) return done;
+  const char* const stop = done.message().ends_with('.') ? "" : ".";
+  return Status(done.code(), done.message() + stop + kept).with_reason(done.reason());
 }
 
 // Writes the sidecar that the uploader sent along beside the file; of a slice the part of it that

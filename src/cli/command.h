@@ -129,13 +129,18 @@ class Console final {
   std::string bold(std::string_view text) const;
   std::string red(std::string_view text) const;
   std::string green(std::string_view text) const;
-  void write_error(std::string_view bytes) { error_(bytes); }  // For progress bars.
+  void write_error(std::string_view bytes) { error_(bytes); }  // For questions.
+  // A line of a terminal's stderr that the next drawing takes the place of; what else is said there
+  // begins on a clean line.
+  void draw(std::string_view line);
+  void wipe();
 
  private:
   size_t out_columns() const { return mode_.out_columns ? mode_.out_columns() : 0; }
   void tell_failure(const Status& status, std::string_view code);
   const Mode mode_;
   Writer out_, error_;
+  bool is_drawn_ = false;
 };
 
 struct Command {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/bytes.h"
 #include "cli/command.h"
@@ -59,11 +60,22 @@ void Console::print_json(const Json& value) {
 }
 void Console::note(std::string_view line) {
   if (mode_.quiet || mode_.json) return;
+  wipe();
   error_(std::string(line) + "\n");
+}
+
+// "\x1b[K" erases to the end of the line (ECMA-48 EL).
+void Console::draw(std::string_view line) {
+  is_drawn_ = true;
+  error_("\r" + std::string(line) + "\x1b[K");
+}
+void Console::wipe() {
+  if (std::exchange(is_drawn_, false)) error_("\r\x1b[K");
 }
 
 // The JSON form goes to stderr in one line: stdout belongs to results.
 void Console::tell_failure(const Status& status, std::string_view code) {
+  wipe();
   if (!mode_.json) {
     error_(red("error:") + " " + printable(status.message(), kShownWhole) + "\n");
     return;
@@ -113,6 +125,13 @@ constexpr size_t kColumnGap = 2;
 constexpr size_t kCellMin = 8;  // Less of a text tells nothing.
 
 using Rows = std::vector<std::vector<std::string>>;
+using Fields = std::vector<std::pair<std::string, std::string>>;
+
+size_t width_of_names(const Fields& fields) {
+  size_t width = 0;
+  for (const auto& [name, value] : fields) width = std::max(width, cells_of(name));
+  return width;
+}
 
 struct Layout {
   std::vector<size_t> widths;
@@ -156,6 +175,16 @@ bool shrink(const Rows& rows, Layout& layout, size_t columns) {
   return true;
 }
 
+// Each in a line of the terminal, but for what is copied: here digests are whole, too.
+Fields fit_fields(Fields fields, size_t columns) {
+  const size_t before = width_of_names(fields) + kColumnGap;
+  for (auto& [name, value] : fields) {
+    if (is_copied(name) || name == "SHA256") continue;
+    value = fit_cells(value, std::max(columns, before + kCellMin) - before);
+  }
+  return fields;
+}
+
 // Spaces at the end are cut, so that a last empty cell leaves no trace.
 std::string table_line(const std::vector<std::string>& row, const Layout& layout) {
   std::string line;
@@ -177,12 +206,12 @@ void Console::print_table(const Rows& rows) {
   const size_t columns = out_columns();
   if (columns > 0 && !rows.empty() && !shrink(rows, layout, columns)) {
     for (size_t r = 1; r < rows.size(); r++) {
-      std::vector<std::pair<std::string, std::string>> fields;
+      Fields fields;
       for (size_t i = 0; i < rows[r].size() && i < rows[0].size(); i++) {
         if (!rows[r][i].empty()) fields.emplace_back(rows[0][i], rows[r][i]);
       }
       if (r > 1) print("");
-      print_fields(fields);
+      print_fields(fit_fields(std::move(fields), columns));
     }
     return;
   }
@@ -192,11 +221,10 @@ void Console::print_table(const Rows& rows) {
   }
 }
 
-void Console::print_fields(const std::vector<std::pair<std::string, std::string>>& fields) {
-  size_t width = 0;
-  for (const auto& [name, value] : fields) width = std::max(width, cells_of(name));
+void Console::print_fields(const Fields& fields) {
+  const size_t width = width_of_names(fields) + kColumnGap;
   for (const auto& [name, value] : fields) {
-    print(bold(name) + std::string(width - cells_of(name) + 2, ' ') + value);
+    print(bold(name) + std::string(width - cells_of(name), ' ') + value);
   }
 }
 

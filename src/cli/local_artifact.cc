@@ -39,9 +39,8 @@ Result<std::string> hash_file(const kvfile::KvFile& file, Console& console) {
 }
 
 // A file that no name leads to: it goes with its descriptor, however the process ends.
-Result<Descriptor> make_spool() {
-  const std::string folder = environment("TMPDIR");
-  std::string name = (folder.starts_with('/') ? folder : "/tmp") + "/kvcs-upload-XXXXXX";
+Result<Descriptor> make_spool(const std::string& folder) {
+  std::string name = folder + "/kvcs-upload-XXXXXX";
   Descriptor spool(::mkostemp(name.data(), O_CLOEXEC));
   if (!spool.valid()) return io_error("create", name, errno);
   ::unlink(name.c_str());
@@ -49,7 +48,8 @@ Result<Descriptor> make_spool() {
 }
 
 // Copies all that comes, and hashes it on the way.
-Result<std::string> copy_stream(int from, int to, const std::string& path, Console& console) {
+Result<std::string> copy_stream(int from, int to, const std::string& path, const std::string& copy,
+                                Console& console) {
   Progress progress(console, "Reading", 0);
   Sha256 hash;
   std::vector<char> buffer(kHashStepBytes);
@@ -61,7 +61,7 @@ Result<std::string> copy_stream(int from, int to, const std::string& path, Conso
     if (n == 0) return hash.finish_hex();
     const std::string_view bytes(buffer.data(), static_cast<size_t>(n));
     hash.update(bytes.data(), bytes.size());
-    KVCS_TRY(write_all(to, bytes, "the copy of " + path));
+    KVCS_TRY(write_all(to, bytes, copy).with_context(copy));
     progress.update(done += bytes.size());
   }
 }
@@ -74,9 +74,14 @@ Result<LocalArtifact> read_stream(const std::string& path, Console& console) {
     opened = Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!opened.valid()) return io_error("open", path, errno);
   }
-  local.spooled = KVCS_TRY(make_spool());
+  const std::string named = environment("TMPDIR");
+  const std::string folder = named.starts_with('/') ? named : "/tmp";
+  const std::string copy = "the copy of " + printable(path) + " in " + printable(folder);
+  Result<Descriptor> spool = make_spool(folder);
+  if (!spool.ok()) return Status(spool.status()).with_context(copy);
+  local.spooled = std::move(*spool);
   const int from = path == "-" ? STDIN_FILENO : opened.get();
-  local.sha256 = KVCS_TRY(copy_stream(from, local.spooled.get(), path, console));
+  local.sha256 = KVCS_TRY(copy_stream(from, local.spooled.get(), path, copy, console));
   auto file = kvfile::KvFile::open("/proc/self/fd/" + std::to_string(local.spooled.get()));
   if (!file.ok()) return Status(file.code(), "What " + printable(path) + " gave is no .kv file.");
   local.file = std::move(*file);

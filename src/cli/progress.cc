@@ -44,10 +44,8 @@ Progress::Progress(Console& console, std::string what, uint64_t total_bytes)
       shown_(console.mode().terminal && !console.mode().quiet && !console.mode().json),
       started_us_(clock_->mono_us()) {}
 
-// Carriage return and "erase to the end of the line" (ECMA-48 EL), so that the next output starts
-// on a clean line.
 Progress::~Progress() {
-  if (drawn_) console_.write_error("\r\x1b[K");
+  console_.wipe();
 }
 
 void Progress::update(uint64_t done_bytes) {
@@ -73,7 +71,7 @@ void Progress::update(uint64_t done_bytes) {
   const auto& columns = console_.mode().error_columns;
   const size_t width = columns ? columns() : kStandardColumns;
   const std::string line = line_of(what_, part, tails, (width > 0 ? width : kStandardColumns) - 1);
-  console_.write_error("\r" + line + "\x1b[K");
+  console_.draw(line);
 }
 
 }  // namespace kvcs::cli

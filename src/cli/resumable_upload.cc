@@ -101,7 +101,7 @@ class ResumableUpload final {
  private:
   Result<http::FetchAnswer> ask(ApiClient& api, http::FetchRequest request,
                                 const std::string& path);
-  Result<http::FetchAnswer> create(http::FetchRequest request);
+  Result<http::FetchAnswer> create(http::FetchRequest request, bool waits_for_rate);
   bool load();
   Status save() const;
   void forget();
@@ -134,15 +134,15 @@ Result<http::FetchAnswer> ResumableUpload::ask(ApiClient& api, http::FetchReques
   return api.exchange(std::move(request), path);
 }
 
-// A POST that makes an upload. Trouble of the server or of the way is waited for; any other answer
-// is the caller's, and so is that there were too many requests.
-Result<http::FetchAnswer> ResumableUpload::create(http::FetchRequest request) {
+// A POST that makes an upload. Trouble of the server or of the way is waited for, and too many
+// requests unless the caller can do without; any other answer is the caller's.
+Result<http::FetchAnswer> ResumableUpload::create(http::FetchRequest request, bool waits_for_rate) {
   request.method = "POST";
   request.headers.push_back({"idempotency-key", make_uuid_v4(*make_system_entropy())});
   http::FetchAnswer answer;
   const auto attempt = [&](bool&) -> Status {
     answer = KVCS_TRY(ask(api_, request, kUploads));
-    if (answer.ok() || answer.status == kTooMany) return ok();
+    if (answer.ok() || (answer.status == kTooMany && !waits_for_rate)) return ok();
     const Status failed = api_.refusal(answer);
     return is_worth_repeating(failed) ? failed : ok();
   };
@@ -199,10 +199,10 @@ Status ResumableUpload::save() const {
   std::error_code failed;
   std::filesystem::create_directories(folder_of(path), failed);
   if (failed) return io_error("create directory", folder_of(path), failed.value());
-  return write_private_file(path,
-                            dump_json({{"url", settings_.url},
-                                       {"path", std::filesystem::absolute(file_.path, failed)},
-                                       {"parts", list}}));
+  const Json state = {{"url", settings_.url},
+                      {"path", std::filesystem::absolute(file_.path, failed)},
+                      {"parts", list}};
+  return write_private_file(path, dump_json(state)).with_context(printable(path));
 }
 
 void ResumableUpload::forget() {
@@ -239,7 +239,7 @@ Result<std::optional<std::string>> ResumableUpload::offer() {
                      {"upload-have", "1"},
                      {"content-type", "application/json"}};
   request.body = dump_json(announcement_);
-  const http::FetchAnswer made = KVCS_TRY(create(std::move(request)));
+  const http::FetchAnswer made = KVCS_TRY(create(std::move(request), false));
   if (made.status == kGone || made.status == kNotAllowed) return std::optional<std::string>();
   // Too many have asked for a challenge, or something else is: the parts' creation tells then.
   if (made.status == kTooMany) return std::optional<std::string>();
@@ -298,7 +298,7 @@ Result<bool> ResumableUpload::make_parts() {
       request.body = dump_json(Json{{"project_id", project}});
       request.headers.push_back({"content-type", "application/json"});
     }
-    const http::FetchAnswer made = KVCS_TRY(create(std::move(request)));
+    const http::FetchAnswer made = KVCS_TRY(create(std::move(request), true));
     const bool unknown = made.status == kGone || made.status == kNotAllowed;
     if (unknown && parts_.empty() && !is_about_project(made)) return false;
     if (!made.ok()) return api_.refusal(made);
@@ -331,6 +331,7 @@ Status ResumableUpload::send_rest(ApiClient& api, Part& part) {
   rest.headers = {{"content-type", "application/offset+octet-stream"},
                   {"upload-offset", std::to_string(from)}};
   rest.descriptor = file.get();
+  rest.path = file_.path;
   rest.offset = part.offset + from;
   rest.size_bytes = part.size_bytes - from;
   rest.deadline_ms = 0;

@@ -88,6 +88,7 @@ Status WholeUpload::put() {
   request.method = "PUT";
   request.url = url_;
   request.descriptor = file.get();
+  request.path = local_.path;
   request.size_bytes = local_.file->size_bytes();
   request.deadline_ms = 0;
   request.sent = [&](uint64_t sent) { progress.update(sent); };

@@ -322,7 +322,7 @@ Status Fetcher::Exchange::broken(std::string_view what, std::string_view reason)
 
 Status Fetcher::Exchange::failure(CURLcode code) const {
   if (!taken_.ok()) return taken_;
-  if (read_error_ != 0) return io_error("read", "the file to upload", read_error_);
+  if (read_error_ != 0) return io_error("read", request_.path, read_error_);
   long refused_errno = 0, proxy_status = 0;
   curl_easy_getinfo(curl_, CURLINFO_OS_ERRNO, &refused_errno);
   curl_easy_getinfo(curl_, CURLINFO_HTTP_CONNECTCODE, &proxy_status);

@@ -52,8 +52,9 @@ struct FetchRequest {
   std::string url;  // http or https; no user info, no fragment.
   FetchHeaders headers = {};
   std::string body = {};
-  // Bytes of a file in place of `body`, straight from its descriptor.
+  // Bytes of a file in place of `body`, straight from its descriptor; `path` names it in failures.
   int descriptor = -1;
+  std::string path;
   uint64_t offset = 0, size_bytes = 0;  // In the file.
   int deadline_ms = 30'000;             // Whole exchange; 0: none.
   int idle_timeout_ms = 60'000;         // No byte in either direction for so long; 0: none.
