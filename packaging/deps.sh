@@ -25,7 +25,8 @@ node_packages=(nodejs npm)
 # Chromium takes 300 MB: `make test` skips what needs it where it is not installed.
 browser_packages=(chromium)
 test_packages=(
-  catch2 python3 python3-numpy python3-jsonschema openssl procps dpkg-dev lintian nginx-light
+  catch2 python3 python3-numpy python3-jsonschema python3-fusepy fuse3 openssl procps dpkg-dev lintian
+  nginx-light
 )
 check_packages=(clang clang-format clang-tidy nodejs)
 fuzz_packages=(clang libclang-rt-14-dev)
