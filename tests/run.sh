@@ -4,7 +4,8 @@
 #   e2e   tests/e2e/*.test.mjs and web/test/*.test.mjs by node's test runner, through BUILD/kvcs;
 #         with `e2e` or KVCS_TEST_COMMANDS=1 tests/e2e/commands/ too, whose modules are a gigabyte,
 #         tests/e2e/engine/, which needs Node 20 for llama.cpp and is skipped without it, and the
-#         cases [every-n], which fail each call of a script in turn
+#         cases [every-n], which fail each call of a script in turn, and the rigs of
+#         transfers whole
 # A test that does not end is ended by a watchdog, which names it; KVCS_TEST_LIMIT_S is the seconds
 # that each may take. Prints each runner's output, then the names of what failed and, as the only
 # last line, "N passed, N failed".
@@ -26,6 +27,8 @@ failures=$scratch/failures
 : > "$failures"
 trap 'rm -rf "$scratch"' EXIT
 commands=${KVCS_TEST_COMMANDS:-0}
+# Rigs of the end-to-end tests that take long go a short way without.
+[ "$which$commands" = all0 ] || export KVCS_TEST_WHOLE=1
 passed=0
 failed=0
 

@@ -1,6 +1,9 @@
 // Small things that the tests of transfers and under random load share.
 import { createHash } from 'node:crypto';
 
+// Whether a rig that takes long is wanted whole; else a short way through it is enough.
+export const isWhole = process.env.KVCS_TEST_WHOLE === '1';
+
 export const chance = (share) => Math.random() < share;
 export const between = (low, high) => low + Math.random() * (high - low);
 export const whole = (low, high) => Math.floor(between(low, high + 1));

@@ -45,7 +45,8 @@ export function tie(open, ...sockets) {
 }
 
 export class FaultRelay {
-  // `faults`: [{ method, path: RegExp, way, times = 1, headers = {} }]; `way` is one of the above, or a status.
+  // `faults`: [{ method, path: RegExp, asks = () => true, way, times = 1, headers = {} }]; `asks` is told the headers
+  // of the request, `way` is one of the above, or a status with `headers`.
   constructor(daemon, faults = []) {
     Object.assign(this, { daemon, faults: faults.map((fault) => ({ times: 1, ...fault })), seen: [], watchers: [] });
   }
@@ -79,8 +80,8 @@ export class FaultRelay {
   async serve(request, response) {
     this.seen.push(`${request.method} ${request.url}`);
     this.tell(request);
-    const fault = this.faults.find(({ method, path, times }) =>
-      times > 0 && method === request.method && path.test(request.url));
+    const fault = this.faults.find(({ method, path, times, asks }) =>
+      times > 0 && method === request.method && path.test(request.url) && (!asks || asks(request.headers)));
     if (fault === undefined) return this.pass(request, response);
     fault.times--;
     if (typeof fault.way === 'number') {

@@ -11,8 +11,9 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { makeCertificate } from './certificate.mjs';
-import { sha256 } from './chance.mjs';
+import { isWhole, sha256 } from './chance.mjs';
 import { Daemon, root } from './daemon.mjs';
+import { kvFile } from './kv_file.mjs';
 
 const nginx = ['/usr/sbin/nginx', '/usr/local/sbin/nginx'].find((path) => spawnSync(path, ['-v']).status === 0);
 const skip = nginx ? false : 'nginx is not installed';
@@ -47,7 +48,7 @@ before(async () => {
   if (skip) return;
   await daemon.start();
   ({ key, certificate } = makeCertificate(folder, 'localhost'));
-  for (const name of ['printed', 'tls', 'plain', 'apache', 'port', 'prefix']) ports[name] = await freePort();
+  for (const name of ['printed', 'tls', 'plain', 'apache', 'port', 'prefix', 'moved']) ports[name] = await freePort();
   const pass = `proxy_pass ${daemon.url}; client_max_body_size 0; proxy_http_version 1.1;`;
   const server = (name, rest, tls = '') => `server { listen 127.0.0.1:${ports[name]} ${tls}; ${rest} }`;
   mkdirSync(join(folder, 'temp'));
@@ -65,6 +66,7 @@ before(async () => {
       ${server('port', `location / { ${pass} proxy_set_header Host $host; proxy_set_header X-Forwarded-Port $server_port; }`)}
       ${server('prefix', `location /kvcs/ { proxy_pass ${daemon.url}/; client_max_body_size 0; proxy_set_header Host $http_host;
         proxy_set_header X-Forwarded-Prefix /kvcs; }`)}
+      ${server('moved', `return 301 https://localhost:${ports.tls}$request_uri;`)}
     }`);
   child = spawn(nginx, ['-c', join(folder, 'nginx.conf'), '-p', folder], { stdio: ['ignore', 'ignore', 'pipe'] });
   child.stderr.on('data', (chunk) => { said += chunk; });
@@ -123,6 +125,45 @@ const bases = {
 for (const [name, base] of Object.entries(bases)) {
   test(`nginx, ${name}: each URL leads back through it`, { skip, timeout: 120_000 }, () => roundTrip(base()));
 }
+
+// The commands, which know a private authority by what they are given.
+for (const [name, base] of Object.entries(bases)) {
+  test(`nginx, ${name}: the commands send and fetch through it`, { skip, timeout: 120_000 }, async () => {
+    const kvcs = async (...args) => {
+      const done = await daemon.cliWith({ env: { KVCS_API_URL: base() } }, ...args, '--cacert', certificate);
+      assert.equal(done.status, 0, `${args}: ${done.stderr}`);
+      return done.stdout;
+    };
+    const seed = Object.keys(bases).indexOf(name), there = join(daemon.folder, `through${seed}`);
+    mkdirSync(there);
+    // In one piece, and in parts; and back in one, and by several connections.
+    const sizes = isWhole || base().startsWith('https') ? [300_000, 65 << 20] : [300_000];
+    for (const size of sizes) {
+      const sent = join(there, `${size}.kv`), back = join(there, `${size}.back`);
+      writeFileSync(sent, kvFile(size, seed));
+      const { artifact_id: id, url } = JSON.parse(await kvcs('upload', sent, '--visibility', 'public', '--json'));
+      assert.ok(url.startsWith(`${base()}/`), url);
+      await kvcs('download', id, '-o', back);
+      assert.equal(sha256(readFileSync(back)), sha256(readFileSync(sent)));
+      await kvcs('download', url, '-o', back, '--force');
+    }
+    assert.match(await kvcs('sync', there), new RegExp(`${sizes.length} there`));
+    assert.match(await kvcs('list'), /ready/);
+  });
+}
+
+test('nginx, with TLS: without its authority a command says what is not trusted, and what to do', { skip, timeout: 120_000 }, async () => {
+  const refused = await daemon.cliWith({ env: { KVCS_API_URL: bases['as README prints it, with TLS and HTTP/2']() } }, 'list');
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /signed by an authority that is not trusted here.*--cacert FILE, or SSL_CERT_FILE=FILE/);
+});
+
+test('nginx, which leads from http to https: the address to set is told', { skip, timeout: 120_000 }, async () => {
+  const there = `https://localhost:${ports.tls}`;
+  const moved = await daemon.cliWith({ env: { KVCS_API_URL: `http://127.0.0.1:${ports.moved}` } }, 'list');
+  assert.equal(moved.status, 1);
+  assert.ok(moved.stderr.includes(`set KVCS_API_URL=${there}`), moved.stderr);
+});
 
 test('nginx, as README prints it: a client does not say where the daemon is', { skip, timeout: 120_000 }, () => {
   const base = `http://127.0.0.1:${ports.printed}`;

@@ -2,11 +2,11 @@
 // authorities and through proxies too, and no key reaches a server that it is not for. Method: the real
 // binary behind a relay that fails each request once in each way, a proxy, and servers that only listen.
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, truncateSync, watch, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, truncateSync, watch, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { each, kNoLimits, sha256 } from './chance.mjs';
+import { each, isWhole, kNoLimits, sha256 } from './chance.mjs';
 import { makeCertificate } from './certificate.mjs';
 import { Daemon, withDaemon } from './daemon.mjs';
 import { FaultRelay, ForwardProxy, ways } from './fault_relay.mjs';
@@ -77,18 +77,81 @@ test('transport: each request of a download may fail once in each way', async ()
   });
 });
 
-test('transport: a large upload goes on over faults of all its requests', async () => {
+// Transfers that meet one fault at each of these requests, in one way after the other: behind each fault they
+// wait for half a second.
+const kSomeWays = ['reset', 'cut body', 429, 503];
+const eachWay = (requests, run) => each((isWhole ? [...ways, ...kStatuses] : kSomeWays).entries(), async ([number, way]) => {
+  const faults = requests.map((request) => ({ ...request, way }));
+  await run({ number, way, faults });
+}, 4);
+
+test('transport: each request of a large upload may fail once in each way', async () => {
+  const parts = /^\/api\/v1\/uploads\//, all = /^\/api\/v1\/uploads$/;
+  const concat = (begin) => (headers) => (headers['upload-concat'] ?? '').startsWith(begin);
+  // Whether the bytes are there, a place of each part, how far one is, its bytes, and all of them put together.
+  const requests = [{ method: 'POST', path: all, asks: (headers) => headers['upload-have'] !== undefined },
+    { method: 'POST', path: all, asks: concat('partial') }, { method: 'HEAD', path: parts },
+    { method: 'PATCH', path: parts }, { method: 'POST', path: all, asks: concat('final') }];
   await unlimited(async (daemon) => {
-    writeFileSync(join(daemon.folder, 'large.kv'), kvFile(66 << 20, 1));
-    const parts = /^\/api\/v1\/uploads\//, all = /^\/api\/v1\/uploads$/;
-    const faults = [{ method: 'POST', path: all, way: 502 }, { method: 'POST', path: all, way: 'reset' },
-      { method: 'HEAD', path: parts, way: 'reset' }, { method: 'HEAD', path: parts, way: 503 },
-      { method: 'PATCH', path: parts, way: 408 }, { method: 'PATCH', path: parts, way: 'swallow' }];
-    await withRelay(daemon, faults, async (relay, kvcs) => {
-      const done = await kvcs('upload', 'large.kv', '--name', 'large', '--json');
-      assert.equal(done.status, 0, done.stderr);
-      assert.ok(relay.faults.every(({ times }) => times === 0));
-      assert.equal((await readyOnes(daemon, 'large')).length, 1);
+    let stored = 0;
+    await eachWay(requests, async ({ number, way, faults }) => {
+      const file = join(daemon.folder, `large${number}.kv`), bytes = kvFile(65 << 20, number);
+      writeFileSync(file, bytes);
+      await withRelay(daemon, faults, async (relay) => {
+        // By a name that does not say that it is this machine's, so that there are several parts.
+        const env = { KVCS_API_URL: relay.url.replace('127.0.0.1', '0.0.0.0') };
+        const done = await daemon.cliWith({ env }, 'upload', file, '--json');
+        assert.equal(done.status, 0, `${way}: ${done.stderr}`);
+        assert.deepEqual(relay.faults.map(({ times }) => times), faults.map(() => 0), String(way));
+        const ready = await readyOnes(daemon, `large${number}`);
+        assert.deepEqual(ready.map((one) => one.sha256), [sha256(bytes)], String(way));
+        stored += bytes.length;
+      });
+      rmSync(file);
+    });
+    const { used } = (await daemon.api('GET', '/api/v1/quota')).body;
+    assert.equal(used.storage_bytes, stored);
+    assert.deepEqual(readdirSync(join(daemon.folder, '.config/kvcs/uploads')), []);
+  });
+});
+
+test('transport: each request of a large download may fail once in each way', async () => {
+  await unlimited(async (daemon) => {
+    const bytes = kvFile(65 << 20, 1);
+    writeFileSync(join(daemon.folder, 'large.kv'), bytes);
+    const id = JSON.parse((await daemon.cli('upload', 'large.kv', '--json')).stdout).artifact_id;
+    const requests = [{ method: 'GET', path: /^\/api\/v1\/artifacts\// }, { method: 'GET', path: /^\/blobs\// }];
+    await eachWay(requests, async ({ number, way, faults }) => {
+      const target = join(daemon.folder, `back${number}.kv`);
+      await withRelay(daemon, faults, async (relay, kvcs) => {
+        const done = await kvcs('download', id, '-o', target);
+        assert.equal(done.status, 0, `${way}: ${done.stderr}`);
+        assert.deepEqual(relay.faults.map(({ times }) => times), [0, 0], String(way));
+        assert.ok(relay.seen.filter((line) => line.startsWith('GET /blobs/')).length > 2, String(way));
+        assert.equal(sha256(readFileSync(target)), sha256(bytes), String(way));
+      });
+      rmSync(target);
+    });
+    assert.deepEqual(readdirSync(daemon.folder).filter((name) => name.endsWith('.part')), []);
+  });
+});
+
+test('transport: each request of a sync may fail once in each way', async () => {
+  const requests = [{ method: 'GET', path: /^\/api\/v1\/artifacts\?.*sha256=/ }, { method: 'POST', path: /upload-url$/ },
+    { method: 'PUT', path: /^\/blobs\// }, { method: 'POST', path: /confirm-upload$/ }];
+  await unlimited(async (daemon) => {
+    await eachWay(requests, async ({ number, way, faults }) => {
+      const folder = join(daemon.folder, `caches${number}`), names = ['first', 'second'].map((name) => `${name}${number}`);
+      mkdirSync(folder);
+      for (const [i, name] of names.entries()) writeFileSync(join(folder, `${name}.kv`), kvFile(20_000, 2 * number + i));
+      await withRelay(daemon, faults, async (relay, kvcs) => {
+        const done = await kvcs('sync', folder, '--json');
+        assert.equal(done.status, 0, `${way}: ${done.stderr}`);
+        assert.deepEqual(relay.faults.map(({ times }) => times), faults.map(() => 0), String(way));
+        for (const name of names) assert.equal((await readyOnes(daemon, name)).length, 1, `${way} ${name}`);
+        const again = JSON.parse((await kvcs('sync', folder, '--json')).stdout);
+        assert.deepEqual(again.map(({ state }) => state), ['there', 'there'], String(way));
+      });
     });
   });
 });
