@@ -11,6 +11,7 @@ import { after, before, test } from 'node:test';
 import { binary, Daemon, root } from './daemon.mjs';
 import { fileOf } from './kv_file.mjs';
 import { totpCode } from './totp.mjs';
+import { writeTinyModel } from './engine/tiny_model.mjs';
 
 const kId = '3f0c9d5e-7e0a-4a62-9c1b-0a4f6c1d2e3f';
 const kKeyId = '9b1c8e52-2f43-4d0e-8f0a-5f2b6f6f0c11';
@@ -97,6 +98,7 @@ function makeFiles() {
   mkdirSync(at('caches'));
   for (const name of ['context.kv', 'context.kv.json']) cpSync(at(name), join(at('caches'), name));
   cpSync(data('llamacpp/v10-f16-fa-512.session.bin'), at('state.bin'));
+  writeTinyModel(at('model.gguf'), 'llama', { layers: 4 });
   run('import', 'state.bin', '--from', 'llama', '--output', 'a.kv');
   cpSync(data('import/hf/dynamic_cache.safetensors'), at('cache.safetensors'));
   cpSync(data('import/mlx/prompt_cache.safetensors'), at('prompt.safetensors'));

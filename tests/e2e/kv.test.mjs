@@ -166,8 +166,8 @@ test('pack and unpack, slice: the bytes come back, the part is a part', () => {
 test('benchmark and plot: from the artifact to a picture, without fonts', () => {
   writeFileSync(at('P.csv'), 'tokens,prefill_s\n300,0.5\n600,1.25\n');
   const made = json('benchmark', 'F.kv', '--output', 'B.csv', '--reps', '1', '--no-server', '--prefill-csv', 'P.csv');
-  assert.deepEqual(Object.keys(made.limits), ['memcpy', 'sha256', 'disk_read', 'disk_write']);
-  assert.equal(made.errors.length, 6);
+  assert.deepEqual(Object.keys(made.limits), ['memcpy', 'sha256', 'cache_read', 'disk_read', 'disk_write']);
+  assert.equal(made.errors.length, 7);  // The schemes, and the cast to BF16 beside them.
   assert.ok(made.machine.cpu && made.machine.kernel && made.machine.kvcs);
   assert.ok(readFileSync(at('B.csv'), 'utf8').split('\n')[0]
     .endsWith(',tokens,prefill_s,kv_attn_s,kv_mb,prefill_gflops,speedup_compute'));
