@@ -46,7 +46,21 @@ layer!: integer
 key_bytes!: integer
 value_bytes!: integer
 keys!: PartFigures? # Null where none was read.
-values!: PartFigures?)"},
+values!: PartFigures?
+key_shape: PartShape? # This and the next three: where the file is not uniform.
+value_shape: PartShape? # Null: the layer has none, as with latent attention.
+positions: string # Of a window: the absolute positions of its tokens, as 0:4,240:300.
+states: [LayerState] # Of a recurrent layer.)"},
+    {"PartShape", R"(
+scheme!: string
+kv_heads!: integer
+tokens!: integer
+head_dim!: integer)"},
+    {"LayerState", R"(
+name!: string
+dtype!: string
+shape!: [integer]
+bytes!: integer)"},
     {"InspectRead", R"(
 values!: integer # That the file holds.
 values_read!: integer
@@ -62,9 +76,10 @@ scheme!: string
 dtype!: string # Of the values once dequantised.
 storage_dtype!: string
 layers!: integer
-kv_heads!: integer
+kv_heads!: integer? # Null where layers differ, like head_dim.
 tokens!: integer
-head_dim!: integer
+head_dim!: integer?
+uniform!: boolean # True: all layers' keys and values have one shape.
 size_bytes!: integer
 quantized!: boolean
 header_bytes!: integer

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/bytes.h"
+#include "base/counted.h"
 #include "base/decimal.h"
 #include "cli/commands.h"
 #include "cli/kv_figures.h"
@@ -53,6 +54,49 @@ std::vector<std::string> stats_row(const std::string& name, uint64_t bytes,
           std::to_string(stats.nonfinite)};
 }
 
+// A number of all layers, keys and values.
+std::string common_text(uint64_t count) {
+  return count == 0 ? "differ" : std::to_string(count);
+}
+
+std::string part_text(const kvfile::PartShape& part) {
+  return std::to_string(part.heads) + " × " + std::to_string(part.head_dim);
+}
+
+// What one layer holds, in one line.
+std::string layer_text(const kvfile::KvHeader& header, uint64_t layer) {
+  const kvfile::LayerShape& shape = header.shapes[layer];
+  std::string text;
+  if (shape.keys.exists()) {
+    text = "keys " + part_text(shape.keys);
+    text += shape.values.exists() ? ", values " + part_text(shape.values) : ", no values";
+  }
+  if (!shape.positions.empty()) {
+    text += ", a window of " + counted(shape.keys.tokens, "token") + ": " +
+            printable(kvfile::dump_ranges(shape.positions), kShownText);
+  }
+  uint64_t state_bytes = 0;
+  for (const kvfile::Tensor* const state : header.states(layer)) {
+    state_bytes += state->size_bytes();
+  }
+  if (state_bytes > 0) {
+    text += (text.empty() ? "" : ", ") + ("a state of " + format_bytes(state_bytes));
+  }
+  return text.empty() ? "nothing" : text;
+}
+
+// Neighbours that hold the same share a line.
+void add_layers(const kvfile::KvHeader& header,
+                std::vector<std::pair<std::string, std::string>>& fields) {
+  for (uint64_t first = 0; first < header.layers;) {
+    const std::string text = layer_text(header, first);
+    uint64_t end = first + 1;
+    while (end < header.layers && layer_text(header, end) == text) end++;
+    fields.emplace_back("layer " + kvfile::dump_ranges({{first, end}}), text);
+    first = end;
+  }
+}
+
 void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidecar>& sidecar,
                    const std::vector<kvfile::LayerStats>& stats, Console& console) {
   const kvfile::KvHeader& header = file.header();
@@ -67,12 +111,17 @@ void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidec
                      std::string(dtype_name(header.storage_dtype)) + ", values " +
                      std::string(dtype_name(header.dtype))},
       {"layers", std::to_string(header.layers)},
-      {"heads", std::to_string(header.kv_heads)},
+      {"heads", common_text(header.kv_heads)},
       {"tokens", std::to_string(header.tokens)},
-      {"head_dim", std::to_string(header.head_dim)},
-      // All layers are equally large, so the first stands for them.
-      {"per layer", format_bytes(part_bytes(header, kvfile::Part::kKeys, 0)) + " keys, " +
-                        format_bytes(part_bytes(header, kvfile::Part::kValues, 0)) + " values"}};
+      {"head_dim", common_text(header.head_dim)}};
+  if (header.is_uniform) {
+    // All layers are equally large, so the first stands for them.
+    fields.emplace_back("per layer",
+                        format_bytes(part_bytes(header, kvfile::Part::kKeys, 0)) + " keys, " +
+                            format_bytes(part_bytes(header, kvfile::Part::kValues, 0)) + " values");
+  } else {
+    add_layers(header, fields);
+  }
   if (sidecar) {
     fields.emplace_back("model", printable(sidecar->model_name, kShownValue));
     fields.emplace_back(
@@ -90,10 +139,11 @@ void print_inspect(const kvfile::KvFile& file, const std::optional<kvfile::Sidec
   std::vector<std::vector<std::string>> rows = {
       {"part", "size", "min", "max", "mean", "deviation", "zeros", "not finite"}};
   for (uint64_t i = 0; i < header.layers; i++) {
-    rows.push_back(stats_row("k_" + std::to_string(i), part_bytes(header, kvfile::Part::kKeys, i),
-                             stats[i].keys));
-    rows.push_back(stats_row("v_" + std::to_string(i), part_bytes(header, kvfile::Part::kValues, i),
-                             stats[i].values));
+    for (const kvfile::Part part : {kvfile::Part::kKeys, kvfile::Part::kValues}) {
+      if (!header.shape(part, i).exists()) continue;
+      rows.push_back(stats_row(kvfile::tensor_name(part, i), part_bytes(header, part, i),
+                               part == kvfile::Part::kKeys ? stats[i].keys : stats[i].values));
+    }
   }
   console.print("");
   console.print_table(rows);

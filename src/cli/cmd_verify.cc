@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 #include "base/counted.h"
 #include "cli/commands.h"
+#include "kvfile/tools/figures.h"
 #include "kvfile/tools/verify.h"
 
 namespace kvcs::cli {
@@ -36,14 +37,7 @@ Json report_json(const std::string& path, const kvfile::VerifyReport& report) {
   if (!report.why.empty()) json["why"] = report.why;
   if (report.header) {
     const kvfile::KvHeader& header = *report.header;
-    json["scheme"] = std::string(scheme_name(header.scheme));
-    json["dtype"] = std::string(dtype_name(header.dtype));
-    json["storage_dtype"] = std::string(dtype_name(header.storage_dtype));
-    json["layers"] = header.layers;
-    json["kv_heads"] = header.kv_heads;
-    json["tokens"] = header.tokens;
-    json["head_dim"] = header.head_dim;
-    json["size_bytes"] = header.file_bytes;
+    json.update(geometry_json(header));
     json["sha256"] = report.sha256;
     json["values"] = report.values;
     json["nonfinite"] = report.nonfinite;

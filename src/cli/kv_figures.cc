@@ -61,9 +61,13 @@ void print_compare(const kvfile::CompareReport& report, bool each_layer, Console
       {"part", "max error", "mse", "SNR dB", "cosine", "min cosine", "attention"}};
   if (each_layer) {
     for (size_t i = 0; i < report.layers.size(); i++) {
-      rows.push_back(part_row("k_" + std::to_string(i), report.layers[i].keys, std::nullopt));
-      rows.push_back(part_row("v_" + std::to_string(i), report.layers[i].values,
-                              report.layers[i].attention_error));
+      const kvfile::LayerError& layer = report.layers[i];
+      if (layer.keys.values > 0) {
+        rows.push_back(part_row("k_" + std::to_string(i), layer.keys, std::nullopt));
+      }
+      if (layer.values.values > 0) {
+        rows.push_back(part_row("v_" + std::to_string(i), layer.values, layer.attention_error));
+      }
     }
   }
   rows.push_back(part_row("keys", report.keys, std::nullopt));

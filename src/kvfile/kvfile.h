@@ -21,6 +21,11 @@
 // "kvcs.…" in __metadata__ (web/docs/formats.md). Layout of int4c: the first kept_first and the
 // last kept_last tokens stand in x_i_f, the T-Tq others in x_i_q; token t belongs to group t/64.
 //
+// Most caches are uniform: every layer has keys and values of one shape. Others are described layer
+// by layer (LayerShape): heads and widths may differ, a window holds some of the tokens, latent
+// attention has no values or keys of rank 3, and a recurrent layer has tensors state_i_NAME that
+// are carried along as they are.
+//
 // Thread-safety: values are plain data; KvFile may be read by many threads, KvWriter written by
 // many threads to different ranges.
 #pragma once
@@ -53,11 +58,51 @@ std::optional<Dtype> parse_dtype(std::string_view name);
 size_t dtype_bytes(Dtype dtype);
 bool is_float16_or_32(Dtype dtype);  // F16, BF16, F32: what can be quantised.
 
-enum class Scheme : uint8_t { kPlain, kInt8, kInt8c, kQ8, kInt4c, kFp8E4m3, kFp8E5m2 };
+// kMixed: of a file whose keys, values or layers are kept in different ones; never of a part.
+enum class Scheme : uint8_t { kPlain, kInt8, kInt8c, kQ8, kInt4c, kFp8E4m3, kFp8E5m2, kMixed };
 std::string_view scheme_name(Scheme scheme);  // "plain", "int8c", "q8_0", …
 std::optional<Scheme> parse_scheme(std::string_view name);
 
 enum class Part : uint8_t { kKeys, kValues };
+
+struct IndexRange {
+  uint64_t begin = 0, end = UINT64_MAX;  // [begin, end)
+  bool operator==(const IndexRange&) const = default;
+};
+
+// One layer's keys or values: how large they are, and how they are kept.
+struct PartShape {
+  uint64_t heads = 0, tokens = 0, head_dim = 0;  // No heads: the layer has no such part.
+  uint64_t kept_first = 0, kept_last = 0;        // int4c
+  Scheme scheme = Scheme::kPlain;
+  Dtype dtype = Dtype::kF16;  // Of the values once dequantised; plain: as they are stored.
+  uint64_t rotation = 0;      // Channels of each Hadamard transform; 0: none.
+  bool is_latent = false;     // Keys of rank 3, [1, tokens, head_dim], as kvcdn keeps latents.
+  uint64_t paired = 0;        // Keys: the first channels whose codes are neighbouring rotary pairs.
+
+  bool exists() const { return heads > 0; }
+  // Codes with scales. fp8 is not: its tensors are plain ones of a narrow dtype.
+  bool quantized() const { return scheme >= Scheme::kInt8 && scheme <= Scheme::kInt4c; }
+  // Whether codes are of transformed channels.
+  bool rotates() const {
+    return rotation > 0 &&
+           (scheme == Scheme::kInt8c || scheme == Scheme::kQ8 || scheme == Scheme::kInt4c);
+  }
+  uint64_t values() const { return heads * tokens * head_dim; }
+  bool is_same_size(const PartShape& other) const {
+    return heads == other.heads && tokens == other.tokens && head_dim == other.head_dim;
+  }
+};
+
+struct LayerShape {
+  PartShape keys, values;
+  // The absolute positions of its tokens, ascending, when it holds only some: a window. Empty: it
+  // holds every token of the file.
+  std::vector<IndexRange> positions = {};
+
+  const PartShape& part(Part which) const { return which == Part::kKeys ? keys : values; }
+  PartShape& part(Part which) { return which == Part::kKeys ? keys : values; }
+};
 
 struct Tensor {
   std::string name;
@@ -72,19 +117,37 @@ struct Tensor {
 // Keys and values in file order; keys are unique.
 using Metadata = std::vector<std::pair<std::string, std::string>>;
 
+std::string tensor_name(Part part, uint64_t layer, std::string_view suffix = "");  // "k_0_q"
+// Ranges of numbers as text, ascending and apart: "3", "0:4", "0:4,236:300". Each ends at
+// `end_max` at most; `what` names it in messages.
+Result<std::vector<IndexRange>> parse_ranges(std::string_view text, uint64_t end_max,
+                                             std::string_view what);
+std::string dump_ranges(const std::vector<IndexRange>& ranges);
+uint64_t count_in(const std::vector<IndexRange>& ranges);
+
 struct KvHeader {
   std::vector<Tensor> tensors;  // By offset; they cover the data exactly.
   Metadata metadata;
   Scheme scheme = Scheme::kPlain;
   Dtype storage_dtype = Dtype::kF16;  // Of k_0 or k_0_q.
   Dtype dtype = Dtype::kF16;          // Of the values once dequantised; plain: storage_dtype.
+  // `kv_heads` and `head_dim` are those of every part that there is; 0 when these differ. `tokens`
+  // are those of the text; a window holds fewer.
   uint64_t layers = 0, kv_heads = 0, tokens = 0, head_dim = 0;
-  uint64_t kept_first = 0, kept_last = 0;  // int4c
+  uint64_t kept_first = 0, kept_last = 0;  // int4c, of a uniform file.
+  std::vector<LayerShape> shapes;          // Of each layer.
   uint64_t data_start = 0;                 // 8 + N
   uint64_t file_bytes = 0;
+  // Every layer has keys and values of one shape, of every token and in one scheme, and there is
+  // nothing else but token ids. The numbers above say all of it.
+  bool is_uniform = true;
 
-  // Codes with scales. fp8 is not: its tensors are plain ones of a narrow dtype.
-  bool quantized() const { return scheme >= Scheme::kInt8 && scheme <= Scheme::kInt4c; }
+  bool quantized() const;  // Whether any part is.
+  const PartShape& shape(Part part, uint64_t layer) const { return shapes[layer].part(part); }
+  uint64_t values() const;  // Of all parts.
+  // The tensors state_i_NAME of a recurrent layer, by name.
+  std::vector<const Tensor*> states(uint64_t layer) const;
+  bool has_states() const;
   const Tensor* find(std::string_view name) const;
   // The tensor of a layer: suffix "" (plain, fp8), "_q", "_s", "_z", "_f". Precondition: exists.
   const Tensor& get(Part part, uint64_t layer, std::string_view suffix = "") const;
@@ -209,6 +272,8 @@ class KvWriter final {
   std::unique_ptr<AtomicFile> file_;
   std::atomic<uint64_t> written_bytes_{0};
 };
+// Copies the bytes of one tensor into one of the same size.
+Status copy_tensor(const KvFile& from, const Tensor& tensor, KvWriter& to, const Tensor& target);
 
 // The sidecar as kvcdn reads and writes it.
 struct Sidecar {

@@ -249,7 +249,6 @@ class LlamaWriter final {
 
   // Returns the size of the file.
   Result<uint64_t> write() {
-    stored_ = KVCS_TRY(code_order(header_));
     std::string head = llama_head(form_);
     append_u32le(head, static_cast<uint32_t>(header_.layers));
     KVCS_TRY(put(head));
@@ -318,9 +317,10 @@ class LlamaWriter final {
   // Whether the file holds the very blocks that the engine has: q8_0, rotated and ordered alike.
   bool has_blocks_of(Part part, const LlamaType& type) const {
     if (header_.scheme != Scheme::kQ8 || type.name != "q8_0") return false;
-    if (part == Part::kValues) return stored_.values.block == form_.value_rotation;
-    return stored_.keys.block == form_.key_rotation &&
-           stored_.paired == (form_.interleave ? form_.rope_dim : 0);
+    const LayerShape& stored = header_.shapes[0];
+    if (part == Part::kValues) return stored.values.rotation == form_.value_rotation;
+    return stored.keys.rotation == form_.key_rotation &&
+           stored.keys.paired == (form_.interleave ? form_.rope_dim : 0);
   }
   // Blocks of all heads of a token side by side, into raw_.
   Status copy_blocks(Part part, uint64_t layer, uint64_t first, uint64_t rows) {
@@ -376,7 +376,6 @@ class LlamaWriter final {
 
   const KvFile& file_;
   const KvHeader& header_;
-  CodeOrder stored_;
   TileReader reader_;
   AtomicFile& out_;
   const LlamaForm& form_;
@@ -400,8 +399,14 @@ std::string describe(const LlamaForm& form) {
 
 }  // namespace
 
+Status check_exportable(const KvHeader& header) {
+  if (header.is_uniform) return ok();
+  return invalid("the layers of the file are not alike, and such a cache is not exported");
+}
+
 Result<ExportReport> export_llama(const ExportOptions& options) {
   const auto file = KVCS_TRY(KvFile::open(options.input));
+  KVCS_TRY(check_exportable(file->header()));
   if (file->header().head_dim % 2 != 0) return invalid("head_dim is odd: there are no pairs");
   KVCS_TRY(check_row_values(geometry_of(file->header())));
   const LlamaForm form = KVCS_TRY(llama_form(*file, options));

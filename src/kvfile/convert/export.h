@@ -27,6 +27,8 @@ struct ExportReport {
   uint64_t size_bytes = 0;
   std::string form;  // "ggsq version 3, rope norm, …"
 };
+// Invalid when the layers are not alike: none of these forms is written of such a cache.
+Status check_exportable(const KvHeader& header);
 // Tensors key_cache.N and value_cache.N. What is recorded of model, rotary pairs, text and token
 // ids stands in the metadata, under the keys of a .kv, and an import takes it back.
 Result<ExportReport> export_safetensors(const ExportOptions& options);

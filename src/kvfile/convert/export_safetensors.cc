@@ -109,6 +109,7 @@ Status write_values(const KvFile& file, const KvHeader& header, const Form& form
 Result<ExportReport> export_tensors(const ExportOptions& options, const Form& form,
                                     Metadata (*frame)(const KvHeader& from)) {
   const auto file = KVCS_TRY(KvFile::open(options.input));
+  KVCS_TRY(check_exportable(file->header()));
   const KvHeader& from = file->header();
   std::string left_out;
   Metadata metadata = frame(from);

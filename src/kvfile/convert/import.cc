@@ -12,27 +12,33 @@
 namespace kvcs::kvfile {
 namespace {
 
+constexpr size_t kCopyBytes = 1 << 20;
+
 // The user's facts stand over those of the source: somebody who names the model knows better than
 // the file.
 Result<KvHeader> imported_header(const CacheSource& source, const ImportOptions& options,
                                  const std::vector<uint32_t>& tokens) {
-  const Geometry& geometry = source.geometry();
+  Geometry geometry = source.geometry();
   KVCS_TRY(check_row_values(geometry));
   const Dtype dtype = options.dtype.value_or(source.dtype());
+  set_scheme(geometry, Scheme::kPlain, dtype);
   Metadata metadata{{"kvcs.version", "1"}};
   for (auto& [key, value] : source.metadata()) set_metadata(metadata, key, value);
   for (const auto& [key, value] : options.facts) set_metadata(metadata, key, value);
   if (!tokens.empty()) set_metadata(metadata, "kvcs.token_chain", token_chain(tokens));
   set_metadata(metadata, "kvcs.n_tokens", std::to_string(geometry.tokens));
-  if (!options.blocks) {
-    for (const char* const key : {"kvcs.rotation", "kvcs.value_rotation", "kvcs.key_order"}) {
-      std::erase_if(metadata, [&](const auto& fact) { return fact.first == key; });
-    }
-    return make_header(layout_tensors(Scheme::kPlain, dtype, geometry), std::move(metadata));
+  if (options.blocks) {
+    set_metadata(metadata, "kvcs.scheme", "q8_0");
+    set_metadata(metadata, "kvcs.dtype", std::string(dtype_name(source.dtype())));
+    return make_header(layout_tensors(Scheme::kQ8, source.dtype(), geometry), std::move(metadata));
   }
-  set_metadata(metadata, "kvcs.scheme", "q8_0");
-  set_metadata(metadata, "kvcs.dtype", std::string(dtype_name(source.dtype())));
-  return make_header(layout_tensors(Scheme::kQ8, source.dtype(), geometry), std::move(metadata));
+  std::erase_if(metadata, [](const auto& fact) {
+    return fact.first == "kvcs.rotation" || fact.first == "kvcs.key_order";
+  });
+  std::vector<Tensor> tensors = layout_tensors(Scheme::kPlain, dtype, geometry);
+  for (Tensor& state : source.states()) tensors.push_back(std::move(state));
+  if (!geometry.is_uniform()) set_shape_metadata(metadata, geometry.shapes, tensors);
+  return make_header(std::move(tensors), std::move(metadata));
 }
 
 // A block of zeros has the scale 0 in ggml, which a .kv file does not have; any other says the
@@ -73,15 +79,18 @@ Status copy_blocks(const ReadBlocks& read, const Geometry& geometry, KvWriter& w
 // One read of the source has all heads of 256 tokens; each head of it is a tile of the output.
 Status copy_values(const CacheSource& source, KvWriter& writer, EncodeCounts& counts) {
   const Geometry& geometry = source.geometry();
-  TileWriter tiles(writer, Rotation{});
-  std::vector<float> values(geometry.kv_heads * kTileTokens * geometry.head_dim);
+  TileWriter tiles(writer);
+  std::vector<float> values;
   for (uint64_t layer = 0; layer < geometry.layers; layer++) {
     for (const Part part : {Part::kKeys, Part::kValues}) {
-      for (uint64_t first = 0; first < geometry.tokens; first += kTileTokens) {
-        const uint64_t rows = std::min(kTileTokens, geometry.tokens - first);
+      const PartShape shape = geometry.shape(part, layer);
+      if (!shape.exists()) continue;
+      values.resize(shape.heads * kTileTokens * shape.head_dim);
+      for (uint64_t first = 0; first < shape.tokens; first += kTileTokens) {
+        const uint64_t rows = std::min(kTileTokens, shape.tokens - first);
         KVCS_TRY(source.read(part, layer, first, rows, values.data()));
-        for (uint64_t head = 0; head < geometry.kv_heads; head++) {
-          const float* const x = values.data() + head * rows * geometry.head_dim;
+        for (uint64_t head = 0; head < shape.heads; head++) {
+          const float* const x = values.data() + head * rows * shape.head_dim;
           KVCS_TRY(tiles.write({part, layer, head, first, rows}, Dtype::kF32, x, counts));
         }
       }
@@ -90,14 +99,37 @@ Status copy_values(const CacheSource& source, KvWriter& writer, EncodeCounts& co
   return ok();
 }
 
+Status copy_states(const CacheSource& source, KvWriter& writer) {
+  std::vector<char> buffer(kCopyBytes);
+  for (const Tensor& state : source.states()) {
+    const Tensor& to = *writer.header().find(state.name);
+    for (uint64_t at = 0; at < to.size_bytes();) {
+      const size_t n = std::min<uint64_t>(buffer.size(), to.size_bytes() - at);
+      KVCS_TRY(source.read_state(state, at, buffer.data(), n));
+      KVCS_TRY(writer.write(to, at, buffer.data(), n));
+      at += n;
+    }
+  }
+  return ok();
+}
+
+Status check_row(const PartShape& part) {
+  // Either may be near 2^63 in a file that lies, so nothing is multiplied before it is compared.
+  if (part.head_dim > 0 && part.heads <= kRowValuesMax / part.head_dim) return ok();
+  return invalid("rows of " + std::to_string(part.heads) + " × " + std::to_string(part.head_dim) +
+                 " values are over the limit of " + std::to_string(kRowValuesMax));
+}
+
 }  // namespace
 
 Status check_row_values(const Geometry& geometry) {
-  // Either may be near 2^63 in a file that lies, so nothing is multiplied before it is compared.
-  if (geometry.head_dim > 0 && geometry.kv_heads <= kRowValuesMax / geometry.head_dim) return ok();
-  return invalid("rows of " + std::to_string(geometry.kv_heads) + " × " +
-                 std::to_string(geometry.head_dim) + " values are over the limit of " +
-                 std::to_string(kRowValuesMax));
+  if (geometry.is_uniform()) return check_row(geometry.shape(Part::kKeys, 0));
+  for (const LayerShape& layer : geometry.shapes) {
+    for (const PartShape& part : {layer.keys, layer.values}) {
+      if (part.exists()) KVCS_TRY(check_row(part));
+    }
+  }
+  return ok();
 }
 
 Result<ImportReport> write_imported(const CacheSource& source, const ImportOptions& options) {
@@ -114,6 +146,7 @@ Result<ImportReport> write_imported(const CacheSource& source, const ImportOptio
     KVCS_TRY(copy_blocks(options.blocks, source.geometry(), *writer));
   } else {
     KVCS_TRY(copy_values(source, *writer, counts));
+    KVCS_TRY(copy_states(source, *writer));
   }
   KVCS_TRY(source.check_unchanged());
   Sidecar sidecar = describe_header(writer->header());

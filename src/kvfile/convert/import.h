@@ -26,13 +26,21 @@ Status check_row_values(const Geometry& geometry);  // Invalid names both number
 class CacheSource {
  public:
   virtual ~CacheSource() = default;
+  // Layers that differ have `shapes`, each part with its size and each window with its positions;
+  // how the parts are kept is the writer's part.
   virtual const Geometry& geometry() const = 0;
   virtual Dtype dtype() const = 0;  // What an import writes unless told otherwise.
   virtual const std::vector<uint32_t>& tokens() const = 0;  // Empty when not recorded.
   virtual Metadata metadata() const = 0;
-  // kv_heads × rows × head_dim values; rows ≤ kTileTokens.
+  // heads × rows × head_dim values of a part; rows ≤ kTileTokens.
   virtual Status read(Part part, uint64_t layer, uint64_t first, uint64_t rows,
                       float* out) const = 0;
+  // The states of recurrent layers, by state_name(), in the bytes that they are carried along as.
+  virtual std::vector<Tensor> states() const { return {}; }
+  virtual Status read_state(const Tensor& /*state*/, uint64_t /*offset*/, void* /*out*/,
+                            size_t /*size_bytes*/) const {
+    return internal("a source without states was asked for one");
+  }
   virtual Status check_unchanged() const = 0;
 };
 

@@ -497,10 +497,8 @@ Metadata describe(const LlamaFile& file, const ToldFacts& told, const KeyOrder& 
                                                       counted(choice.rows_compared, "place"));
   }
   // How codes stand when they are kept; an import of values takes this out.
-  metadata.emplace_back("kvcs.rotation", rotation_name({order.key_rotation}));
-  if (order.value_rotation != order.key_rotation) {
-    metadata.emplace_back("kvcs.value_rotation", rotation_name({order.value_rotation}));
-  }
+  const std::array rotations{Rotation{order.key_rotation}, Rotation{order.value_rotation}};
+  metadata.emplace_back("kvcs.rotation", rotation_name(rotations));
   if (order.reorder) metadata.emplace_back("kvcs.key_order", "pair");
   if (!told.architecture.empty() && is_valid_utf8(told.architecture)) {
     metadata.emplace_back("kvcs.arch", told.architecture);

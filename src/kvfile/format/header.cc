@@ -202,6 +202,32 @@ const Tensor& KvHeader::get(Part part, uint64_t layer, std::string_view suffix) 
   return *tensor;
 }
 
+bool KvHeader::quantized() const {
+  return std::any_of(shapes.begin(), shapes.end(), [](const LayerShape& shape) {
+    return shape.keys.quantized() || shape.values.quantized();
+  });
+}
+
+uint64_t KvHeader::values() const {
+  uint64_t all = 0;
+  for (const LayerShape& shape : shapes) all += shape.keys.values() + shape.values.values();
+  return all;
+}
+
+std::vector<const Tensor*> KvHeader::states(uint64_t layer) const {
+  const std::string prefix = state_name(layer, "");
+  std::vector<const Tensor*> found;
+  for (auto it = by_name_.lower_bound(prefix); it != by_name_.end(); ++it) {
+    if (!it->first.starts_with(prefix)) break;
+    found.push_back(&tensors[it->second]);
+  }
+  return found;
+}
+
+bool KvHeader::has_states() const {
+  return by_name_.lower_bound("state_") != by_name_.lower_bound("state`");
+}
+
 const std::string* KvHeader::metadata_value(std::string_view key) const {
   for (const auto& [name, value] : metadata) {
     if (name == key) return &value;

@@ -76,24 +76,24 @@ float kvcdn_scale(float max) {
   return std::max(max, 1e-12F);
 }
 
-TileWriter::TileWriter(KvWriter& writer, Rotation rotation)
-    : writer_(&writer), rotation_(rotation) {}
+TileWriter::TileWriter(KvWriter& writer) : writer_(&writer) {}
 
 Status TileWriter::write(const Tile& tile, Dtype dtype, const void* x, EncodeCounts& counts) {
-  const KvHeader& header = writer_->header();
-  const uint64_t dim = header.head_dim;
-  if (rotation_.block > 0 || header.scheme == Scheme::kInt4c) {
+  shape_ = &writer_->header().shape(tile.part, tile.layer);
+  const uint64_t dim = shape_->head_dim;
+  if (shape_->rotates() || shape_->scheme == Scheme::kInt4c) {
     floats_.resize(tile.rows * dim);
     kernels().decode(dtype, x, floats_.data(), floats_.size());
     x = floats_.data();
     dtype = Dtype::kF32;
   }
-  if (rotation_.block > 0) {
-    const Span span = quantized_span(header, tile);
+  if (shape_->rotates()) {
+    const Span span = quantized_span(*shape_, tile);
     kernels().hadamard(floats_.data() + (span.from - tile.first) * dim,
-                       (span.to - span.from) * dim / rotation_.block, rotation_.block);
+                       (span.to - span.from) * dim / shape_->rotation, shape_->rotation);
   }
-  switch (header.scheme) {
+  switch (shape_->scheme) {
+    case Scheme::kMixed:
     case Scheme::kPlain:
     case Scheme::kFp8E4m3:
     case Scheme::kFp8E5m2:
@@ -116,7 +116,7 @@ Status TileWriter::write_plain(const Tile& tile, Dtype dtype, const void* x, Enc
   const KvHeader& header = writer_->header();
   const Tensor& tensor = header.get(tile.part, tile.layer);
   const size_t width = dtype_bytes(tensor.dtype);
-  const uint64_t count = tile.rows * header.head_dim;
+  const uint64_t count = tile.rows * shape_->head_dim;
   raw_.resize(count * width);
   uint64_t cut = 0;
   if (dtype == tensor.dtype) {
@@ -132,14 +132,14 @@ Status TileWriter::write_plain(const Tile& tile, Dtype dtype, const void* x, Enc
   }
   if (cut > 0) saturate_values(tensor.dtype, raw_.data(), count);
   counts.saturated += cut;
-  const uint64_t start = (tile.head * header.tokens + tile.first) * header.head_dim * width;
+  const uint64_t start = (tile.head * shape_->tokens + tile.first) * shape_->head_dim * width;
   return writer_->write(tensor, start, raw_.data(), raw_.size());
 }
 
 // The scale is written once, with the first tile of the tensor.
 Status TileWriter::write_int8(const Tile& tile, Dtype dtype, const void* x) {
   const KvHeader& header = writer_->header();
-  const uint64_t count = tile.rows * header.head_dim;
+  const uint64_t count = tile.rows * shape_->head_dim;
   codes_.resize(count);
   kernels().quantize_kvcdn(dtype, x, count, tensor_scale_, codes_.data());
   if (tile.head == 0 && tile.first == 0) {
@@ -147,7 +147,7 @@ Status TileWriter::write_int8(const Tile& tile, Dtype dtype, const void* x) {
     KVCS_TRY(writer_->write(scale, 0, &tensor_scale_, sizeof tensor_scale_));
   }
   return writer_->write(header.get(tile.part, tile.layer, "_q"),
-                        (tile.head * header.tokens + tile.first) * header.head_dim, codes_.data(),
+                        (tile.head * shape_->tokens + tile.first) * shape_->head_dim, codes_.data(),
                         count);
 }
 
@@ -164,7 +164,7 @@ Status TileWriter::put_factors(const Tensor& tensor, uint64_t offset,
 // in tokens, so each token has one.
 Status TileWriter::write_int8c(const Tile& tile, Dtype dtype, const void* x) {
   const KvHeader& header = writer_->header();
-  const uint64_t dim = header.head_dim;
+  const uint64_t dim = shape_->head_dim;
   const bool keys = tile.part == Part::kKeys;
   const size_t factors = keys ? dim : tile.rows;
   scales_.assign(factors, 0.0F);
@@ -180,7 +180,7 @@ Status TileWriter::write_int8c(const Tile& tile, Dtype dtype, const void* x) {
   }
   codes_.resize(tile.rows * dim);
   auto* const codes = reinterpret_cast<int8_t*>(codes_.data());
-  const uint64_t row = tile.head * header.tokens + tile.first;
+  const uint64_t row = tile.head * shape_->tokens + tile.first;
   uint64_t at = row;
   if (keys) {
     kernels().quantize_columns(dtype, x, tile.rows, dim, inverses_.data(), codes);
@@ -197,7 +197,7 @@ Status TileWriter::write_int8c(const Tile& tile, Dtype dtype, const void* x) {
 // ggml's q8_0: blocks of 32 channels, each with a scale in F16.
 Status TileWriter::write_q8(const Tile& tile, Dtype dtype, const void* x, EncodeCounts& counts) {
   const KvHeader& header = writer_->header();
-  const uint64_t dim = header.head_dim, blocks = tile.rows * dim / kQ8Block;
+  const uint64_t dim = shape_->head_dim, blocks = tile.rows * dim / kQ8Block;
   scales_.resize(blocks);
   inverses_.resize(blocks);
   kernels().row_absolute_max(dtype, x, blocks, kQ8Block, scales_.data());
@@ -217,7 +217,7 @@ Status TileWriter::write_q8(const Tile& tile, Dtype dtype, const void* x, Encode
   codes_.resize(tile.rows * dim);
   kernels().quantize_rows(dtype, x, blocks, kQ8Block, inverses_.data(),
                           reinterpret_cast<int8_t*>(codes_.data()));
-  const uint64_t row = tile.head * header.tokens + tile.first;
+  const uint64_t row = tile.head * shape_->tokens + tile.first;
   KVCS_TRY(put_factors(header.get(tile.part, tile.layer, "_s"), row * dim / kQ8Block, scales_));
   return writer_->write(header.get(tile.part, tile.layer, "_q"), row * dim, codes_.data(),
                         codes_.size());
@@ -226,16 +226,18 @@ Status TileWriter::write_q8(const Tile& tile, Dtype dtype, const void* x, Encode
 // The kept tokens go to the tensor of their own, the others in groups of 64 positions.
 Status TileWriter::write_int4(const Tile& tile, const float* x) {
   const KvHeader& header = writer_->header();
-  const uint64_t dim = header.head_dim, last_start = header.tokens - header.kept_last;
+  const uint64_t dim = shape_->head_dim, last_start = shape_->tokens - shape_->kept_last;
   const uint64_t end = tile.first + tile.rows;
-  const auto [from, to] = quantized_span(header, tile);
+  const auto [from, to] = quantized_span(*shape_, tile);
   const auto keep = [&](uint64_t first, uint64_t stop) -> Status {
     if (first >= stop) return ok();
     const Tensor& kept = header.get(tile.part, tile.layer, "_f");
-    const uint64_t row = first < header.kept_first ? first : first - last_start + header.kept_first;
+    const uint64_t row =
+        first < shape_->kept_first ? first : first - last_start + shape_->kept_first;
     const float* const start = x + (first - tile.first) * dim;
     minima_.assign(start, start + (stop - first) * dim);
-    return put_factors(kept, (tile.head * kept.shape[2] + row) * dim, minima_);
+    return put_factors(kept, (tile.head * (shape_->kept_first + shape_->kept_last) + row) * dim,
+                       minima_);
   };
   KVCS_TRY(keep(tile.first, from));
   KVCS_TRY(keep(to, end));
@@ -251,7 +253,7 @@ Status TileWriter::write_int4(const Tile& tile, const float* x) {
 Status TileWriter::write_int4_groups(const Tile& tile, const float* x, uint64_t from, uint64_t to) {
   const KvHeader& header = writer_->header();
   const Tensor& scale_tensor = header.get(tile.part, tile.layer, "_s");
-  const uint64_t dim = header.head_dim, rows = to - from;
+  const uint64_t dim = shape_->head_dim, rows = to - from;
   const uint64_t in_head = scale_tensor.shape[2], per_row = scale_tensor.shape[3];
   const bool keys = tile.part == Part::kKeys;
   const size_t factors = keys ? dim : rows * per_row;
@@ -291,15 +293,16 @@ Status TileWriter::write_int4_groups(const Tile& tile, const float* x, uint64_t 
   }
   packed_.resize(rows * dim / 2);
   kernels().pack4(codes_.data(), packed_.size(), packed_.data());
-  const uint64_t row = from - header.kept_first;
+  const uint64_t row = from - shape_->kept_first;
   const uint64_t offset =
-      keys ? (tile.head * in_head + from / kInt4Group - int4_first_group(geometry_of(header))) * dim
+      keys ? (tile.head * in_head + from / kInt4Group - int4_first_group(*shape_)) * dim
            : (tile.head * in_head + row) * per_row;
   KVCS_TRY(put_factors(scale_tensor, offset, scales_));
   KVCS_TRY(put_factors(header.get(tile.part, tile.layer, "_z"), offset, minima_));
   const Tensor& codes = header.get(tile.part, tile.layer, "_q");
-  return writer_->write(codes, (tile.head * codes.shape[2] + row) * (dim / 2), packed_.data(),
-                        packed_.size());
+  return writer_->write(
+      codes, (tile.head * (codes.size_bytes() / (shape_->heads * (dim / 2))) + row) * (dim / 2),
+      packed_.data(), packed_.size());
 }
 
 }  // namespace kvcs::kvfile

@@ -6,6 +6,7 @@
 //
 // Threads: one object per thread; several may share a KvFile or a KvWriter.
 #pragma once
+#include <array>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,9 +29,12 @@ struct Tile {
 struct Span {
   uint64_t from = 0, to = 0;
 };
-Span quantized_span(const KvHeader& header, const Tile& tile);
+Span quantized_span(const PartShape& shape, const Tile& tile);
 // Every tile of one layer's keys or values, in file order.
+std::vector<Tile> tiles_of(const PartShape& shape, Part part, uint64_t layer);
 std::vector<Tile> tiles_of(const Geometry& geometry, Part part, uint64_t layer);
+// The values of the largest tile of any part.
+uint64_t tile_values_max(const KvHeader& header);
 
 // The orthonormal transform over channels that a group-wise scheme may apply before it quantises.
 // It spreads an outlier over its whole block, so that the block's scale need not rise for one
@@ -39,22 +43,22 @@ struct Rotation {
   uint64_t block = 0;  // Channels per transform; 0: none.
 };
 std::string rotation_name(const Rotation& rotation);  // "none", "hadamard-64"
+// Of keys and of values: one name where they are equal, else both with a comma between.
+std::string rotation_name(const std::array<Rotation, 2>& rotations);
 Result<Rotation> parse_rotation(std::string_view name, uint64_t head_dim);
-// What the codes of a file went through before they were quantised, which decoding undoes.
-struct CodeOrder {
-  Rotation keys, values;
-  uint64_t paired = 0;  // The first channels of a key stand as neighbouring rotary pairs.
-};
-// From kvcs.rotation, kvcs.value_rotation and kvcs.key_order; Invalid when they do not fit
-// head_dim.
-Result<CodeOrder> code_order(const KvHeader& header);
+// The first channels of a key's codes that stand as neighbouring rotary pairs, by kvcs.key_order
+// and kvcs.rope_dim; 0: none. Invalid when they do not fit.
+Result<uint64_t> paired_channels(const Metadata& metadata, uint64_t head_dim);
 Rotation hadamard_for(uint64_t head_dim);  // The largest power of two that divides it.
+// The largest that divides every head_dim, in blocks of one size for keys and one for values.
+std::array<Rotation, 2> hadamard_for(const std::vector<LayerShape>& shapes);
 
 class TileReader final {
  public:
-  // Invalid when head_dim is over kHeadDimMax or the rotation is unknown.
+  // Invalid when a head_dim is over kHeadDimMax.
   static Result<TileReader> create(const KvFile& file);
-  // rows × head_dim floats. `nonfinite` counts NaN and infinities of a plain file's tile.
+  // rows × head_dim floats of the part. `nonfinite` counts NaN and infinities of a plain file's
+  // tile.
   Status read(const Tile& tile, float* out, uint64_t* nonfinite = nullptr);
   // The same as values of `dtype`. A plain file that has this dtype is read without any conversion.
   Status read_as(const Tile& tile, Dtype dtype, void* out, uint64_t* nonfinite = nullptr);
@@ -70,7 +74,7 @@ class TileReader final {
                                     std::vector<float>& to);
 
   const KvFile* file_;
-  CodeOrder order_;
+  const PartShape* shape_ = nullptr;  // Of the tile that is being read.
   std::vector<char> raw_;
   std::vector<char> factor_bytes_;
   std::vector<uint8_t> codes_;
@@ -84,8 +88,8 @@ struct EncodeCounts {
 
 class TileWriter final {
  public:
-  // `writer` holds a header of the scheme.
-  TileWriter(KvWriter& writer, Rotation rotation);
+  // The header of `writer` says how each part is kept.
+  explicit TileWriter(KvWriter& writer);
   // `x` holds values of `dtype`. int8 needs the tensor's scale from set_scale() first. Values
   // beyond what the scheme holds are cut and counted.
   Status write(const Tile& tile, Dtype dtype, const void* x, EncodeCounts& counts);
@@ -101,7 +105,7 @@ class TileWriter final {
   Status put_factors(const Tensor& tensor, uint64_t offset, const std::vector<float>& factors);
 
   KvWriter* writer_;
-  Rotation rotation_;
+  const PartShape* shape_ = nullptr;  // Of the tile that is being written.
   float tensor_scale_ = 1;
   std::vector<char> raw_;
   std::vector<uint8_t> codes_, packed_;

@@ -3,8 +3,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <vector>
 
 #include "base/bytes.h"
 #include "base/file.h"
@@ -14,6 +16,7 @@ namespace kvcs::kvfile {
 namespace {
 
 constexpr mode_t kFileMode = 0644;
+constexpr uint64_t kCopyBytes = 1 << 20;
 
 // io_error() does not name the path of a full disk, since callers of the server must not see it; on
 // the command line the user wants to know which disk is full.
@@ -219,6 +222,17 @@ Status KvWriter::write_header() {
 Status KvWriter::publish() {
   KVCS_TRY(write_header());
   return file_->publish();
+}
+
+Status copy_tensor(const KvFile& from, const Tensor& tensor, KvWriter& to, const Tensor& target) {
+  std::vector<char> buffer(std::min<uint64_t>(kCopyBytes, tensor.size_bytes()));
+  for (uint64_t at = 0; at < tensor.size_bytes();) {
+    const size_t n = std::min<uint64_t>(buffer.size(), tensor.size_bytes() - at);
+    KVCS_TRY(from.read(tensor, at, buffer.data(), n));
+    KVCS_TRY(to.write(target, at, buffer.data(), n));
+    at += n;
+  }
+  return ok();
 }
 
 }  // namespace kvcs::kvfile

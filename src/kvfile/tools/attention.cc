@@ -9,9 +9,11 @@
 
 namespace kvcs::kvfile {
 
-void AttentionProbe::start(const std::vector<float>& queries) {
+void AttentionProbe::start(const std::vector<float>& queries, size_t value_dim) {
   queries_ = queries;
-  outputs_.assign(queries.size(), 0.0F);
+  key_dim_ = queries.size() / kProbeQueries;
+  value_dim_ = value_dim;
+  outputs_.assign(kProbeQueries * value_dim, 0.0F);
   max_.assign(kProbeQueries, -INFINITY);
   sum_.assign(kProbeQueries, 0.0);
 }
@@ -21,26 +23,26 @@ void AttentionProbe::start(const std::vector<float>& queries) {
 // float and is passed over.
 void AttentionProbe::add(const float* keys, const float* values, size_t rows) {
   const Kernels& k = kernels();
-  const float norm = 1.0F / std::sqrt(static_cast<float>(dim_));
+  const float norm = 1.0F / std::sqrt(static_cast<float>(key_dim_));
   scores_.resize(rows);
   for (size_t q = 0; q < kProbeQueries; q++) {
-    const float* const query = queries_.data() + q * dim_;
-    float* const output = outputs_.data() + q * dim_;
+    const float* const query = queries_.data() + q * key_dim_;
+    float* const output = outputs_.data() + q * value_dim_;
     float max = max_[q];
     for (size_t r = 0; r < rows; r++) {
-      scores_[r] = k.dot(query, keys + r * dim_, dim_) * norm;
+      scores_[r] = k.dot(query, keys + r * key_dim_, key_dim_) * norm;
       max = std::max(max, scores_[r]);
     }
     if (max > max_[q]) {
       const float factor = std::exp(max_[q] - max);
-      k.scale(output, factor, dim_);
+      k.scale(output, factor, value_dim_);
       sum_[q] *= factor;
       max_[q] = max;
     }
     for (size_t r = 0; r < rows; r++) {
       const float weight = std::exp(scores_[r] - max);
       if (weight < 1e-12F) continue;
-      k.add_scaled(output, weight, values + r * dim_, dim_);
+      k.add_scaled(output, weight, values + r * value_dim_, value_dim_);
       sum_[q] += weight;
     }
   }
@@ -49,7 +51,8 @@ void AttentionProbe::add(const float* keys, const float* values, size_t rows) {
 const std::vector<float>& AttentionProbe::finish() {
   for (size_t q = 0; q < kProbeQueries; q++) {
     if (sum_[q] > 0) {
-      kernels().scale(outputs_.data() + q * dim_, static_cast<float>(1.0 / sum_[q]), dim_);
+      kernels().scale(outputs_.data() + q * value_dim_, static_cast<float>(1.0 / sum_[q]),
+                      value_dim_);
     }
   }
   return outputs_;

@@ -10,15 +10,14 @@ inline constexpr size_t kProbeQueries = 64;
 
 class AttentionProbe final {
  public:
-  explicit AttentionProbe(size_t head_dim) : dim_(head_dim) {}
-  // kProbeQueries × head_dim; forgets what was added.
-  void start(const std::vector<float>& queries);
+  // kProbeQueries queries as wide as the keys; forgets what was added.
+  void start(const std::vector<float>& queries, size_t value_dim);
   void add(const float* keys, const float* values, size_t rows);
-  // kProbeQueries × head_dim outputs. Once after the last add().
+  // kProbeQueries outputs as wide as the values. Once after the last add().
   const std::vector<float>& finish();
 
  private:
-  const size_t dim_;
+  size_t key_dim_ = 0, value_dim_ = 0;
   std::vector<float> queries_, outputs_, scores_;
   std::vector<float> max_;   // Largest score so far, per query.
   std::vector<double> sum_;  // Of exp(score - max).

@@ -197,8 +197,7 @@ class Runner {
   // The bytes are those of the output.
   Status measure_dequantise(const std::string& input, const KvHeader& header) {
     const DequantizeOptions options{input, options_.scratch + "/plain.kv", {}, false};
-    const uint64_t values = 2 * header.layers * header.kv_heads * header.tokens * header.head_dim;
-    const uint64_t bytes = values * dtype_bytes(header.dtype);
+    const uint64_t bytes = header.values() * dtype_bytes(header.dtype);
     return measure({.name = "dequantise",
                     .scheme = std::string(scheme_name(header.scheme)),
                     .bytes = bytes,
@@ -210,7 +209,12 @@ class Runner {
   Status measure_slice() {
     SliceOptions slice{options_.path, options_.scratch + "/slice.kv", {}};
     slice.spec.tokens.end = std::max<uint64_t>(1, file_.header().tokens / 2);
-    const SlicePlan plan = KVCS_TRY(plan_slice(file_.header(), slice.spec));
+    const Result<SlicePlan> planned = plan_slice(file_.header(), slice.spec);
+    if (planned.code() == Code::kInvalid) {
+      report_.notes.push_back("slice: " + planned.status().message());
+      return ok();
+    }
+    const SlicePlan& plan = KVCS_TRY(planned);
     return measure({.name = "slice",
                     .scheme = own_scheme(),
                     .bytes = plan.size_bytes,
@@ -218,23 +222,36 @@ class Runner {
                     .work = [&] { return slice_file(slice).status(); }});
   }
 
-  // Seconds to load a file of so many tokens from the disk. Its first tokens are cut out of the
-  // artifact and loaded as any other file is; for more than it has, its own load is scaled.
-  Result<double> load_seconds(uint64_t tokens) {
+  struct Load {
+    double seconds;
+    uint64_t tokens;  // Of what was measured; `seconds` are scaled from those.
+  };
+  // To load a file of so many tokens from the disk. Its first tokens are cut out of the artifact
+  // and loaded as any other file is; for more than it has, its own load is scaled.
+  Result<Load> load_seconds(uint64_t tokens) {
     const KvHeader& header = file_.header();
     std::string path = options_.path;
+    Load done{0, header.tokens};
     if (tokens < header.tokens) {
-      path = options_.scratch + "/prefix.kv";
-      SliceOptions slice{options_.path, path, {}};
+      SliceOptions slice{options_.path, options_.scratch + "/prefix.kv", {}};
       slice.spec.tokens.end = tokens;
-      KVCS_TRY(slice_file(slice));
+      const Status cut = slice_file(slice).status();
+      if (cut.ok()) {
+        path = slice.output;
+        done.tokens = tokens;
+      } else if (cut.code() != Code::kInvalid) {  // One that cannot be cut is loaded whole.
+        return cut;
+      }
     }
     const uint64_t bytes = KVCS_TRY(KvFile::open(path))->size_bytes();
     const auto drop = [&] { return drop_file_cache(path).status(); };
     const Timing timing =
         KVCS_TRY(time_runs(options_.repetitions, bytes, drop, [&] { return load(path); }));
-    if (tokens <= header.tokens) return timing.median_s;
-    return timing.median_s * static_cast<double>(tokens) / static_cast<double>(header.tokens);
+    done.seconds = timing.median_s;
+    if (done.tokens != tokens) {
+      done.seconds *= static_cast<double>(tokens) / static_cast<double>(done.tokens);
+    }
+    return done;
   }
 
   Status measure_reuse() {
@@ -245,17 +262,18 @@ class Runner {
       row.tokens = prefill.tokens;
       row.prefill_s = prefill.prefill_s;
       row.prefill_gflops = prefill.prefill_gflops;
-      row.kv_attn_s = KVCS_TRY(load_seconds(prefill.tokens));
-      if (prefill.tokens > header.tokens) {
-        row.scaled_from = header.tokens;
+      const Load measured = KVCS_TRY(load_seconds(prefill.tokens));
+      row.kv_attn_s = measured.seconds;
+      if (prefill.tokens != measured.tokens) {
+        row.scaled_from = measured.tokens;
         report_.notes.push_back(std::to_string(prefill.tokens) +
                                 " tokens: the load is scaled from the artifact's " +
                                 std::to_string(header.tokens));
       }
       // kvcdn's formula: two bytes a value, whatever the artifact holds.
-      row.kv_mb = static_cast<double>(prefill.tokens) * 2 * static_cast<double>(header.layers) *
-                  static_cast<double>(header.kv_heads) * static_cast<double>(header.head_dim) * 2 /
-                  1e6;
+      const double values_per_token =
+          static_cast<double>(header.values()) / static_cast<double>(header.tokens);
+      row.kv_mb = static_cast<double>(prefill.tokens) * 2 * values_per_token / 1e6;
       report_.reuse.push_back(row);
     }
     return ok();

@@ -17,7 +17,7 @@ struct PartError {
   double cosine_mean = 1, cosine_min = 1;  // Over the rows (token, head).
 };
 struct LayerError {
-  PartError keys, values;
+  PartError keys, values;  // No values: the layer has no such part.
   // ‖softmax(q·Kᵀ/√d)·V − the same of b‖ / ‖…a‖ over seeded queries; absent when not sampled.
   std::optional<double> attention_error;
 };
@@ -25,7 +25,8 @@ struct CompareReport {
   std::vector<LayerError> layers;
   PartError keys, values;
   std::optional<double> attention_error_mean, attention_error_max;
-  double snr_min_db = 0;  // The worst layer's.
+  double snr_min_db = 0;      // The worst layer's.
+  uint64_t other_states = 0;  // Of recurrent layers: those that are not byte for byte the same.
 };
 
 struct CompareOptions {
@@ -35,7 +36,8 @@ struct CompareOptions {
   bool round_to_dtype = false;  // b rounded to its dtype first, as dequantising would.
 };
 
-// Invalid when layers, heads, tokens or head_dim differ; Conflict when a file changed meanwhile.
+// Invalid when layers, heads, tokens, head_dim or positions differ; Conflict when a file changed
+// meanwhile.
 Result<CompareReport> compare(const KvFile& a, const KvFile& b, const CompareOptions& options = {});
 
 }  // namespace kvcs::kvfile

@@ -4,16 +4,49 @@
 
 #include <nlohmann/json.hpp>
 
+#include "kvfile/format/layout.h"
+
 namespace kvcs::kvfile {
+
+namespace {
+
+Json common_json(uint64_t count) {
+  return count == 0 ? Json(nullptr) : Json(count);
+}
+
+Json shape_json(const PartShape& shape) {
+  if (!shape.exists()) return nullptr;
+  return Json{{"scheme", std::string(scheme_name(shape.scheme))},
+              {"kv_heads", shape.heads},
+              {"tokens", shape.tokens},
+              {"head_dim", shape.head_dim}};
+}
+
+// What a layer of a file whose layers differ has.
+void add_shapes(const KvHeader& header, uint64_t layer, Json& row) {
+  const LayerShape& shape = header.shapes[layer];
+  row["key_shape"] = shape_json(shape.keys);
+  row["value_shape"] = shape_json(shape.values);
+  if (!shape.positions.empty()) row["positions"] = dump_ranges(shape.positions);
+  for (const Tensor* const state : header.states(layer)) {
+    row["states"].push_back({{"name", state->name},
+                             {"dtype", std::string(dtype_name(state->dtype))},
+                             {"shape", state->shape},
+                             {"bytes", state->size_bytes()}});
+  }
+}
+
+}  // namespace
 
 Json geometry_json(const KvHeader& header) {
   return Json{{"scheme", std::string(scheme_name(header.scheme))},
               {"dtype", std::string(dtype_name(header.dtype))},
               {"storage_dtype", std::string(dtype_name(header.storage_dtype))},
               {"layers", header.layers},
-              {"kv_heads", header.kv_heads},
+              {"kv_heads", common_json(header.kv_heads)},
               {"tokens", header.tokens},
-              {"head_dim", header.head_dim},
+              {"head_dim", common_json(header.head_dim)},
+              {"uniform", header.is_uniform},
               {"size_bytes", header.file_bytes}};
 }
 
@@ -45,6 +78,7 @@ Json layers_json(const KvHeader& header, const std::vector<LayerStats>& stats) {
     Json row{{"layer", layer},
              {"key_bytes", part_bytes(header, Part::kKeys, layer)},
              {"value_bytes", part_bytes(header, Part::kValues, layer)}};
+    if (!header.is_uniform) add_shapes(header, layer, row);
     if (!stats.empty()) {
       const LayerStats& of = stats[layer];
       row["keys"] = of.keys.values == 0 ? Json(nullptr) : stats_json(of.keys);

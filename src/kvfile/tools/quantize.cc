@@ -53,7 +53,6 @@ Status find_tensor_scale(TileReader& reader, const std::vector<Tile>& tiles, uin
 struct Conversion {
   const KvFile& input;
   KvWriter& output;
-  Rotation rotation;
   bool saturate_nonfinite;
   Counts& counts;
   std::string* source_sha256;  // Where the digest of the whole input goes, when it is wanted.
@@ -61,16 +60,16 @@ struct Conversion {
 
 // The dtype in which values go from the reader to the writer: that of the plain side, so that
 // floats exist within the kernels alone.
-Dtype travelling_dtype(const KvHeader& from, const KvHeader& to) {
-  return from.quantized() ? to.storage_dtype : from.storage_dtype;
+Dtype travelling_dtype(const PartShape& from, const PartShape& to) {
+  return stored_dtype(from.quantized() ? to : from);
 }
 
 Status out_of_range(const Conversion& c, const Tile& tile, uint64_t count) {
-  const KvHeader& to = c.output.header();
+  const PartShape& to = c.output.header().shape(tile.part, tile.layer);
   const bool plain = to.scheme == Scheme::kPlain;
   return invalid("tensor \"" + tensor_name(tile.part, tile.layer) + "\": " + std::to_string(count) +
                  " values are out of the range of " +
-                 std::string(plain ? dtype_name(to.storage_dtype) : scheme_name(to.scheme)) +
+                 std::string(plain ? dtype_name(to.dtype) : scheme_name(to.scheme)) +
                  "; --nonfinite saturate cuts them, " + (plain ? "--dtype F32" : "int8c") +
                  " holds them");
 }
@@ -79,11 +78,12 @@ Status out_of_range(const Conversion& c, const Tile& tile, uint64_t count) {
 // tensor.
 Status convert_part(const Conversion& c, TileReader& reader, TileWriter& writer, Part part,
                     uint64_t layer, std::vector<char>& x) {
-  const KvHeader& header = c.input.header();
-  const Dtype dtype = travelling_dtype(header, c.output.header());
-  const uint64_t dim = header.head_dim;
-  const std::vector<Tile> tiles = tiles_of(geometry_of(header), part, layer);
-  if (c.output.header().scheme == Scheme::kInt8) {
+  const PartShape& from = c.input.header().shape(part, layer);
+  const PartShape& to = c.output.header().shape(part, layer);
+  const Dtype dtype = travelling_dtype(from, to);
+  const uint64_t dim = from.head_dim;
+  const std::vector<Tile> tiles = tiles_of(from, part, layer);
+  if (to.scheme == Scheme::kInt8) {
     float scale = 0;
     KVCS_TRY(find_tensor_scale(reader, tiles, dim, dtype, x, scale));
     writer.set_scale(scale);
@@ -104,7 +104,7 @@ Status convert_part(const Conversion& c, TileReader& reader, TileWriter& writer,
   }
   c.counts.saturated += encoded.saturated;
   const KvHeader& out = c.output.header();
-  const Tensor* const codes = out.find(tensor_name(part, layer, out.quantized() ? "_q" : ""));
+  const Tensor* const codes = out.find(tensor_name(part, layer, to.quantized() ? "_q" : ""));
   if (codes->size_bytes() >= kWritebackBytes) {
     c.output.file().start_writeback(out.data_start + codes->begin, codes->size_bytes());
   }
@@ -120,10 +120,12 @@ struct Job {
 // is written in one.
 std::vector<Job> jobs_of(const KvHeader& header) {
   std::vector<std::pair<uint64_t, Job>> found;
-  const std::string_view suffix = header.quantized() ? "_q" : "";
   for (uint64_t layer = 0; layer < header.layers; layer++) {
     for (const Part part : {Part::kKeys, Part::kValues}) {
-      found.push_back({header.get(part, layer, suffix).begin, {part, layer}});
+      const PartShape& shape = header.shape(part, layer);
+      if (!shape.exists()) continue;
+      const Tensor& main = header.get(part, layer, shape.quantized() ? "_q" : "");
+      found.push_back({main.begin, {part, layer}});
     }
   }
   std::sort(found.begin(), found.end(),
@@ -141,9 +143,8 @@ Status convert_all(const Conversion& c) {
   const size_t before = c.source_sha256 != nullptr ? 1 : 0;
   Status ran = run_parallel(before + jobs.size(), [&](TakeJob& take) -> Status {
     TileReader reader = KVCS_TRY(TileReader::create(c.input));
-    TileWriter writer(c.output, c.rotation);
-    const size_t width = dtype_bytes(travelling_dtype(header, c.output.header()));
-    std::vector<char> x(std::min(kTileTokens, header.tokens) * header.head_dim * width);
+    TileWriter writer(c.output);
+    std::vector<char> x(tile_values_max(header) * sizeof(float));
     for (size_t i = 0; take(i);) {
       if (i < before) {
         *c.source_sha256 = KVCS_TRY(hash_file(c.input.source(), [&] { return take.failed(); }));
@@ -155,17 +156,17 @@ Status convert_all(const Conversion& c) {
     return ok();
   });
   KVCS_TRY(std::move(ran));
-  if (const Tensor* const tokens = header.find("tokens")) {
-    std::string ids(tokens->size_bytes(), '\0');
-    KVCS_TRY(c.input.read(*tokens, 0, ids.data(), ids.size()));
-    KVCS_TRY(c.output.write(*c.output.header().find("tokens"), 0, ids.data(), ids.size()));
+  for (const Tensor& tensor : carried_tensors(header)) {
+    KVCS_TRY(copy_tensor(c.input, tensor, c.output, *c.output.header().find(tensor.name)));
   }
   return ok();
 }
 
 // The digest of the source is known only at the end; zeros of the same length hold its place.
-Metadata output_metadata(const KvHeader& input, Scheme scheme, Dtype dtype, const Geometry& to,
-                         const Rotation& rotation) {
+Metadata output_metadata(const KvHeader& input, const std::vector<LayerShape>& to,
+                         const std::vector<Tensor>& tensors,
+                         const std::array<Rotation, 2>& rotation) {
+  const Scheme scheme = common_scheme(to);
   if (scheme == Scheme::kInt8) {
     // kvcdn writes no metadata; what the source recorded about itself is kept all the same.
     Metadata kept;
@@ -179,24 +180,35 @@ Metadata output_metadata(const KvHeader& input, Scheme scheme, Dtype dtype, cons
   Metadata metadata = input.metadata;
   set_metadata(metadata, "kvcs.version", "1");
   set_metadata(metadata, "kvcs.scheme", std::string(scheme_name(scheme)));
-  set_metadata(metadata, "kvcs.dtype", std::string(dtype_name(dtype)));
+  set_metadata(metadata, "kvcs.dtype", std::string(dtype_name(input.dtype)));
   set_metadata(metadata, "kvcs.rotation", rotation_name(rotation));
-  if (scheme == Scheme::kInt4c) {
-    set_metadata(metadata, "kvcs.kept_first", std::to_string(to.kept_first));
-  }
+  set_shape_metadata(metadata, to, tensors);
   set_metadata(metadata, kSourceDigest, std::string(64, '0'));
   return metadata;
 }
 
-Result<KvHeader> output_header(const KvHeader& input, Scheme scheme, Dtype dtype,
-                               const Rotation& rotation) {
-  Geometry to = geometry_of(input);
-  to.kept_first = to.kept_last = 0;
-  if (scheme == Scheme::kInt4c) choose_kept_tokens(to);
-  KVCS_TRY(check_scheme_fits(scheme, to));
-  std::vector<Tensor> tensors = layout_tensors(scheme, dtype, to);
-  if (const Tensor* const tokens = input.find("tokens")) tensors.push_back(*tokens);
-  return make_header(std::move(tensors), output_metadata(input, scheme, dtype, to, rotation));
+Result<KvHeader> output_header(const KvHeader& input, const QuantizeOptions& options) {
+  std::vector<LayerShape> to = input.shapes;
+  const std::array<Rotation, 2> rotation =
+      options.rotate_hadamard ? hadamard_for(to) : std::array<Rotation, 2>{};
+  for (uint64_t layer = 0; layer < input.layers; layer++) {
+    for (const Part which : {Part::kKeys, Part::kValues}) {
+      PartShape& part = to[layer].part(which);
+      if (!part.exists()) continue;
+      part.scheme = options.scheme;
+      part.rotation = rotation[which == Part::kKeys ? 0 : 1].block;
+      if (part.scheme == Scheme::kInt4c) choose_kept_tokens(part);
+      Status fits = check_scheme_fits(part.scheme, part);
+      if (!fits.ok()) {
+        if (input.is_uniform) return fits;
+        return std::move(fits).with_context("tensor \"" + tensor_name(which, layer) + "\"");
+      }
+    }
+  }
+  std::vector<Tensor> tensors = layout_tensors(to);
+  for (Tensor& tensor : carried_tensors(input)) tensors.push_back(std::move(tensor));
+  Metadata metadata = output_metadata(input, to, tensors, rotation);
+  return make_header(std::move(tensors), std::move(metadata));
 }
 
 // "+00:00" instead of "Z", as kvcdn writes times.
@@ -372,17 +384,14 @@ Result<QuantizeReport> quantize(const QuantizeOptions& options) {
   std::string target;
   if (!options.target_dtype.empty()) target = KVCS_TRY(parse_target_dtype(options.target_dtype));
   if (target.empty() && options.scheme == Scheme::kInt8) target = "F16";
-  const Rotation rotation =
-      options.rotate_hadamard ? hadamard_for(input->header().head_dim) : Rotation{};
-  KvHeader planned =
-      KVCS_TRY(output_header(input->header(), options.scheme, input->header().dtype, rotation));
+  KvHeader planned = KVCS_TRY(output_header(input->header(), options));
   const auto writer = KVCS_TRY(KvWriter::create(options.output, std::move(planned),
                                                 {options.input, sidecar_path(options.input)}));
   const Sidecar sidecar = KVCS_TRY(output_sidecar(*input, writer->header(), target));
   Counts counts;
   QuantizeReport report;
-  KVCS_TRY(convert_all(
-      {*input, *writer, rotation, options.saturate_nonfinite, counts, &report.source_sha256}));
+  KVCS_TRY(
+      convert_all({*input, *writer, options.saturate_nonfinite, counts, &report.source_sha256}));
   // The sync needs the disk and the judgement needs the processor, so they run side by side.
   // Publishing syncs once more, for the header that is written meanwhile.
   KVCS_TRY(run_beside(
@@ -403,13 +412,13 @@ Result<DequantizeReport> dequantize(const DequantizeOptions& options) {
   const Dtype dtype = options.dtype.value_or(from.dtype);
   if (!is_float16_or_32(dtype)) return invalid("--dtype is one of F16, BF16, F32");
   Geometry geometry = geometry_of(from);
-  geometry.kept_first = geometry.kept_last = 0;
+  set_scheme(geometry, Scheme::kPlain, dtype);
   std::vector<Tensor> tensors = layout_tensors(Scheme::kPlain, dtype, geometry);
-  if (const Tensor* const tokens = from.find("tokens")) tensors.push_back(*tokens);
+  for (Tensor& tensor : carried_tensors(from)) tensors.push_back(std::move(tensor));
   Metadata metadata;
   for (const auto& [key, value] : from.metadata) {
-    if (key != "kvcs.rotation" && key != "kvcs.value_rotation" && key != "kvcs.key_order" &&
-        key != "kvcs.kept_first" && key != kSourceDigest) {
+    if (key != "kvcs.rotation" && key != "kvcs.key_order" && key != "kvcs.kept_first" &&
+        key != kSourceDigest) {
       metadata.emplace_back(key, value);
     }
   }
@@ -423,7 +432,7 @@ Result<DequantizeReport> dequantize(const DequantizeOptions& options) {
   const Sidecar sidecar =
       KVCS_TRY(output_sidecar(*input, writer->header(), std::string(dtype_name(dtype))));
   Counts counts;
-  KVCS_TRY(convert_all({*input, *writer, {}, options.saturate_nonfinite, counts, nullptr}));
+  KVCS_TRY(convert_all({*input, *writer, options.saturate_nonfinite, counts, nullptr}));
   KVCS_TRY(input->check_unchanged());
   KVCS_TRY(writer->write_header());
   Companion companion = KVCS_TRY(sidecar_companion(options.output, sidecar));

@@ -19,7 +19,8 @@ constexpr size_t kCopyBytes = 1 << 20;
 struct Cut {
   const KvHeader& source;
   uint64_t from, to;  // Tokens.
-  uint64_t first_layer;
+  uint64_t first_layer, layers;
+  bool is_all_tokens() const { return from == 0 && to == source.tokens; }
 };
 
 // How many tokens share a scale: a slice may begin only where such a group begins.
@@ -34,53 +35,107 @@ Status check_range(const IndexRange& range, uint64_t count, std::string_view wha
                  std::to_string(count) + " " + std::string(what) + " of the file");
 }
 
-// The size of the new cache; int4c also says which of its tokens are kept ones.
-Result<Geometry> cut_geometry(const Cut& cut, uint64_t layers) {
-  const KvHeader& source = cut.source;
-  Geometry geometry = geometry_of(source);
-  geometry.layers = layers;
-  geometry.tokens = cut.to - cut.from;
+// The rows of one layer that a slice takes. A window is taken from its first position in the slice
+// to its end, which must be that of the slice: without the last tokens of its text it is nothing
+// that a model could continue from.
+Result<IndexRange> rows_of_layer(const Cut& cut, uint64_t layer) {
+  const LayerShape& shape = cut.source.shapes[layer];
+  if (shape.positions.empty()) return IndexRange{cut.from, cut.to};
+  const std::string* const offset = cut.source.metadata_value("kvcs.position_offset");
+  const uint64_t start = offset == nullptr ? 0 : KVCS_TRY(parse_u64(*offset, "offset"));
+  if (cut.to != cut.source.tokens) {
+    return invalid("tokens: layer " + std::to_string(layer) + " is a window of the positions " +
+                   dump_ranges(shape.positions) + ", so that a slice must end at " +
+                   std::to_string(cut.source.tokens) + ", not at " + std::to_string(cut.to));
+  }
+  uint64_t before = 0;
+  for (const IndexRange& range : shape.positions) {
+    const uint64_t end = std::min(range.end, std::max(range.begin, start + cut.from));
+    before += end - range.begin;
+  }
+  if (before == shape.keys.tokens) {
+    return invalid("tokens: layer " + std::to_string(layer) + " is a window of the positions " +
+                   dump_ranges(shape.positions) + ", and none of them is left from " +
+                   std::to_string(start + cut.from) + " on");
+  }
+  return IndexRange{before, shape.keys.tokens};
+}
+
+// One part of the new cache; int4c also says which of its tokens are kept ones.
+Status cut_part(PartShape& part, const IndexRange& rows) {
+  const PartShape source = part;
+  part.tokens = rows.end - rows.begin;
   const uint64_t group = token_group(source.scheme);
-  if (cut.from % group != 0) {
-    const uint64_t below = cut.from / group * group;
+  if (rows.begin % group != 0) {
+    const uint64_t below = rows.begin / group * group;
     return invalid("tokens: " + std::string(scheme_name(source.scheme)) + " shares scales over " +
                    std::to_string(group) + " tokens, so begin at " + std::to_string(below) +
                    " or " + std::to_string(below + group) + " instead of " +
-                   std::to_string(cut.from) + ", or dequant first");
+                   std::to_string(rows.begin) + ", or dequant first");
   }
-  if (source.scheme != Scheme::kInt4c) return geometry;
+  if (source.scheme != Scheme::kInt4c) return ok();
   const uint64_t last_start = source.tokens - source.kept_last;
-  if (cut.to <= source.kept_first || cut.from >= last_start) {
+  if (rows.end <= source.kept_first || rows.begin >= last_start) {
     return invalid("tokens: int4c keeps these tokens as they were; take more, or dequant first");
   }
-  geometry.kept_first = source.kept_first - std::min(source.kept_first, cut.from);
-  geometry.kept_last = cut.to - std::min(cut.to, last_start);
-  return geometry;
+  part.kept_first = source.kept_first - std::min(source.kept_first, rows.begin);
+  part.kept_last = rows.end - std::min(rows.end, last_start);
+  return ok();
 }
 
-// The rows of a source tensor [1, heads, rows, width] that the new one takes. Rows are tokens, but
-// groups of tokens where keys share scales; in int4c the rows of codes begin behind the kept
-// tokens.
-IndexRange cut_rows(const Cut& cut, const Tensor& tensor, const Geometry& to) {
-  const KvHeader& source = cut.source;
+Result<std::vector<LayerShape>> cut_shapes(const Cut& cut) {
+  std::vector<LayerShape> shapes;
+  for (uint64_t layer = cut.first_layer; layer < cut.first_layer + cut.layers; layer++) {
+    LayerShape shape = cut.source.shapes[layer];
+    if (!cut.is_all_tokens()) {
+      const auto states = cut.source.states(layer);
+      if (!states.empty()) {
+        return invalid("tokens: \"" + states[0]->name +
+                       "\" is the state of a recurrent layer after all " +
+                       std::to_string(cut.source.tokens) + " tokens, and cannot be cut");
+      }
+    }
+    if (shape.keys.exists() && !cut.is_all_tokens()) {
+      const IndexRange rows = KVCS_TRY(rows_of_layer(cut, layer));
+      KVCS_TRY(cut_part(shape.keys, rows));
+      if (shape.values.exists()) KVCS_TRY(cut_part(shape.values, rows));
+      uint64_t skip = shape.positions.empty() ? 0 : rows.begin;
+      while (skip > 0) {
+        IndexRange& first = shape.positions.front();
+        const uint64_t taken = std::min(skip, first.end - first.begin);
+        first.begin += taken;
+        skip -= taken;
+        if (first.begin == first.end) shape.positions.erase(shape.positions.begin());
+      }
+    }
+    shapes.push_back(std::move(shape));
+  }
+  return shapes;
+}
+
+// The rows of a source tensor [1, heads, rows, width] that the new one takes, whose first token is
+// row `from` of the source's part. Rows are tokens, but groups of tokens where keys share scales;
+// in int4c the rows of codes begin behind the kept tokens.
+IndexRange cut_rows(const PartShape& source, const PartShape& to, uint64_t from,
+                    const Tensor& tensor) {
   const bool shared = tensor.name.ends_with("_s") || tensor.name.ends_with("_z");
   const bool keys = tensor.name[0] == 'k';
+  const uint64_t end = from + to.tokens;
   if (source.scheme == Scheme::kInt8c && shared && keys) {
-    return {cut.from / kTileTokens, (cut.to + kTileTokens - 1) / kTileTokens};
+    return {from / kTileTokens, (end + kTileTokens - 1) / kTileTokens};
   }
-  if (source.scheme != Scheme::kInt4c) return {cut.from, cut.to};
-  const Geometry old = geometry_of(source);
+  if (source.scheme != Scheme::kInt4c) return {from, end};
   const uint64_t last_start = source.tokens - source.kept_last;
-  const uint64_t first = std::max(cut.from, source.kept_first);
+  const uint64_t first = std::max(from, source.kept_first);
   if (tensor.name.ends_with("_f")) {
     // The kept tokens in front, then those behind, stand side by side.
     return {source.kept_first - to.kept_first, source.kept_first + to.kept_last};
   }
   if (shared && keys) {
-    const uint64_t start = first / kInt4Group - int4_first_group(old);
+    const uint64_t start = first / kInt4Group - int4_first_group(source);
     return {start, start + int4_groups(to)};
   }
-  return {first - source.kept_first, std::min(cut.to, last_start) - source.kept_first};
+  return {first - source.kept_first, std::min(end, last_start) - source.kept_first};
 }
 
 // A piece that continues the last one becomes part of it.
@@ -98,35 +153,43 @@ void add_piece(SlicePlan& plan, uint64_t offset, uint64_t size_bytes) {
   plan.pieces.push_back({at, offset, size_bytes});
 }
 
-Status add_tensor(SlicePlan& plan, const Cut& cut, const Tensor& made, const Geometry& to) {
-  const KvHeader& source = cut.source;
+// The tensor of the source that one of the new file is made of: its layer has another number.
+const Tensor& source_tensor(const Cut& cut, const Tensor& made) {
   std::string name = made.name;
-  if (name != "tokens" && cut.first_layer > 0) {
-    const size_t digits = name.find_first_of('_', 2);
-    const uint64_t layer =
-        KVCS_TRY(parse_u64(std::string_view(name).substr(2, digits - 2), "layer"));
-    name = name.substr(0, 2) + std::to_string(layer + cut.first_layer) +
-           (digits == std::string::npos ? "" : name.substr(digits));
+  if (const auto layer = layer_of(name)) {
+    const size_t at = name.find('_') + 1;
+    name.replace(at, std::to_string(*layer).size(), std::to_string(*layer + cut.first_layer));
   }
-  const Tensor* const tensor = source.find(name);
+  const Tensor* const tensor = cut.source.find(name);
   KVCS_ASSERT(tensor != nullptr);
-  const uint64_t start = source.data_start + tensor->begin;
-  if (name == "tokens") {
+  return *tensor;
+}
+
+Status add_tensor(SlicePlan& plan, const Cut& cut, const Tensor& made) {
+  const KvHeader& source = cut.source;
+  const Tensor& tensor = source_tensor(cut, made);
+  const uint64_t start = source.data_start + tensor.begin;
+  if (made.name == "tokens") {
     add_piece(plan, start + cut.from * 4, made.size_bytes());
     return ok();
   }
-  if (tensor->shape.size() < 4 || tensor->size_bytes() == made.size_bytes()) {
+  if (tensor.shape.size() < 3 || tensor.size_bytes() == made.size_bytes()) {
     add_piece(plan, start, made.size_bytes());
     return ok();
   }
-  const uint64_t row_bytes = tensor->shape[3] * dtype_bytes(tensor->dtype);
-  const IndexRange rows = cut_rows(cut, *tensor, to);
-  for (uint64_t head = 0; head < tensor->shape[1]; head++) {
+  const Part part = made.name[0] == 'k' ? Part::kKeys : Part::kValues;
+  const uint64_t layer = *layer_of(made.name);
+  const PartShape& old = source.shape(part, layer + cut.first_layer);
+  const uint64_t from = KVCS_TRY(rows_of_layer(cut, layer + cut.first_layer)).begin;
+  const IndexRange rows = cut_rows(old, plan.header.shape(part, layer), from, tensor);
+  const uint64_t row_bytes = tensor.shape.back() * dtype_bytes(tensor.dtype);
+  const uint64_t head_bytes = tensor.size_bytes() / old.heads;
+  for (uint64_t head = 0; head < old.heads; head++) {
     if (plan.pieces.size() >= kPiecesMax) {
       return invalid("the slice would be made of more than " + std::to_string(kPiecesMax) +
                      " pieces");
     }
-    add_piece(plan, start + (head * tensor->shape[2] + rows.begin) * row_bytes,
+    add_piece(plan, start + head * head_bytes + rows.begin * row_bytes,
               (rows.end - rows.begin) * row_bytes);
   }
   return ok();
@@ -134,12 +197,13 @@ Status add_tensor(SlicePlan& plan, const Cut& cut, const Tensor& made, const Geo
 
 // Facts about the whole text do not hold for a part of it, and the digest is that of another file.
 // Positions stay absolute, so what was cut off in front is added to kvcs.position_offset.
-Result<Metadata> cut_metadata(const Cut& cut, const Geometry& to) {
+Result<Metadata> cut_metadata(const Cut& cut, const std::vector<LayerShape>& shapes,
+                              const std::vector<Tensor>& tensors) {
   Metadata metadata;
   for (const auto& [key, value] : cut.source.metadata) {
     if (key == "kvcs.source_sha256") continue;
     const bool of_all_tokens = key == "kvcs.prompt" || key == "kvcs.token_chain";
-    if (of_all_tokens && to.tokens != cut.source.tokens) continue;
+    if (of_all_tokens && !cut.is_all_tokens()) continue;
     metadata.emplace_back(key, value);
   }
   const auto add = [&](std::string_view key, uint64_t more) -> Status {
@@ -151,12 +215,17 @@ Result<Metadata> cut_metadata(const Cut& cut, const Geometry& to) {
   };
   KVCS_TRY(add("kvcs.position_offset", cut.from));
   KVCS_TRY(add("kvcs.first_layer", cut.first_layer));
-  if (cut.source.metadata_value("kvcs.n_tokens") != nullptr) {
-    set_metadata(metadata, "kvcs.n_tokens", std::to_string(to.tokens));
+  const bool has_keys = std::any_of(shapes.begin(), shapes.end(),
+                                    [](const LayerShape& shape) { return shape.keys.exists(); });
+  // Without keys of every token nothing else says how many there are.
+  if (cut.source.metadata_value("kvcs.n_tokens") != nullptr || !cut.source.is_uniform ||
+      !has_keys) {
+    set_metadata(metadata, "kvcs.n_tokens", std::to_string(cut.to - cut.from));
   }
-  if (cut.source.scheme == Scheme::kInt4c) {
-    set_metadata(metadata, "kvcs.kept_first", std::to_string(to.kept_first));
+  if (cut.source.scheme == Scheme::kMixed) {
+    set_metadata(metadata, "kvcs.scheme", std::string(scheme_name(common_scheme(shapes))));
   }
+  set_shape_metadata(metadata, shapes, tensors);
   return metadata;
 }
 
@@ -187,20 +256,25 @@ Result<SlicePlan> plan_slice(const KvHeader& source, const SliceSpec& spec) {
   KVCS_TRY(check_range(spec.tokens, source.tokens, "tokens"));
   KVCS_TRY(check_range(spec.layers, source.layers, "layers"));
   const Cut cut{source, spec.tokens.begin, std::min(spec.tokens.end, source.tokens),
-                spec.layers.begin};
-  const uint64_t layers = std::min(spec.layers.end, source.layers) - cut.first_layer;
-  const Geometry to = KVCS_TRY(cut_geometry(cut, layers));
-  // source.dtype is that of int4c's kept tokens, and of every value of a plain file.
-  std::vector<Tensor> tensors = layout_tensors(source.scheme, source.dtype, to);
+                spec.layers.begin, std::min(spec.layers.end, source.layers) - spec.layers.begin};
+  const std::vector<LayerShape> shapes = KVCS_TRY(cut_shapes(cut));
+  std::vector<Tensor> tensors = layout_tensors(shapes);
+  for (uint64_t layer = 0; layer < cut.layers; layer++) {
+    for (const Tensor* const state : source.states(cut.first_layer + layer)) {
+      Tensor made = *state;
+      made.name = state_name(layer, state->name.substr(state->name.rfind('_') + 1));
+      tensors.push_back(std::move(made));
+    }
+  }
   if (source.find("tokens") != nullptr) {
-    tensors.push_back({"tokens", Dtype::kU32, {to.tokens}, 0, 0});
+    tensors.push_back({"tokens", Dtype::kU32, {cut.to - cut.from}, 0, 0});
   }
   SlicePlan plan;
-  Metadata metadata = KVCS_TRY(cut_metadata(cut, to));
+  Metadata metadata = KVCS_TRY(cut_metadata(cut, shapes, tensors));
   plan.header = KVCS_TRY(make_header(std::move(tensors), std::move(metadata)));
   plan.header_bytes = dump_header(plan.header);
   plan.size_bytes = plan.header.file_bytes;
-  for (const Tensor& tensor : plan.header.tensors) KVCS_TRY(add_tensor(plan, cut, tensor, to));
+  for (const Tensor& tensor : plan.header.tensors) KVCS_TRY(add_tensor(plan, cut, tensor));
   return plan;
 }
 

@@ -14,10 +14,8 @@
 
 namespace kvcs::kvfile {
 
-struct IndexRange {
-  uint64_t begin = 0, end = UINT64_MAX;  // [begin, end); end is cut to what there is.
-};
-// "a:b", "a:", ":b"; Invalid otherwise or when empty. `what` names it in messages.
+// "a:b", "a:", ":b"; the end is cut to what there is. Invalid otherwise or when empty. `what` names
+// it in messages.
 Result<IndexRange> parse_index_range(std::string_view text, std::string_view what);
 
 struct SliceSpec {

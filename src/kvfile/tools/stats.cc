@@ -43,13 +43,13 @@ void finish(PartStats& stats, const Sums& sums) {
 
 // The tiles of one layer's keys or values by their number, in the order of tiles_of().
 struct TileRow {
-  const KvHeader& header;
-  uint64_t per_head = (header.tokens + kTileTokens - 1) / kTileTokens;
-  uint64_t count = header.kv_heads * per_head;
+  const PartShape& shape;
+  uint64_t per_head = (shape.tokens + kTileTokens - 1) / kTileTokens;
+  uint64_t count = shape.heads * per_head;
 
   Tile at(Part part, uint64_t layer, uint64_t number) const {
     const uint64_t first = number % per_head * kTileTokens;
-    return {part, layer, number / per_head, first, std::min(kTileTokens, header.tokens - first)};
+    return {part, layer, number / per_head, first, std::min(kTileTokens, shape.tokens - first)};
   }
 };
 
@@ -60,14 +60,15 @@ Result<std::vector<LayerStats>> layer_stats(const KvFile& file) {
   std::vector<LayerStats> all(header.layers);
   Status ran = run_parallel(header.layers * 2, [&](TakeJob& take) -> Status {
     TileReader reader = KVCS_TRY(TileReader::create(file));
-    std::vector<float> x(std::min(kTileTokens, header.tokens) * header.head_dim);
+    std::vector<float> x(tile_values_max(header));
     for (size_t job = 0; take(job);) {
       const Part part = job % 2 == 0 ? Part::kKeys : Part::kValues;
       PartStats& stats = part == Part::kKeys ? all[job / 2].keys : all[job / 2].values;
       Sums sums;
-      for (const Tile& tile : tiles_of(geometry_of(header), part, job / 2)) {
+      const PartShape& shape = header.shape(part, job / 2);
+      for (const Tile& tile : tiles_of(shape, part, job / 2)) {
         KVCS_TRY(reader.read(tile, x.data()));
-        add_values(x.data(), tile.rows * header.head_dim, stats, sums);
+        add_values(x.data(), tile.rows * shape.head_dim, stats, sums);
       }
       finish(stats, sums);
     }
@@ -80,20 +81,21 @@ Result<std::vector<LayerStats>> layer_stats(const KvFile& file) {
 
 Result<StatsSample> sample_stats(const KvFile& file, const StatsBound& bound) {
   const KvHeader& header = file.header();
-  const TileRow row{header};
   TileReader reader = KVCS_TRY(TileReader::create(file));
-  const uint64_t tile_values = std::min(kTileTokens, header.tokens) * header.head_dim;
   const uint64_t parts = header.layers * 2;
   StatsSample sample;
   sample.layers.resize(header.layers);
-  sample.values = parts * header.kv_heads * header.tokens * header.head_dim;
-  const uint64_t fitting = sample.values <= bound.values_max
-                               ? row.count
-                               : bound.values_max / std::max<uint64_t>(1, tile_values) / parts;
-  const uint64_t taken = std::clamp<uint64_t>(fitting, 1, row.count);
-  std::vector<float> x(tile_values);
+  sample.values = header.values();
+  std::vector<float> x(tile_values_max(header));
   for (uint64_t job = 0; job < parts; job++) {
     const Part part = job % 2 == 0 ? Part::kKeys : Part::kValues;
+    const PartShape& shape = header.shape(part, job / 2);
+    if (!shape.exists()) continue;
+    const TileRow row{shape};
+    const uint64_t tile_values = std::min(kTileTokens, shape.tokens) * shape.head_dim;
+    const uint64_t fitting =
+        sample.values <= bound.values_max ? row.count : bound.values_max / tile_values / parts;
+    const uint64_t taken = std::clamp<uint64_t>(fitting, 1, row.count);
     LayerStats& layer = sample.layers[job / 2];
     PartStats& stats = part == Part::kKeys ? layer.keys : layer.values;
     Sums sums;
@@ -103,8 +105,8 @@ Result<StatsSample> sample_stats(const KvFile& file, const StatsBound& bound) {
       if (is_over || (bound.stops && bound.stops())) break;
       const Tile tile = row.at(part, job / 2, i * row.count / taken);
       KVCS_TRY(reader.read(tile, x.data()));
-      add_values(x.data(), tile.rows * header.head_dim, stats, sums);
-      sample.values_read += tile.rows * header.head_dim;
+      add_values(x.data(), tile.rows * shape.head_dim, stats, sums);
+      sample.values_read += tile.rows * shape.head_dim;
     }
     finish(stats, sums);
   }

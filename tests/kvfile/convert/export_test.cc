@@ -330,5 +330,5 @@ TEST_CASE("kvfile: an order of codes that cannot be is refused", "[unit][kvfile]
   CHECK(with({{"kvcs.key_order", "pair"}, {"kvcs.rope_dim", "66"}}).code() == Code::kInvalid);
   CHECK(with({{"kvcs.key_order", "pair"}, {"kvcs.rope_dim", "33"}}).code() == Code::kInvalid);
   CHECK(with({{"kvcs.key_order", "other"}}).code() == Code::kInvalid);
-  CHECK(with({{"kvcs.value_rotation", "hadamard-128"}}).code() == Code::kInvalid);
+  CHECK(with({{"kvcs.rotation", "none,hadamard-128"}}).code() == Code::kInvalid);
 }
