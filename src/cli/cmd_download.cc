@@ -359,6 +359,15 @@ Status restore_sidecar(const Wanted& wanted) {
                                kvfile::slice_sidecar(*sidecar, file->header(), *wanted.slice));
 }
 
+// A range that reaches beyond the end was cut there, and the user is told.
+void note_shortened(const Wanted& wanted, Console& console) {
+  if (!wanted.slice) return;
+  const auto file = kvfile::KvFile::open(wanted.target);
+  const std::string words =
+      file.ok() ? kvfile::shortened(*wanted.slice, (*file)->header()) : std::string();
+  if (!words.empty()) console.note("The artifact's " + words + ".");
+}
+
 // To standard output: a slice is checked as a file, and so must be one.
 int run_to_stdout(const Invocation& in, Console& console) {
   if (in.optional_text("tokens") || in.optional_text("layers")) {
@@ -380,6 +389,7 @@ int run_download(const Invocation& in, Console& console) {
   choose_paths(in, wanted);
   const Status done = fetch(api, in, wanted, repeat, console);
   if (!done.ok()) return console.fail(done);
+  note_shortened(wanted, console);
   const Status sidecar = restore_sidecar(wanted);
   if (!sidecar.ok()) {
     console.note("The sidecar was not written: " + printable(sidecar.message()));

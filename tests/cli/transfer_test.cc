@@ -185,6 +185,9 @@ TEST_CASE("download --tokens brings what slice would cut, and goes on where it s
   CHECK(d.read("back.kv") == d.read("cut.kv"));
   CHECK(d.read("back.kv.json") == d.read("cut.kv.json"));
   CHECK(d.json()["size_bytes"] == d.read("cut.kv").size());
+  CHECK(d.error.empty());
+  REQUIRE(d.run({"download", id, "--tokens", "1:99", "-o", d.folder.file("end.kv")}) == 0);
+  CHECK(d.error == "The artifact's tokens end at 4, not 99.\n");
   REQUIRE(fetch({"-o", d.folder.path(), "--layers", "0:1"}) == 0);
   CHECK(d.json()["path"] == d.folder.file("context-slice.kv"));
   CHECK(d.run({"download", id, "--tokens", "9:10", "-o", d.folder.file("none.kv")}) == 1);

@@ -229,14 +229,20 @@ Result<Metadata> cut_metadata(const Cut& cut, const std::vector<LayerShape>& sha
   return metadata;
 }
 
-// "tokens end at 512, not 9999"; empty when the range lies within the file.
 std::string shortened(const IndexRange& asked, uint64_t count, std::string_view what) {
-  if (asked.end == UINT64_MAX || asked.end <= count) return {};
-  return std::string(what) + " end at " + std::to_string(count) + ", not " +
+  const uint64_t end = asked.begin + count;
+  if (asked.end == UINT64_MAX || asked.end <= end) return {};
+  return std::string(what) + " end at " + std::to_string(end) + ", not " +
          std::to_string(asked.end);
 }
 
 }  // namespace
+
+std::string shortened(const SliceSpec& asked, const KvHeader& slice) {
+  const std::string tokens = shortened(asked.tokens, slice.tokens, "tokens");
+  const std::string layers = shortened(asked.layers, slice.layers, "layers");
+  return tokens + (tokens.empty() || layers.empty() ? "" : ", ") + layers;
+}
 
 Result<IndexRange> parse_index_range(std::string_view text, std::string_view what) {
   const size_t colon = text.find(':');
@@ -341,14 +347,11 @@ Result<SliceReport> slice_file(const SliceOptions& options) {
       given ? slice_sidecar(*given, plan.header, options.spec) : describe_header(plan.header);
   Companion companion = KVCS_TRY(sidecar_companion(options.output, sidecar));
   KVCS_TRY(publish_together(*output, {std::move(companion)}));
-  const KvHeader& from = input->header();
   const SliceSpec& asked = options.spec;
   SliceReport report{plan.header,
                      {asked.tokens.begin, asked.tokens.begin + plan.header.tokens},
                      {asked.layers.begin, asked.layers.begin + plan.header.layers},
-                     shortened(asked.tokens, from.tokens, "tokens")};
-  const std::string layers = shortened(asked.layers, from.layers, "layers");
-  if (!layers.empty()) report.shortened += (report.shortened.empty() ? "" : ", ") + layers;
+                     shortened(asked, plan.header)};
   return report;
 }
 

@@ -21,6 +21,8 @@ Result<IndexRange> parse_index_range(std::string_view text, std::string_view wha
 struct SliceSpec {
   IndexRange tokens, layers;
 };
+// "tokens end at 512, not 9999", of a slice that has less than was asked for; else empty.
+std::string shortened(const SliceSpec& asked, const KvHeader& slice);
 
 struct SlicePlan {
   struct Piece {
